@@ -1,5 +1,6 @@
 //! Sessions: the place of a peer is kept while its connection is broken.
 
+mod binary;
 mod peer;
 mod services;
 

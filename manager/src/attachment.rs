@@ -64,7 +64,7 @@ impl Attachment {
             principal,
             came,
         } = introduced;
-        let outbox = Outbox::new(routing.limits.queue, &routing.queues);
+        let outbox = Outbox::of_peer(routing.limits.queue, &routing.queues, identity.features.binary);
         let is_service = matches!(identity.role, Role::Service { .. });
         let name = format!("{}[{address}]", identity.name);
         let (id, log_limit, session) = {

@@ -58,6 +58,9 @@ pub struct Limits {
     /// How long an unfinished line may receive no bytes. Then the part received is discarded.
     /// Default: 10 s.
     pub line_stall: Duration,
+    /// The most bytes of arrays in a frame that is converted to base64 for receivers without the
+    /// feature `binary`. Default: 64 MiB.
+    pub convert: usize,
     /// How deep arrays and objects in a line may be nested, counting the outermost object. Default:
     /// 1,024, the maximum.
     pub nesting: usize,
@@ -120,6 +123,8 @@ impl Default for Limits {
             // Laboratories send single requests of more than 100 MB.
             line: 1024 * 1024 * 1024,
             line_stall: Duration::from_secs(10),
+            // Two frames of a common detector.
+            convert: 64 * 1024 * 1024,
             nesting: MAX_DEPTH,
             // NATS keeps as much for a slow consumer.
             queue: 64 * 1024 * 1024,

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use labwire_wire::EnvelopeError;
+
 use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal};
 
 /// Declares the counters by the names that administrators see.
@@ -73,6 +75,14 @@ counters! {
     cut_through,
     /// Cut-through lines that were broken off.
     broken_off,
+    /// Frames with buffers.
+    binary,
+    /// Frames whose buffers were wrong.
+    binary_malformed,
+    /// Frames with buffers that were converted for peers without the feature `binary`.
+    converted,
+    /// Frames that were not converted because they were too long.
+    too_long_to_convert,
     /// Peers disconnected because they did not read.
     cut,
     /// Bytes still queued for peers when their connections ended.
@@ -174,6 +184,11 @@ impl Counters {
                 &self.lines_too_long
             }
             Refusal::TooDeep { .. } | Refusal::ReplyTooDeep { .. } => &self.nested_too_deep,
+            Refusal::UnconvertibleRequest { .. }
+            | Refusal::UnconvertibleReply { .. }
+            | Refusal::UnconvertibleNotification { .. }
+            | Refusal::UnconvertibleItem { .. } => &self.too_long_to_convert,
+            Refusal::Envelope(EnvelopeError::Buffers(_)) => &self.binary_malformed,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
             Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {
                 LineEnd::Stalled { .. } | LineEnd::Unterminated { .. } => &self.lines_stalled,

@@ -73,7 +73,7 @@ impl Events {
                 told,
             } => {
                 if let Some(outbox) = told {
-                    let frame = frames::manager_request("registered", &[&name], &self.manager);
+                    let frame = frames::registered(&name, outbox.told_features(), &self.manager);
                     outbox.push_always(|writer| writer.shared(&frame));
                 }
                 self.note_joined(&name, is_service, &principal, came)
@@ -311,10 +311,13 @@ impl Events {
             stop,
         } = ended;
         let counter = match refusal {
-            Refusal::Call(CallRefusal::Deadline { .. }) => &self.counters.deadlines_passed,
-            _ => &self.counters.cancelled,
+            Refusal::Call(CallRefusal::Deadline { .. }) => Some(&self.counters.deadlines_passed),
+            Refusal::Session(_) => None,
+            _ => Some(&self.counters.cancelled),
         };
-        Counters::count(counter);
+        if let Some(counter) = counter {
+            Counters::count(counter);
+        }
         debug!("{requester}: {}", refusal.summary());
         let frame = refusal.frame(requester, uid, *features);
         outbox.push_always(|writer| writer.shared(&frame));

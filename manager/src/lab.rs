@@ -117,7 +117,7 @@ impl LabPeer {
                 true
             }
             Step::Leave => false,
-            Step::Wait(..) | Step::Ask(..) => panic!("the line is not routed at once"),
+            Step::Wait(..) | Step::Ask(..) | Step::Convert(_) => panic!("the line is not routed at once"),
         }
     }
 

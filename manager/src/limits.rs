@@ -24,6 +24,10 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 /// manager allocate the longest.
 const LINES: (usize, usize) = (1024, 16 << 30);
 
+/// The fewest and the most bytes of buffers that are converted. Each takes a second or two of a
+/// processor.
+const CONVERTED: (usize, usize) = (0, 1 << 30);
+
 /// The smallest and the largest budget, in bytes. The largest exceeds any computer's memory.
 const BUDGETS: (usize, usize) = (64 * 1024, usize::MAX >> 8);
 
@@ -50,6 +54,8 @@ pub enum Limit {
     Line,
     /// [`Limits::line_stall`].
     LineStall,
+    /// [`Limits::convert`].
+    Convert,
     /// [`Limits::nesting`].
     Nesting,
     /// [`Limits::queue`].
@@ -104,6 +110,7 @@ impl fmt::Display for Limit {
             Self::IdentityLine => "identity_line",
             Self::Line => "line",
             Self::LineStall => "line_stall",
+            Self::Convert => "convert",
             Self::Nesting => "nesting",
             Self::Queue => "queue",
             Self::Stall => "stall",
@@ -194,6 +201,7 @@ impl Limits {
     /// | `drain` | 0 to 1 hour |
     /// | `keepalive` | 1 s to 9 hours |
     /// | `handshake_line`, `identity_line`, `line`, `queue` | 1 KiB to 16 GiB |
+    /// | `convert` | 0 to 1 GiB |
     /// | `nesting` | 4 to 1,024 |
     /// | `connections`, `unidentified`, `unidentified_per_address` | 1 to 1,000,000 |
     /// | `in_flight_per_client` | 1 to 10,000,000 |
@@ -214,6 +222,7 @@ impl Limits {
             identity_line,
             line,
             line_stall,
+            convert,
             nesting,
             queue,
             stall,
@@ -237,6 +246,7 @@ impl Limits {
         bytes(Limit::IdentityLine, identity_line, LINES)?;
         bytes(Limit::Line, line, LINES)?;
         time(Limit::LineStall, line_stall, TIMES)?;
+        bytes(Limit::Convert, convert, CONVERTED)?;
         count(Limit::Nesting, nesting, (4, MAX_DEPTH))?;
         bytes(Limit::Queue, queue, LINES)?;
         time(Limit::Stall, stall, TIMES)?;

@@ -16,11 +16,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use labwire_wire::frames;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+mod broken_off;
 mod kept;
 mod producers;
 mod queue;
@@ -89,6 +89,8 @@ pub(crate) struct Outbox {
     /// Notifies waiters in [`Outbox::next_write`] of a write.
     wrote: Notify,
     limit: usize,
+    /// Whether its peer has the feature `binary`.
+    takes_buffers: bool,
     /// The budget of all queues.
     budget: Arc<QueueBudget>,
     own: Weak<Self>,
@@ -122,6 +124,8 @@ struct State {
 struct Behind {
     queue: Queue,
     bytes: usize,
+    /// The number of bytes of the buffers of the arriving frame that are still to come.
+    missing: usize,
 }
 
 /// The frames and producers that a frame that is still arriving holds up.
@@ -142,14 +146,21 @@ impl State {
 }
 
 impl Outbox {
-    /// Creates a queue of `limit` bytes within the budget of all queues. It takes one larger frame
-    /// when it is empty.
+    /// As [`of_peer`](Self::of_peer), for a peer without the feature `binary`.
+    #[cfg(test)]
     pub(crate) fn new(limit: usize, budget: &Arc<QueueBudget>) -> Arc<Self> {
+        Self::of_peer(limit, budget, false)
+    }
+
+    /// Creates a queue of `limit` bytes within the budget of all queues. It takes one larger frame
+    /// when it is empty. `takes_buffers` is whether the peer has the feature `binary`.
+    pub(crate) fn of_peer(limit: usize, budget: &Arc<QueueBudget>, takes_buffers: bool) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
             filled: Notify::new(),
             wrote: Notify::new(),
             limit,
+            takes_buffers,
             budget: Arc::clone(budget),
             own: Weak::clone(own),
         })
@@ -282,6 +293,16 @@ impl Outbox {
     /// [`end_arriving`](Self::end_arriving). Returns `false` if there is one already, or if so much
     /// is queued that it would gain nothing.
     pub(crate) fn begin_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) -> bool {
+        self.begin_arriving_with(0, write)
+    }
+
+    /// As [`begin_arriving`](Self::begin_arriving), for a frame whose line is complete and of whose
+    /// buffers `missing` bytes are still to come.
+    pub(crate) fn begin_arriving_with(
+        &self,
+        missing: usize,
+        write: impl FnOnce(&mut FrameWriter<'_>),
+    ) -> bool {
         let mut state = self.state();
         if state.closed || state.behind.is_some() || state.queued > KEEPS_UP_BYTES || state.producers.wait() {
             return false;
@@ -290,7 +311,10 @@ impl Outbox {
             return false;
         }
         self.append_in_front(&mut state, write);
-        state.behind = Some(Behind::default());
+        state.behind = Some(Behind {
+            missing,
+            ..Behind::default()
+        });
         true
     }
 
@@ -298,11 +322,17 @@ impl Outbox {
     /// may exceed the limit, as one frame in an empty queue may: its sender has others to serve and
     /// does not wait for this reader.
     pub(crate) fn go_on_arriving(&self, write: impl FnOnce(&mut FrameWriter<'_>)) {
+        self.go_on_arriving_with(0, write);
+    }
+
+    /// As [`go_on_arriving`](Self::go_on_arriving), for `count` bytes of the buffers.
+    pub(crate) fn go_on_arriving_with(&self, count: usize, write: impl FnOnce(&mut FrameWriter<'_>)) {
         let mut state = self.state();
-        if state.behind.is_some() {
+        if let Some(behind) = &mut state.behind {
+            behind.missing = behind.missing.saturating_sub(count);
             self.append_in_front(&mut state, write);
             if state.is_away() && !state.keeps(0) {
-                self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+                self.break_off_arriving_in(&mut state);
             }
         }
     }
@@ -418,6 +448,17 @@ impl Outbox {
         self.wrote.notified()
     }
 
+    /// Returns whether its peer receives frames with buffers.
+    #[inline]
+    pub(crate) fn takes_buffers(&self) -> bool {
+        self.takes_buffers
+    }
+
+    /// Returns the features of its peer of which the peer is told that the manager has them too.
+    pub(crate) fn told_features(&self) -> &'static [&'static str] {
+        if self.takes_buffers { &["binary"] } else { &[] }
+    }
+
     /// Returns the limit in bytes.
     pub(crate) fn limit(&self) -> usize {
         self.limit
@@ -427,7 +468,7 @@ impl Outbox {
     /// arriving is broken off.
     pub(crate) fn close(&self) {
         let mut state = self.state();
-        self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+        self.break_off_arriving_in(&mut state);
         state.closed = true;
         state.producers.wake_all();
         drop(state);

@@ -113,6 +113,23 @@ impl RawPeer {
         line
     }
 
+    /// Returns the next `count` bytes, whatever they are.
+    pub(crate) fn read_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let deadline = Instant::now() + DEADLINE;
+        let mut filled = 0;
+        while filled < count {
+            self.set_read_deadline(deadline);
+            match self.reader.read(&mut bytes[filled..]) {
+                Ok(0) => panic!("the manager closed the connection after {filled} of {count} bytes"),
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{filled} of {count} bytes from the manager: {error}"),
+            }
+        }
+        bytes
+    }
+
     /// Returns the bytes that arrive within some time.
     pub(crate) fn read_for(&mut self, time: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -41,6 +41,8 @@ pub struct Envelope {
     plain: u16,
     /// Whether the frame has members outside the envelope.
     has_others: bool,
+    /// Whether one of them is `buffers`.
+    has_buffers: bool,
     shape: Shape,
 }
 
@@ -82,7 +84,8 @@ impl Envelope {
     #[inline]
     pub fn read(&mut self, line: &[u8]) -> Result<(), EnvelopeError> {
         // The spans of absent members need no reset.
-        (self.present, self.plain, self.has_others) = (0, 0, false);
+        (self.present, self.plain) = (0, 0);
+        (self.has_others, self.has_buffers) = (false, false);
         self.shape = json::scan_members(line, self)?;
         Ok(())
     }
@@ -99,6 +102,7 @@ impl Envelope {
     pub(crate) fn note(&mut self, key: RawString<'_>, span: Range<usize>) -> Result<(), EnvelopeError> {
         let Some(member) = Member::from_key(key) else {
             self.has_others = true;
+            self.has_buffers |= key.plain() == Some(b"buffers");
             return Ok(());
         };
         self.note_member(member, span)
@@ -140,6 +144,11 @@ impl Envelope {
     pub fn has_exactly(&self, members: &[Member]) -> bool {
         let expected = members.iter().fold(0, |bits, member| bits | member.bit());
         !self.has_others && self.present == expected
+    }
+
+    /// Returns whether the frame has a member `buffers`, wherever it stands.
+    pub fn has_buffers(&self) -> bool {
+        self.has_buffers
     }
 
     /// Returns a member's value as it was written.

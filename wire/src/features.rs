@@ -44,6 +44,8 @@ pub struct Features {
     /// `sessions`: the peer's place is kept for a while after a broken connection, with what was
     /// sent to it: see [`SessionRequest`](crate::SessionRequest).
     pub sessions: bool,
+    /// `binary`: frames may be followed by [buffers](crate::buffers), in both directions.
+    pub binary: bool,
 }
 
 impl Features {
@@ -57,6 +59,7 @@ impl Features {
         progress: true,
         cancel: true,
         sessions: true,
+        binary: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -72,6 +75,7 @@ impl Features {
                 "progress" => features.progress = true,
                 "cancel" => features.cancel = true,
                 "sessions" => features.sessions = true,
+                "binary" => features.binary = true,
                 _ => {}
             }
         }
@@ -89,6 +93,7 @@ impl Features {
             progress,
             cancel,
             sessions,
+            binary,
         } = self;
         [
             (registered, "registered"),
@@ -99,6 +104,7 @@ impl Features {
             (progress, "progress"),
             (cancel, "cancel"),
             (sessions, "sessions"),
+            (binary, "binary"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

@@ -64,6 +64,28 @@ pub fn cancel_around(requester: &str, cause: &str, reason: Option<&str>, manager
     (head.freeze(), tail.freeze())
 }
 
+/// Returns the manager's request `registered`, by which a peer receives its name on the network.
+/// `features` are those of the peer's features of which it must know that the manager has them too;
+/// it can be empty.
+pub fn registered(name: &str, features: &[&str], manager: &str) -> Bytes {
+    let frame = manager_request("registered", &[name], manager);
+    if features.is_empty() {
+        return frame;
+    }
+    let named = format!(
+        "\"kwargs\":{{\"features\":{}}}",
+        serde_json::Value::from(features)
+    );
+    let kwargs = b"\"kwargs\":{}";
+    // The last one: an argument may contain the same text.
+    match memchr::memmem::rfind(&frame, kwargs) {
+        Some(at) => [&frame[..at], named.as_bytes(), &frame[at + kwargs.len()..]]
+            .concat()
+            .into(),
+        None => frame,
+    }
+}
+
 /// Returns the parts of a reply before and after the result, for a result that is not to be copied.
 pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
     let uid = uid.into();

@@ -9,6 +9,7 @@
 //! nor clocks, so all of it can be tested with bytes alone.
 
 mod arriving;
+pub mod buffers;
 mod envelope;
 mod executed;
 mod features;
@@ -37,7 +38,7 @@ pub use envelope::{
 };
 pub use executed::Executed;
 pub use features::Features;
-pub use frame::{Frame, FrameView};
+pub use frame::{Frame, FrameView, Payload, Plain};
 pub use identity::{Identity, IdentityError, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, Role};
 pub use json::{
     FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, exact_elements,

@@ -76,6 +76,8 @@ pub struct Line {
     content: usize,
     /// Whether its memory is hardly larger than the line.
     owner: bool,
+    /// The bytes of the buffers that follow it.
+    raw: Option<Box<Bytes>>,
 }
 
 impl Line {
@@ -90,7 +92,22 @@ impl Line {
             bytes,
             content,
             owner,
+            raw: None,
         }
+    }
+
+    /// Adds the bytes of the [buffers](crate::buffers) that follow the line.
+    #[must_use]
+    pub fn with_raw(self, raw: Bytes) -> Self {
+        Self {
+            raw: Some(Box::new(raw)),
+            ..self
+        }
+    }
+
+    /// Returns the bytes of the buffers that follow the line, if they were added.
+    pub fn raw(&self) -> Option<&Bytes> {
+        self.raw.as_deref()
     }
 
     /// Returns a borrowed view of the line.
@@ -252,6 +269,22 @@ impl LineSplitter {
         self.given = 0;
         let whole = std::mem::replace(&mut self.buffer, memory);
         whole.freeze().slice(range)
+    }
+
+    /// Removes and returns the first bytes, which are no part of a line: the raw bytes after a line
+    /// that announces some. Call it only after a whole line was returned.
+    ///
+    /// # Panics
+    ///
+    /// If fewer bytes are buffered.
+    pub fn take_raw(&mut self, count: usize) -> BytesMut {
+        self.searched = self.searched.saturating_sub(count);
+        if count == self.buffer.len() {
+            self.given = 0;
+            return std::mem::take(&mut self.buffer);
+        }
+        self.given += count;
+        self.buffer.split_to(count)
     }
 
     /// Returns the number of buffered bytes.

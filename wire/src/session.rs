@@ -117,11 +117,14 @@ impl SessionBegun {
         })
     }
 
-    /// Returns the frame `registered` for the peer with that network name.
-    pub fn frame(&self, name: &str, manager: &str) -> Bytes {
+    /// Returns the frame `registered` for the peer with that network name. `features` are those of
+    /// [`registered`](crate::frames::registered).
+    pub fn frame(&self, name: &str, features: &[&str], manager: &str) -> Bytes {
         let Self { secret, grace, kept } = self;
-        let kwargs = json!({ "session": { "grace": grace, "kept": kept, "secret": secret } });
-        manager_frame("registered", &json_string(name), &kwargs.to_string(), manager)
+        let features = features_member(features);
+        let session = json!({ "grace": grace, "kept": kept, "secret": secret });
+        let kwargs = format!("{{{features}\"session\":{session}}}");
+        manager_frame("registered", &json_string(name), &kwargs, manager)
     }
 }
 
@@ -160,8 +163,9 @@ impl SessionResumed {
         })
     }
 
-    /// Returns the frame `resumed` for the peer with that network name.
-    pub fn frame(&self, name: &str, manager: &str) -> Bytes {
+    /// Returns the frame `resumed` for the peer with that network name. `features` are those of
+    /// [`registered`](crate::frames::registered).
+    pub fn frame(&self, name: &str, features: &[&str], manager: &str) -> Bytes {
         let Self {
             received,
             from,
@@ -172,11 +176,20 @@ impl SessionResumed {
         let in_flight = in_flight
             .as_ref()
             .map_or_else(String::new, |uids| format!("\"in_flight\":[{}],", uids.join(",")));
+        let features = features_member(features);
         let kwargs = format!(
-            "{{\"session\":{{\"from\":{from},\"grace\":{grace},{in_flight}\"kept\":{kept},\"received\":{received}}}}}"
+            "{{{features}\"session\":{{\"from\":{from},\"grace\":{grace},{in_flight}\"kept\":{kept},\"received\":{received}}}}}"
         );
         manager_frame("resumed", &json_string(name), &kwargs, manager)
     }
+}
+
+/// Returns the member `features` and a comma; nothing if there are none.
+fn features_member(features: &[&str]) -> String {
+    if features.is_empty() {
+        return String::new();
+    }
+    format!("\"features\":{},", Value::from(features))
 }
 
 fn session_of(kwargs: &[u8]) -> Option<Map<String, Value>> {
@@ -304,8 +317,14 @@ mod tests {
             grace: 30,
             kept: 1_048_576,
         };
-        let frame = begun.frame("a[h:1]", "Manager[h:2]");
-        assert_eq!(SessionBegun::from_kwargs(&kwargs(&frame)), Some(begun));
+        for features in [&[][..], &["binary"]] {
+            let frame = begun.frame("a[h:1]", features, "Manager[h:2]");
+            let kwargs = kwargs(&frame);
+            assert_eq!(SessionBegun::from_kwargs(&kwargs).as_ref(), Some(&begun));
+            let kwargs: Value = serde_json::from_slice(&kwargs).unwrap();
+            let named = (!features.is_empty()).then(|| json!(features));
+            assert_eq!(kwargs.get("features"), named.as_ref());
+        }
         for in_flight in [None, Some(vec![]), Some(vec!["\"1\"".to_owned(), "2".to_owned()])] {
             let resumed = SessionResumed {
                 received: 1,
@@ -314,7 +333,7 @@ mod tests {
                 kept: 4,
                 in_flight,
             };
-            let frame = resumed.frame("a[h:1]", "Manager[h:2]");
+            let frame = resumed.frame("a[h:1]", &["binary"], "Manager[h:2]");
             assert_eq!(SessionResumed::from_kwargs(&kwargs(&frame)), Some(resumed));
         }
         assert_eq!(SessionBegun::from_kwargs(b"{}"), None);

@@ -50,7 +50,7 @@ impl OwnSession {
             grace: grace.as_secs(),
             kept: limits.kept as u64,
         };
-        let frame = begun.frame(name, routing.name());
+        let frame = begun.frame(name, outbox.told_features(), routing.name());
         outbox.begin_session(&frame, limits.kept, &routing.sessions.budget);
         let secret = secret.hash();
         Some(Self {
@@ -220,7 +220,8 @@ impl Attachment {
             in_flight,
         };
         Counters::count(&routing.counters.resumed);
-        let resumed = resumed.frame(&parked.name, routing.name());
+        let features = parked.outbox.told_features();
+        let resumed = resumed.frame(&parked.name, features, routing.name());
         let attachment = Box::new(parked.attach(routing, principal.is_admin()));
         Ok(Returned::Resumed { attachment, resumed })
     }

@@ -33,6 +33,10 @@ use crate::slow_readers::SlowReaders;
 /// precede everybody else's next request. With this limit, others wait about a millisecond.
 const DEPARTURES: usize = 64;
 
+/// How many messages are converted concurrently for peers without the feature `binary`. Each needs
+/// memory for the converted message, which counts as an unfinished line only afterwards.
+const CONVERSIONS: usize = 2;
+
 /// How many errors or ends of links are sent in one step after a service has left. They take less
 /// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
@@ -72,6 +76,8 @@ pub(crate) struct Routing {
     phase: watch::Sender<Phase>,
     /// Permits for peers that are being removed: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
+    /// Permits for conversions of buffers: see [`CONVERSIONS`].
+    pub(crate) conversions: Semaphore,
     /// The clock for the times at which locks are acquired.
     pub(crate) clock: Clock,
     /// When the manager started.
@@ -99,6 +105,7 @@ impl Routing {
             sessions: Sessions::new(limits.sessions.away, limits.budgets.sessions),
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
+            conversions: Semaphore::new(CONVERSIONS),
             clock: Clock::default(),
             started: Instant::now(),
         }
@@ -128,6 +135,7 @@ impl Routing {
             events: &self.events,
             draining,
             nesting: self.limits.nesting,
+            convert: self.limits.convert,
             permits: Permits::default(),
             pace: self.pace,
             clock: &self.clock,

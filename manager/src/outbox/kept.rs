@@ -4,6 +4,7 @@
 //! Positions count the bytes of the queue from the first one on. Those of the wire count from the
 //! end of the frame `registered`, which is the first in the queue.
 
+mod framing;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +12,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use labwire_wire::frames;
-use memchr::memchr;
 
+use self::framing::Framing;
 use super::queue::{Batch, FrameWriter, Queue};
 use super::{Outbox, State};
 use crate::budget::SessionBudget;
@@ -34,8 +34,8 @@ pub(super) struct Kept {
     segments: VecDeque<Bytes>,
     bytes: usize,
     start: u64,
-    /// Whether a line starts at `start`, as far as is known.
-    starts_line: bool,
+    /// The place of `start` in its frame.
+    framing: Framing,
     /// The position after the last byte that the writer has taken.
     taken: u64,
     /// How many of the bytes that the writer has taken it has not written.
@@ -82,7 +82,7 @@ impl Kept {
     fn forget(&mut self, oldest: Bytes) {
         self.bytes -= oldest.len();
         self.start += oldest.len() as u64;
-        self.starts_line = oldest.last() == Some(&b'\n');
+        self.framing.pass(&oldest);
         buffers::give_back(oldest);
     }
 
@@ -101,19 +101,23 @@ impl Kept {
 
     /// Removes bytes from the front of a queue.
     fn drop_front(&mut self, queue: &mut Queue, count: usize) {
-        let bytes = queue.drop_front(count, |dropped| {
-            self.starts_line = dropped.last() == Some(&b'\n');
-        });
+        let bytes = queue.drop_front(count, |dropped| self.framing.pass(dropped));
         self.start += bytes as u64;
     }
 
-    /// Removes the rest of a line of which the beginning was removed. Returns the number of bytes.
-    fn drop_partial_line(&mut self, queue: &mut Queue) -> usize {
+    /// Removes the rest of a frame of which the beginning was removed. Returns the number of bytes.
+    fn drop_partial_frame(&mut self, queue: &mut Queue) -> usize {
         let before = self.start;
-        while !self.starts_line {
-            let Some(first) = queue.first_segment() else { break };
-            let count = memchr(b'\n', first).map_or(first.len(), |offset| offset + 1);
-            self.drop_front(queue, count);
+        while !self.framing.begins() {
+            if let Some(first) = queue.first_segment() {
+                let count = self.framing.count_in(first);
+                self.drop_front(queue, count);
+            } else if queue.drop_first_deferred() {
+                // Within a frame, only the end of one that was broken off is deferred.
+                self.framing.end_frame();
+            } else {
+                break;
+            }
         }
         usize::try_from(self.start - before).unwrap_or_default()
     }
@@ -169,7 +173,7 @@ impl Outbox {
             segments: VecDeque::new(),
             bytes: 0,
             start: 0,
-            starts_line: true,
+            framing: Framing::new(self.takes_buffers),
             taken: 0,
             unwritten: 0,
             is_away: false,
@@ -237,7 +241,7 @@ impl Outbox {
         let is_cut = dropped > 0 && behind.is_some();
         if is_cut {
             // The beginning of the frame that is arriving may be lost.
-            self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+            self.break_off_arriving_in(&mut state);
         }
         let State {
             kept: Some(kept),
@@ -249,7 +253,7 @@ impl Outbox {
             return;
         };
         if dropped > 0 {
-            let partial = kept.drop_partial_line(queue);
+            let partial = kept.drop_partial_frame(queue);
             *queued -= partial.min(*queued);
             kept.budget.count_dropped(dropped + partial);
         }
@@ -279,11 +283,11 @@ impl Outbox {
         let mut state = self.state();
         if let Some(kept) = &mut state.kept
             && received.saturating_add(kept.registered) < kept.start
-            && !kept.starts_line
+            && !kept.framing.begins()
             && state.behind.is_some()
         {
             // The beginning of the frame that is arriving is lost.
-            self.end_arriving_in(&mut state, |frame| frame.copied(frames::BROKEN_OFF));
+            self.break_off_arriving_in(&mut state);
         }
         let State {
             kept: Some(kept),
@@ -300,7 +304,7 @@ impl Outbox {
         }
         let before = kept.start;
         if position < kept.start {
-            kept.drop_partial_line(queue);
+            kept.drop_partial_frame(queue);
         } else {
             let count = usize::try_from(position - kept.start).unwrap_or(usize::MAX);
             kept.drop_front(queue, count);

@@ -151,6 +151,21 @@ impl Queue {
         Some(first.segments)
     }
 
+    /// Removes the first deferred frames, if no pieces come before them. Returns whether there were
+    /// any.
+    pub(super) fn drop_first_deferred(&mut self) -> bool {
+        if self.segments_before_deferred() != Some(0) {
+            return false;
+        }
+        if let Some(deferred) = &mut self.deferred {
+            deferred.pop_front();
+            if deferred.is_empty() {
+                self.deferred = None;
+            }
+        }
+        true
+    }
+
     /// Notes that `count` pieces were put before all others.
     pub(super) fn shift_deferred(&mut self, count: usize) {
         if let Some(first) = self.deferred.as_mut().and_then(|deferred| deferred.front_mut()) {
@@ -263,8 +278,13 @@ impl FrameWriter<'_> {
     #[inline]
     pub(crate) fn payload(&mut self, frame: FrameView<'_>) {
         if let Some(payload) = frame.payload() {
-            self.shared(payload);
+            self.shared(payload.bytes());
         }
+    }
+
+    /// Adds frames that are composed, and counted, when the writer reaches them.
+    pub(crate) fn deferred(&mut self, frames: Box<dyn Deferred>) {
+        self.queue.defer(0, frames);
     }
 
     /// Adds a part of a line. It is shared if that is cheaper than copying and if it is at least

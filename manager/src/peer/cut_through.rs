@@ -22,6 +22,9 @@ impl Session<'_> {
     /// Forwards the bytes that have arrived of a long line. Returns whether the line is being cut
     /// through.
     pub(super) fn forwards_arrived<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
+        if inbox.raw_arriving().is_some() {
+            return self.forwards_raw(inbox);
+        }
         let Some((line, arriving)) = inbox.arriving() else {
             return false;
         };
@@ -50,6 +53,36 @@ impl Session<'_> {
         true
     }
 
+    /// Forwards the bytes of buffers that have arrived. Returns whether the frame is being cut
+    /// through.
+    fn forwards_raw<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>) -> bool {
+        let Some(arriving) = inbox.raw_arriving() else {
+            return false;
+        };
+        let pace = self.hub.routing.pace;
+        if !arriving.was_considered && arriving.arrived() >= pace.begin {
+            arriving.was_considered = true;
+            if arriving.since.elapsed() <= pace.begin_time && self.attachment.login.is_idle() {
+                let buffers = (arriving.description_end, arriving.unforwarded());
+                let Incoming { frame, kind } = &arriving.head;
+                let is_service = self.attachment.is_service();
+                let cut_through = self.attachment.with_router(|router, from| {
+                    router.cut_buffers_through(from, is_service, frame.view(), kind, buffers)
+                });
+                self.cut_through = cut_through.map(|frame| Box::new(PacedCutThrough::new(frame)));
+            }
+        }
+        let Some(cut_through) = &mut self.cut_through else {
+            return false;
+        };
+        if arriving.arrived() >= cut_through.frame.piece() {
+            let bytes = inbox.take_raw();
+            cut_through.frame.pass_raw(&bytes);
+            buffers::give_back(bytes);
+        }
+        true
+    }
+
     fn begin_cut_through(&self, line: &[u8], arriving: &ArrivingEnvelope) -> Option<PacedCutThrough> {
         let cut_through = self.attachment.with_router(|router, from| {
             if self.attachment.is_service() {
@@ -58,12 +91,7 @@ impl Session<'_> {
                 router.cut_request_through(from, line, arriving)
             }
         });
-        Some(PacedCutThrough {
-            frame: cut_through?,
-            paced: None,
-            grown: Instant::now(),
-            blocks_since: None,
-        })
+        Some(PacedCutThrough::new(cut_through?))
     }
 
     /// Reads more of the line that is being cut through. Breaks it off if others wait too long for

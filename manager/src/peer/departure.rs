@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use labwire_wire::LineTooLong;
+use labwire_wire::buffers::BuffersError;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How long a departing peer has to read what is queued for it.
@@ -27,6 +28,11 @@ pub(super) enum Departure {
     Failed(io::Error),
     /// A line was too long, so the beginning of the next one is unknown.
     TooLong(LineTooLong),
+    /// The number of raw bytes after a line was wrong or unknown, so the beginning of the next line is
+    /// unknown.
+    Unsplittable(BuffersError),
+    /// The last line was refused, and the number of raw bytes after it is unknown.
+    Refused,
     /// The peer read too little while others waited for room in its queue.
     Stalled,
     /// The peer failed to log in for an administrator's request.

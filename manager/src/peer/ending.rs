@@ -66,7 +66,7 @@ impl Session<'_> {
         }
         self.attachment
             .with_router(|router, from| router.note_ended(from, end));
-        if let Some(incoming) = inbox.take_front() {
+        if let Some(incoming) = inbox.take_front().or_else(|| inbox.discard_raw()) {
             self.tell_ended_whole(incoming, end);
         } else {
             let known = match end {

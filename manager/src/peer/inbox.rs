@@ -1,6 +1,7 @@
 //! Input of a peer that is not routed yet.
 
 mod arriving;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -9,12 +10,14 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 
+use labwire_wire::buffers::Buffers;
 use labwire_wire::{Line, LineSplitter, Salvage, Uid};
 use tokio::io::AsyncRead;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::arriving::{Arriving, Fate};
+use self::raw::RawBytes;
 use super::departure::{Departure, FAREWELL};
 use crate::buffers::{self, LARGE_BYTES, Loan};
 use crate::reading::{has_own_memory, read_long, read_short};
@@ -63,6 +66,12 @@ pub(super) struct Inbox<R> {
     arriving: Option<Box<Arriving>>,
     /// The treatment of the unfinished line.
     fate: Fate,
+    /// Whether the peer has the feature `binary`.
+    is_binary: bool,
+    /// The raw bytes that arrive after a line, if it announces some.
+    raw: Option<Box<RawBytes>>,
+    /// The number of raw bytes after the unfinished line, if it is discarded.
+    announced: Option<u64>,
     /// Whether the last line was large. Then the next one most likely is, too.
     expects_large: bool,
     /// The first waiting line. It is stored with its scan, so that a large line is not scanned
@@ -81,7 +90,8 @@ pub(super) struct Inbox<R> {
     needs_line_ends: bool,
     /// The number of bytes received after the identity.
     received: u64,
-    /// The position after the front line, or after the last line that was taken from the splitter.
+    /// The position after the front line and its raw bytes, or after the last line that was taken from
+    /// the splitter.
     front_end: u64,
     /// The position after the last line that was handled.
     handled: u64,
@@ -98,6 +108,9 @@ impl<R> Inbox<R> {
     pub(super) fn give_back(&mut self) {
         self.loan = None;
         buffers::give_back_mut(std::mem::take(self.splitter.buffer_mut()));
+        if let Some(raw) = self.raw.take() {
+            raw.give_back();
+        }
         if let Some(incoming) = self.front.take() {
             incoming.give_back();
         }
@@ -106,9 +119,15 @@ impl<R> Inbox<R> {
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Creates an inbox. `splitter` may hold input received together with the identity; `long` is
-    /// the size in bytes from which a line is scanned while it arrives. With `needs_line_ends`, the
-    /// last line counts only with its line end.
-    pub(super) fn new(reader: R, splitter: LineSplitter, long: usize, needs_line_ends: bool) -> Self {
+    /// the size in bytes from which a line is scanned while it arrives; `is_binary` is whether the
+    /// peer has the feature `binary`. With `needs_line_ends`, the last line counts only with its line
+    /// end.
+    pub(super) fn new(
+        reader: R,
+        splitter: LineSplitter,
+        long: usize,
+        (is_binary, needs_line_ends): (bool, bool),
+    ) -> Self {
         Self {
             reader,
             received: splitter.pending() as u64,
@@ -117,6 +136,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             loan: None,
             arriving: None,
             fate: Fate::Kept,
+            is_binary,
+            raw: None,
+            announced: None,
             expects_large: false,
             front: None,
             uid_of_long_line: None,
@@ -141,6 +163,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         if self.front.is_some() {
             return true;
         }
+        if self.raw.is_some() {
+            self.fill_raw();
+            if self.raw.is_some() || self.front.is_some() {
+                return self.front.is_some();
+            }
+        }
         if let Some(arriving) = &mut self.arriving {
             let searched = arriving.envelope.look(self.splitter.buffer());
             self.splitter.note_searched(searched);
@@ -150,6 +178,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             Fate::Skimmed => self.leave_out_value(),
             Fate::Skipped => {
                 if !self.skip_line() {
+                    return false;
+                }
+                if self.begin_announced() && self.raw.is_some() {
                     return false;
                 }
             }
@@ -196,7 +227,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 None => return false,
             },
         };
+        if self.is_binary && self.announced.is_none() && Buffers::follow(incoming.frame.content()) {
+            self.begin_raw(incoming);
+            return self.front.is_some();
+        }
         self.front = Some(Box::new(incoming));
+        self.begin_announced();
         true
     }
 
@@ -219,7 +255,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     #[inline]
     pub(super) fn held(&self) -> usize {
         let front = self.front.as_ref();
-        self.splitter.pending() + front.map_or(0, |incoming| incoming.frame.view().size())
+        let raw = self.raw.as_ref();
+        self.splitter.pending()
+            + front.map_or(0, |incoming| incoming.frame.view().held())
+            + raw.map_or(0, |raw| raw.held())
     }
 
     /// Returns the first waiting line, if it is scanned.
@@ -230,7 +269,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Takes the first waiting line, if it is scanned.
     pub(super) fn take_front(&mut self) -> Option<Incoming> {
         let front = self.front.take()?;
-        self.handled = self.front_end;
+        // Otherwise it is handled once the raw bytes after it are discarded.
+        if self.raw.is_none() {
+            self.handled = self.front_end;
+        }
         Some(*front)
     }
 
@@ -321,7 +363,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Cancel safe.
     pub(super) async fn read(&mut self) -> usize {
         let is_long = self.arriving.is_some() || has_own_memory(&self.splitter);
-        let (read, bytes_per_work) = if self.fate == Fate::Skimmed || !is_long {
+        let (read, bytes_per_work) = if self.raw.is_some() {
+            self.read_raw().await
+        } else if self.fate == Fate::Skimmed || !is_long {
             // Little is kept of a skimmed line, so it needs no buffer for a long line.
             let read = read_short(&mut self.reader, &mut self.splitter);
             let read = in_turn(&mut self.work, read).await;
@@ -341,6 +385,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             Ok(0) => Departure::Closed,
             Ok(count) => {
                 self.received += count as u64;
+                self.end_skipped();
                 self.work += count / bytes_per_work;
                 return count;
             }

@@ -34,7 +34,13 @@ impl Departure {
     pub(super) fn is_break(&self) -> bool {
         match self {
             Self::Closed | Self::Failed(_) | Self::Superseded => true,
-            Self::Asked | Self::TooLong(_) | Self::Stalled | Self::WrongLogin | Self::Stopping => false,
+            Self::Asked
+            | Self::TooLong(_)
+            | Self::Unsplittable(_)
+            | Self::Refused
+            | Self::Stalled
+            | Self::WrongLogin
+            | Self::Stopping => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_tcp::{WatchedSocket, has_vanished};
-use labwire_wire::{LineSplitter, Uid};
+use labwire_wire::{EnvelopeError, LineSplitter, Plain, Uid};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,7 +27,7 @@ use crate::names::PeerAddress;
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
-use crate::router::{Permits, Sender, Step};
+use crate::router::{Incoming, Permits, Sender, Step};
 use crate::work::TURN_WORK;
 
 /// How long a client that has closed its sending side is kept while it waits for replies; netcat
@@ -141,7 +141,8 @@ impl<'a> Session<'a> {
             .session
             .as_ref()
             .map(|session| session.superseded());
-        let mut inbox = Inbox::new(reader, splitter, routing.pace.long, superseded.is_some());
+        let expects = (outbox.takes_buffers(), superseded.is_some());
+        let mut inbox = Inbox::new(reader, splitter, routing.pace.long, expects);
         let superseded = async move {
             match superseded {
                 // Boxed, to keep the task small for peers without sessions.
@@ -202,6 +203,7 @@ impl<'a> Session<'a> {
         match departure {
             Departure::Asked
             | Departure::Closed
+            | Departure::Refused
             | Departure::Stopping
             | Departure::WrongLogin
             | Departure::Superseded => {}
@@ -211,6 +213,7 @@ impl<'a> Session<'a> {
             }
             Departure::Failed(error) => debug!("{name}: {error}"),
             Departure::TooLong(error) => warn!("{name}: {error} ({})", LineLimit::Line),
+            Departure::Unsplittable(error) => warn!("{name}: {error}"),
             Departure::Stalled => {
                 Counters::count(&routing.counters.cut);
                 if !self.attachment.is_service() {
@@ -305,26 +308,32 @@ impl<'a> Session<'a> {
             }
         }
         let departure = inbox.take_departure();
-        match &departure {
-            Departure::TooLong(error) => {
-                let refusal = Refusal::LineTooLong {
-                    limit: error.limit,
-                    which: LineLimit::Line,
-                };
-                self.hub.routing.counters.count_limit(&refusal);
-                // The uid in a service's line is its caller's, which receives an error of its own.
-                let uid = inbox.take_uid_of_long_line();
-                let uid = if self.attachment.is_service() {
-                    Uid::EMPTY
-                } else {
-                    uid
-                };
-                self.sender().refuse(&uid, &refusal);
-            }
-            Departure::Closed if self.attachment.session.is_none() => self.wait_for_last_replies().await,
-            _ => {}
+        self.refuse_rest(inbox, &departure);
+        if matches!(departure, Departure::Closed) && self.attachment.session.is_none() {
+            self.wait_for_last_replies().await;
         }
         departure
+    }
+
+    /// Tells the peer why its last line cannot be read.
+    fn refuse_rest<R: AsyncRead + Unpin>(&self, inbox: &mut Inbox<R>, departure: &Departure) {
+        let refusal = match departure {
+            Departure::TooLong(error) => Refusal::LineTooLong {
+                limit: error.limit,
+                which: LineLimit::Line,
+            },
+            Departure::Unsplittable(error) => EnvelopeError::from(*error).into(),
+            _ => return,
+        };
+        self.hub.routing.counters.count_limit(&refusal);
+        // The uid in a service's line is its caller's, which receives an error of its own.
+        let uid = inbox.take_uid_of_long_line();
+        let uid = if self.attachment.is_service() {
+            Uid::EMPTY
+        } else {
+            uid
+        };
+        self.sender().refuse(&uid, &refusal);
     }
 
     /// Waits for the last replies to a client that has closed its sending side, for
@@ -343,6 +352,7 @@ impl<'a> Session<'a> {
         inbox.note_work(1);
         if let Some(cut_through) = self.cut_through.take() {
             if let Some(incoming) = inbox.take_front() {
+                self.count_buffers(&incoming);
                 self.end_cut_through(*cut_through, incoming);
             }
             return Ok(Step::Next);
@@ -362,15 +372,29 @@ impl<'a> Session<'a> {
         let Some(incoming) = inbox.front() else {
             return Ok(Step::Next);
         };
+        if permits.is_empty() {
+            self.count_buffers(incoming);
+        }
         let (step, work) = self.attachment.router(permits)(incoming.frame.view(), &incoming.kind);
         inbox.note_work(work);
-        if !matches!(step, Step::Wait(..))
+        if !matches!(step, Step::Wait(..) | Step::Convert(_))
             && let Some(incoming) = inbox.take_front()
         {
             self.attachment.login.note_taken(&incoming);
             incoming.give_back();
         }
         Ok(step)
+    }
+
+    /// Counts a message with buffers when it is routed for the first time.
+    fn count_buffers(&self, incoming: &Incoming) {
+        if incoming
+            .frame
+            .payload()
+            .is_some_and(|payload| *payload.plain() == Plain::Unknown)
+        {
+            Counters::count(&self.hub.routing.counters.binary);
+        }
     }
 
     async fn take_step<R: AsyncRead + Unpin>(
@@ -381,6 +405,19 @@ impl<'a> Session<'a> {
         match step {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
+            Step::Convert(conversion) => {
+                let routing = &self.hub.routing;
+                // Boxed, to keep the task small for peers without buffers.
+                Box::pin(async {
+                    // Fails only for a closed semaphore, and this one is never closed.
+                    let _turn = routing.conversions.acquire().await;
+                    inbox.convert(conversion, routing.limits.convert).await;
+                })
+                .await;
+                Counters::count(&routing.counters.converted);
+                self.share.hold(inbox.held());
+                Ok(())
+            }
             Step::Wait(permits) => {
                 Counters::count(&self.hub.routing.counters.held_back);
                 tokio::select! {

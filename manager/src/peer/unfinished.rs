@@ -25,6 +25,16 @@ pub(super) struct PacedCutThrough {
 }
 
 impl PacedCutThrough {
+    /// Begins to watch a frame.
+    pub(super) fn new(frame: CutThrough) -> Self {
+        Self {
+            frame,
+            paced: None,
+            grown: Instant::now(),
+            blocks_since: None,
+        }
+    }
+
     /// Returns the frame.
     pub(super) fn into_inner(self) -> CutThrough {
         self.frame
@@ -118,12 +128,7 @@ mod tests {
         let mut arriving = ArrivingEnvelope::default();
         arriving.look(line);
         let begun = rig.as_client(|router, from| router.cut_request_through(from, line, &arriving));
-        PacedCutThrough {
-            frame: begun.expect("nothing prevents it"),
-            paced: None,
-            grown: Instant::now(),
-            blocks_since: None,
-        }
+        PacedCutThrough::new(begun.expect("nothing prevents it"))
     }
 
     /// Returns the time after which a line is broken off that receives `count` bytes in each step,

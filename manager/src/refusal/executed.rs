@@ -19,6 +19,7 @@ impl Refusal {
             | Self::ReplyStalled { .. }
             | Self::ReplyEnded { .. }
             | Self::UnreadableReply { .. }
+            | Self::UnconvertibleReply { .. }
             | Self::ReplyTooDeep { .. }
             | Self::ReplyTooLong { .. }
             | Self::LineEnded(LineEnd::DeliveredInPart { .. })
@@ -33,6 +34,9 @@ impl Refusal {
             // A service that receives a request while it arrives discards one that is broken off.
             | Self::RequestStalled { .. }
             | Self::UnreadableNotification
+            | Self::UnconvertibleRequest { .. }
+            | Self::UnconvertibleNotification { .. }
+            | Self::UnconvertibleItem { .. }
             | Self::TooDeep { .. }
             | Self::TypedTooMuch
             | Self::Unterminated

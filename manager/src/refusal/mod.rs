@@ -107,6 +107,32 @@ pub(crate) enum Refusal {
          integers of up to 4300 digits"
     )]
     UnreadableNotification,
+    /// A request with buffers is too long to be converted for its service.
+    #[error(
+        "ValueError: the {} Service does not have the feature binary, and a request with more than {limit} bytes of \
+         arrays is not converted for it, send less at a time (or see --convert of labwire start)",
+        quoted(service)
+    )]
+    UnconvertibleRequest { service: String, limit: usize },
+    /// A reply with buffers is too long to be converted for its client.
+    #[error(
+        "ValueError: the {} Service replied with more than {limit} bytes of arrays, which are not converted for a \
+         client without the feature binary, ask for less at a time (or see --convert of labwire start)",
+        quoted(service)
+    )]
+    UnconvertibleReply { service: String, limit: usize },
+    /// A notification with buffers is too long to be converted for its clients.
+    #[error(
+        "ValueError: {clients} of the linked clients do not have the feature binary, and a notification with more \
+         than {limit} bytes of arrays is not converted for them, emit less at a time (or see --convert of labwire start)"
+    )]
+    UnconvertibleNotification { clients: usize, limit: usize },
+    /// An item with buffers is too long to be converted for its client.
+    #[error(
+        "ValueError: the client does not have the feature binary, and an item with more than {limit} bytes of arrays \
+         is not converted for it, send less at a time (or see --convert of labwire start)"
+    )]
+    UnconvertibleItem { limit: usize },
     /// A line is nested too deep.
     #[error("ValueError: the JSON text is nested deeper than {limit} levels{}", limits::nesting_option(*limit))]
     TooDeep { limit: usize },

@@ -17,7 +17,7 @@ use super::uids::{IntoIter, Same};
 use crate::buffers::RUN_BYTES;
 use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::progress::Latest;
-use crate::refusal::{CallRefusal, Refusal};
+use crate::refusal::{CallRefusal, Refusal, SessionRefusal};
 
 /// The most requests to stop that are composed at once, for one service.
 const AT_ONCE: usize = 8;
@@ -227,6 +227,21 @@ impl Registry {
         })
     }
 
+    /// Ends a request of a client that is away, and for which an item of it cannot be kept. `now` is in
+    /// microseconds since the manager started.
+    pub(crate) fn end_unkept(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'static>,
+        now: u64,
+    ) -> Option<Event<'static>> {
+        let refusal = SessionRefusal::ReplyNotKept {
+            service: self.services.get(service)?.name.to_string(),
+        };
+        self.end_early(client, service, uid, refusal.into(), |_| now)
+    }
+
     /// Ends a request before its reply. `now` returns the present from the time when it was
     /// forwarded, both in microseconds since the manager started.
     fn end_early(
@@ -252,7 +267,10 @@ impl Registry {
             outbox,
             requester: Arc::clone(&requester),
             uid: uid.clone(),
-            cause: StopCause::Deadline,
+            cause: match &refusal {
+                Refusal::Session(_) => StopCause::Disconnected,
+                _ => StopCause::Deadline,
+            },
             reason: None,
         });
         Some(Event::EndedEarly(Box::new(EndedEarly {

@@ -1,12 +1,14 @@
 //! Composes forwarded frames.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use labwire_wire::buffers::Buffers;
 use labwire_wire::{
-    Envelope, FrameView, Line, Member, RawString, Reply, ReplyForm, Uid, as_string, frames, is_string_array,
+    Envelope, FrameView, Line, Member, Payload, Plain, RawString, Reply, ReplyForm, Uid, as_string, frames,
+    is_string_array,
 };
 
 use super::ENVELOPE_BYTES;
-use crate::outbox::{COPIED_BYTES, FrameWriter};
+use crate::outbox::{COPIED_BYTES, FrameWriter, Outbox};
 
 /// Composes the request that a typed line stands for. `args` and `kwargs` are JSON texts.
 pub(super) fn request_line(service: &str, attribute: &str, args: &str, kwargs: &str) -> Line {
@@ -43,8 +45,8 @@ const REQUEST: [Member; 6] = [
 ];
 
 /// Forwards a request: the known members as the client wrote them, then `members` (those that only a
-/// service with a feature receives), `end` (the member `requester` and the line end) and the payload. Other members are left out, since they stop a
-/// Python service.
+/// service with a feature receives), `end` (the member `requester` and the line end) and the
+/// payload. Other members are left out, since they stop a Python service.
 pub(super) fn write_request(
     writer: &mut FrameWriter<'_>,
     frame: FrameView<'_>,
@@ -62,6 +64,13 @@ pub(super) fn write_request(
         writer.copied(end);
         return writer.payload(frame);
     }
+    let args = match frame.payload() {
+        Some(payload) => {
+            writer.copied(payload.description(head.content()));
+            &b",\"args\":"[..]
+        }
+        None => b"{\"args\":",
+    };
     let mut member = |key: &[u8], member, default: &[u8]| {
         writer.copied(key);
         match envelope.span(member) {
@@ -69,7 +78,7 @@ pub(super) fn write_request(
             None => writer.copied(default),
         }
     };
-    member(b"{\"args\":", Member::Args, b"[]");
+    member(args, Member::Args, b"[]");
     member(b",\"attribute\":", Member::Attribute, b"\"\"");
     member(b",\"error\":false,\"kwargs\":", Member::Kwargs, b"{}");
     member(b",\"service\":", Member::Service, b"\"\"");
@@ -82,7 +91,9 @@ pub(super) fn write_request(
 /// A notification for several queues.
 pub(super) struct ForAll<'a> {
     head: Head<'a>,
-    payload: Option<&'a Bytes>,
+    payload: Option<&'a Payload>,
+    /// Whether the line looks as if buffers followed, and none do.
+    is_guarded: bool,
 }
 
 enum Head<'a> {
@@ -106,19 +117,37 @@ impl<'a> ForAll<'a> {
         Self {
             head,
             payload: frame.payload(),
+            is_guarded: needs_guard(frame),
         }
     }
 
-    /// Returns the number of bytes that each queue receives.
-    pub(super) fn len(&self) -> usize {
+    /// Returns the number of bytes that this queue receives. Returns `None` if its peer cannot
+    /// receive the buffers.
+    pub(super) fn length_for(&self, outbox: &Outbox) -> Option<usize> {
+        match self.payload.map(Payload::plain) {
+            Some(Plain::Line(line)) if !outbox.takes_buffers() => Some(line.len()),
+            Some(_) if !outbox.takes_buffers() => None,
+            _ => Some(self.len()),
+        }
+    }
+
+    fn len(&self) -> usize {
         let head = match &self.head {
             Head::Small(content, terminator) => content.len() + terminator.len(),
             Head::Shared(line) => line.len(),
         };
-        head + self.payload.map_or(0, Bytes::len)
+        head + self.payload.map_or(0, Payload::len) + usize::from(self.is_guarded)
     }
 
-    pub(super) fn write(&self, writer: &mut FrameWriter<'_>) {
+    /// Writes the notification for the peer of that queue.
+    pub(super) fn write(&self, outbox: &Outbox, writer: &mut FrameWriter<'_>) {
+        if outbox.takes_buffers() {
+            if self.is_guarded {
+                return self.write_guarded(writer);
+            }
+        } else if let Some(Plain::Line(line)) = self.payload.map(Payload::plain) {
+            return writer.shared(line);
+        }
         match &self.head {
             Head::Small(content, terminator) => {
                 writer.copied(content);
@@ -127,9 +156,31 @@ impl<'a> ForAll<'a> {
             Head::Shared(line) => writer.shared(line),
         }
         if let Some(payload) = self.payload {
-            writer.shared(payload);
+            writer.shared(payload.bytes());
         }
     }
+
+    #[cold]
+    fn write_guarded(&self, writer: &mut FrameWriter<'_>) {
+        writer.copied(GUARD);
+        match &self.head {
+            Head::Small(content, terminator) => {
+                writer.copied(&content[1..]);
+                writer.copied(terminator);
+            }
+            Head::Shared(line) => writer.shared(&line.slice(1..)),
+        }
+    }
+}
+
+/// The beginning of a line that would otherwise look as if buffers followed.
+const GUARD: &[u8] = b"{ ";
+
+/// Returns whether the line, as it is, would look to a peer with the feature `binary` as if buffers
+/// followed. It comes from a peer without the feature.
+#[inline]
+pub(super) fn needs_guard(frame: FrameView<'_>) -> bool {
+    frame.payload().is_none() && Buffers::follow(frame.content())
 }
 
 /// Forwards a reply: unchanged if it is complete, otherwise with the missing members.
@@ -142,6 +193,7 @@ pub(super) fn write_reply(
     envelope: &Envelope,
     reply: &Reply<'_>,
     marked: bool,
+    guarded: bool,
 ) {
     let head = frame.head();
     let raw = |member| envelope.raw(head.content(), member);
@@ -149,16 +201,23 @@ pub(super) fn write_reply(
         ReplyForm::Complete if marked && raw(Member::Error) == Some(b"true") => {
             write_error(writer, frame, envelope, reply);
         }
-        ReplyForm::Complete if !reply.uid.is_number() => {
+        ReplyForm::Complete if !reply.uid.is_number() && !guarded => {
             writer.line(head);
             writer.payload(frame);
         }
         ReplyForm::Complete => {
-            write_with_uid(writer, frame, envelope, &reply.uid);
+            write_with_uid(writer, frame, envelope, &reply.uid, guarded);
         }
         ReplyForm::ResultOnly => {
             let (before, behind) = frames::result_around(reply.requester.as_str(), &reply.uid);
-            writer.copied(&before);
+            match frame.payload() {
+                Some(payload) => {
+                    writer.copied(payload.description(head.content()));
+                    writer.copied(b",");
+                    writer.copied(&before[1..]);
+                }
+                None => writer.copied(&before),
+            }
             if let Some(span) = envelope.span(Member::Result) {
                 writer.part(head, span);
             }
@@ -188,25 +247,43 @@ pub(super) fn write_reply(
 /// Forwards a complete reply whose uid is a number, written as the client wrote it: the service may
 /// write the same number differently.
 #[cold]
-fn write_with_uid(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
+fn write_with_uid(
+    writer: &mut FrameWriter<'_>,
+    frame: FrameView<'_>,
+    envelope: &Envelope,
+    uid: &Uid<'_>,
+    guarded: bool,
+) {
     let head = frame.head();
     let content = head.content();
-    let Some(span) = envelope.span(Member::Uid) else {
-        writer.line(head);
-        return writer.payload(frame);
-    };
-    let end = span.end;
-    writer.part(head, 0..span.start);
-    writer.copied(uid.to_json().as_bytes());
-    writer.part(head, end..content.len());
+    let mut start = 0;
+    if guarded {
+        writer.copied(GUARD);
+        start = 1;
+    }
+    match envelope.span(Member::Uid) {
+        Some(span) if uid.is_number() => {
+            writer.part(head, start..span.start);
+            writer.copied(uid.to_json().as_bytes());
+            writer.part(head, span.end..content.len());
+        }
+        _ => writer.part(head, start..content.len()),
+    }
     writer.copied(head.terminator());
     writer.payload(frame);
 }
 
 /// Forwards a complete error: the known members as the service wrote them.
 fn write_error(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, reply: &Reply<'_>) {
+    if let Some(payload) = frame.payload() {
+        writer.copied(payload.description(frame.content()));
+    }
+    let error = match frame.payload() {
+        Some(_) => &b",\"error\":true,\"message\":"[..],
+        None => b"{\"error\":true,\"message\":",
+    };
     let members = [
-        (&b"{\"error\":true,\"message\":"[..], Member::Message),
+        (error, Member::Message),
         (b",\"requester\":", Member::Requester),
         (b",\"result\":", Member::Result),
         (b",\"traceback\":", Member::Traceback),

@@ -5,6 +5,8 @@
 //! is found too late. Then the receiver discards the line, which is broken off
 //! ([`frames::BROKEN_OFF`]), and the caller receives an error.
 
+mod raw;
+
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use labwire_wire::{
     ArrivingEnvelope, Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Text, Uid,
-    frames, quoted,
+    quoted,
 };
 use tracing::{debug, warn};
 
@@ -49,8 +51,10 @@ pub(crate) struct CutThrough {
     next: usize,
     /// The fewest bytes that are forwarded without a copy.
     piece: usize,
-    /// The number of bytes that were taken out of the line.
+    /// The number of bytes that were taken out of the line, or of the buffers.
     taken_out: usize,
+    /// Whether the line is complete, and its buffers arrive.
+    has_buffers: bool,
 }
 
 /// How a frame is forwarded.
@@ -77,7 +81,7 @@ pub(crate) struct Passing {
 
 impl Drop for CutThrough {
     fn drop(&mut self) {
-        self.to.end_arriving(|frame| frame.copied(frames::BROKEN_OFF));
+        self.to.break_off_arriving();
     }
 }
 
@@ -163,6 +167,9 @@ impl CutThrough {
     /// `members` are those that only a service with a feature receives.
     fn finish(mut self, frame: FrameView<'_>, envelope: &Envelope, members: &[u8]) {
         let to = Arc::clone(&self.to);
+        if self.has_buffers {
+            return to.end_arriving(|writer| writer.payload(frame));
+        }
         to.end_arriving(|writer| {
             self.write_whole(writer, frame.content(), envelope);
             match &self.form {
@@ -213,6 +220,7 @@ impl Router<'_> {
             || start > HEAD_BYTES
             || arriving.failure().is_some()
             || envelope.has_result()
+            || envelope.has_buffers()
         {
             return None;
         }
@@ -254,6 +262,7 @@ impl Router<'_> {
             next: 0,
             piece: self.pace.piece,
             taken_out: 0,
+            has_buffers: false,
         };
         asking.begin(request.uid.as_bytes(), 0, self.now);
         Counters::count(&self.counters.requests);
@@ -285,6 +294,10 @@ impl Router<'_> {
             return None;
         }
         let (requester, uid) = envelope.answered(line).ok()?;
+        // It may have to be written differently, or buffers follow.
+        if envelope.has_buffers() {
+            return None;
+        }
         if envelope.raw(line, Member::Error) != Some(b"false") || uid == *NOTIFICATION_UID {
             return None;
         }
@@ -308,6 +321,7 @@ impl Router<'_> {
             next: 0,
             piece: self.pace.piece,
             taken_out: 0,
+            has_buffers: false,
         })
     }
 
@@ -371,7 +385,8 @@ impl Router<'_> {
             }
         }
         let mut members = Vec::new();
-        if terms.is_any() && matches!(cut_through.form, Form::Request { .. }) {
+        // A request with buffers began with them.
+        if terms.is_any() && matches!(cut_through.form, Form::Request { .. }) && !cut_through.has_buffers {
             let now = self.moment().instant;
             let (client, service, uid) = (cut_through.client, cut_through.service, &cut_through.uid);
             self.registry.note_terms(client, service, uid, &terms, now);

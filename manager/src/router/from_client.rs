@@ -11,6 +11,7 @@ use tracing::debug;
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
 use super::cancelling::{members_for, terms_of};
 use super::compose::{request_line, typed_request_line, write_request};
+use super::conversion::{is_too_long, must_convert};
 use super::incoming::{Kind, Typed};
 use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
@@ -119,6 +120,10 @@ impl Router<'_> {
         if let Some(refusal) = self.too_deep(envelope) {
             return self.refuse_malformed(from, &envelope.uid_or_empty(content), &refusal);
         }
+        if let Some(error) = Self::misplaced_buffers(from, frame, envelope) {
+            self.refuse_malformed(from, &envelope.uid_or_empty(content), &error.into());
+            return Step::Leave;
+        }
         if envelope.has_result() {
             return match envelope.answered(content) {
                 Ok(_) => self.drop_unsolicited(from),
@@ -154,6 +159,14 @@ impl Router<'_> {
         };
         if let Err(refusal) = asking.check_uid(&request.uid, &terms) {
             return self.refuse_request(from, &request, &refusal);
+        }
+        if let Some(convert) = must_convert(frame, asking.service.outbox.takes_buffers()) {
+            return convert;
+        }
+        if is_too_long(frame.payload()) && !asking.service.outbox.takes_buffers() {
+            let service = asking.service.name.to_string();
+            let limit = self.convert;
+            return self.refuse_request(from, &request, &Refusal::UnconvertibleRequest { service, limit });
         }
         let members = if terms.is_any() {
             members_for(&terms, asking.service.features, content, envelope)

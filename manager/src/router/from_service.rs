@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use labwire_wire::buffers::BuffersError;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{
-    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Reply, Salvage, Shape, Uid,
+    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Plain, Reply, Salvage, Shape,
+    Uid,
 };
 
-use super::compose::{ForAll, write_reply};
+use super::compose::{ForAll, needs_guard, write_reply};
+use super::conversion::{Conversion, is_too_long, must_convert};
 use super::incoming::{Kind, Typed};
 use super::malformed_reply::MalformedReply;
 use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
@@ -16,7 +19,7 @@ use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full, Outbox};
 use crate::refusal::{Refusal, SessionRefusal};
 use crate::registry::{Answered, Listing, PeerId, Reader};
-use crate::work::QUEUES_PER_WORK;
+use crate::work::{QUEUES_PER_WORK, REFUSAL_WORK};
 
 impl Router<'_> {
     /// Routes a service's line.
@@ -37,6 +40,12 @@ impl Router<'_> {
             // be busy reading one large request, and its clients must not wait for that.
             Kind::Notification(envelope, is_pair) => self.route_notification(from, frame, envelope, *is_pair),
             Kind::Frame(envelope) if envelope.is_reply(frame.content()) => {
+                if let Some(error) = Self::misplaced_buffers(from, frame, envelope) {
+                    Counters::count(&self.counters.binary_malformed);
+                    let malformed = MalformedReply::in_frame(frame.content(), envelope, error);
+                    self.route_malformed_reply(from, &malformed, frame.content().len());
+                    return Step::Leave;
+                }
                 match envelope.reply(frame.content()) {
                     Ok(reply) => self.route_reply(from, frame, envelope, &reply),
                     Err(_) if self.may_be_partial(from, envelope) => {
@@ -58,6 +67,9 @@ impl Router<'_> {
             // that.
             Kind::Typed(..) | Kind::Broken(_) if frame.head().terminated().is_none() => Step::Next,
             Kind::Typed(_, unframed) | Kind::Broken(unframed) => {
+                if matches!(unframed.error, EnvelopeError::Buffers(_)) {
+                    Counters::count(&self.counters.binary_malformed);
+                }
                 let malformed = MalformedReply::unframed(unframed, matches!(kind, Kind::Typed(..)));
                 self.route_malformed_reply(from, &malformed, frame.content().len())
             }
@@ -140,16 +152,28 @@ impl Router<'_> {
             return self.route_unmatched_reply(from, frame, envelope, reply);
         };
         let service: &str = awaited.service_name;
+        let takes_buffers = awaited.outbox.takes_buffers();
+        if let Some(convert) = must_convert(frame, takes_buffers) {
+            return convert;
+        }
         let length = frame.size() + ENVELOPE_BYTES;
         let features = awaited.features;
-        let mut refusal = unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting);
+        let mut refusal = if is_too_long(frame.payload()) && !takes_buffers {
+            let service = service.to_owned();
+            let limit = self.convert;
+            Some(Refusal::UnconvertibleReply { service, limit })
+        } else {
+            unreadable_reply(service, awaited.reader, envelope.shape(), self.nesting)
+        };
         let is_lost = awaited.is_away && !awaited.outbox.keeps(length);
-        if is_lost {
+        if is_lost && refusal.is_none() {
             let service = service.to_owned();
             refusal = Some(SessionRefusal::ReplyNotKept { service }.into());
         }
+        let marked = features.origin || features.leases;
+        let guarded = takes_buffers && needs_guard(frame);
         let write = |writer: &mut FrameWriter<'_>| match &refusal {
-            None => write_reply(writer, frame, envelope, reply, features.origin || features.leases),
+            None => write_reply(writer, frame, envelope, reply, marked, guarded),
             Some(refusal) => {
                 writer.shared(&refusal.frame(reply.requester.as_str(), &reply.uid, features));
             }
@@ -207,6 +231,14 @@ impl Router<'_> {
     ) -> Step {
         let malformed = match envelope.notification(frame.content(), is_pair) {
             Err(error) => Some(error.into()),
+            Ok(_) if Self::misplaced_buffers(from, frame, envelope).is_some() => {
+                self.refuse_malformed(
+                    from,
+                    &Uid::EMPTY,
+                    &EnvelopeError::from(BuffersError::NotFirst).into(),
+                );
+                return Step::Leave;
+            }
             Ok(service)
                 if self
                     .registry
@@ -224,6 +256,17 @@ impl Router<'_> {
                 router.refuse_malformed(from, &Uid::EMPTY, &refusal)
             });
         }
+        if frame
+            .payload()
+            .is_some_and(|payload| *payload.plain() == Plain::Unknown)
+            && self.permits.is_empty()
+            && self
+                .registry
+                .linked_outboxes(from.id)
+                .any(|(_, outbox)| !outbox.takes_buffers())
+        {
+            return Step::Convert(Conversion::Beside);
+        }
         let notification = ForAll::of(frame);
         if !self.permits.is_empty() {
             let permits = std::mem::take(&mut self.permits);
@@ -232,15 +275,46 @@ impl Router<'_> {
             return wait_unless_empty(deliver_rest(&notification, permits, is_linked, self.counters));
         }
         let linked = self.registry.linked_outboxes(from.id);
-        let (waiting, queues) = deliver(&notification, linked, self.counters);
+        let Delivered {
+            waiting,
+            queues,
+            left_out,
+        } = deliver(&notification, linked, self.counters);
+        if left_out > 0 {
+            self.refuse_conversion(from, left_out);
+        }
         self.work += queues / QUEUES_PER_WORK;
         Counters::count(&self.counters.notifications);
         self.registry.note_notification(from.id);
         wait_unless_empty(waiting)
     }
+
+    /// Notifies a service that some clients did not receive its notification. A service that reads
+    /// nothing receives no more of these errors than its queue has room for.
+    #[cold]
+    fn refuse_conversion(&mut self, from: &Sender<'_>, clients: usize) {
+        let limit = self.convert;
+        let refusal = Refusal::UnconvertibleNotification { clients, limit };
+        self.work += REFUSAL_WORK;
+        self.counters.count_limit(&refusal);
+        from.log(&refusal);
+        if !from.outbox.is_full() {
+            from.refuse(&Uid::EMPTY, &refusal);
+        }
+    }
 }
 
-/// Delivers a notification or a value. Returns the permits to wait for, and the number of queues.
+/// What became of a notification or a value.
+pub(super) struct Delivered {
+    /// The permits to wait for.
+    pub(super) waiting: Permits,
+    /// The number of queues for which it was meant.
+    pub(super) queues: usize,
+    /// The number of those whose peers cannot receive its buffers.
+    pub(super) left_out: usize,
+}
+
+/// Delivers a notification or a value.
 ///
 /// Queues with room receive it now. A place in line is taken at each full queue, so that several
 /// peers that do not read are disconnected together and not one after the other.
@@ -249,19 +323,26 @@ pub(super) fn deliver<'a>(
     notification: &ForAll<'_>,
     receivers: impl Iterator<Item = (PeerId, &'a Arc<Outbox>)>,
     counters: &Counters,
-) -> (Permits, usize) {
-    let mut waiting = Permits::default();
-    let mut queues = 0;
+) -> Delivered {
+    let mut delivered = Delivered {
+        waiting: Permits::default(),
+        queues: 0,
+        left_out: 0,
+    };
     for (peer, outbox) in receivers {
-        queues += 1;
-        match outbox.push(notification.len(), |writer| notification.write(writer)) {
+        delivered.queues += 1;
+        let Some(length) = notification.length_for(outbox) else {
+            delivered.left_out += 1;
+            continue;
+        };
+        match outbox.push(length, |writer| notification.write(outbox, writer)) {
             Ok(()) => {
                 Counters::count(&counters.deliveries);
             }
-            Err(Full) => waiting.add(peer, outbox.wait_for_room(notification.len())),
+            Err(Full) => delivered.waiting.add(peer, outbox.wait_for_room(length)),
         }
     }
-    (waiting, queues)
+    delivered
 }
 
 /// Delivers a notification or a value to the peers whose queues were full and have room now, if
@@ -279,7 +360,8 @@ pub(super) fn deliver_rest(
             continue;
         }
         if permit.is_granted() {
-            permit.push(|writer| notification.write(writer));
+            let outbox = Arc::clone(permit.outbox());
+            permit.push(|writer| notification.write(&outbox, writer));
             Counters::count(&counters.deliveries);
         } else {
             waiting.add(peer, permit);

@@ -80,14 +80,18 @@ impl Incoming {
     pub(crate) fn give_back(self) {
         let (head, payload) = self.frame.into_parts();
         buffers::give_back(head);
-        payload.into_iter().for_each(buffers::give_back);
+        if let Some(payload) = payload {
+            buffers::give_back(payload.into_bytes());
+        }
     }
 
     /// Frees its memory.
     pub(crate) fn free(self) {
         let (head, payload) = self.frame.into_parts();
         buffers::free(head);
-        payload.into_iter().for_each(buffers::free);
+        if let Some(payload) = payload {
+            buffers::free(payload.into_bytes());
+        }
     }
 }
 

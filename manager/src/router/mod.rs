@@ -4,6 +4,7 @@ mod arguments;
 mod cancelling;
 mod compose;
 mod confirming;
+mod conversion;
 mod cut_through;
 mod ended;
 mod from_client;
@@ -22,7 +23,8 @@ mod tests_of_calls;
 
 use std::sync::{Arc, MutexGuard};
 
-use labwire_wire::{Envelope, EnvelopeError, Features, JsonError, Uid};
+use labwire_wire::buffers::BuffersError;
+use labwire_wire::{Envelope, EnvelopeError, Features, FrameView, JsonError, Uid};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
@@ -38,6 +40,7 @@ use crate::registry::{Moment, PeerId, Registry};
 use crate::work::REFUSAL_WORK;
 
 pub(crate) use arguments::Call;
+pub(crate) use conversion::{Conversion, convert};
 pub(crate) use cut_through::CutThrough;
 pub(crate) use ended::Known;
 #[cfg(any(test, feature = "benchmarks"))]
@@ -61,6 +64,9 @@ pub(crate) enum Step {
     Wait(Permits),
     /// Execute an administrator's request.
     Ask(Call),
+    /// Convert the buffers of the message for receivers without the feature `binary`, then route it
+    /// again.
+    Convert(Conversion),
     /// End the connection.
     Leave,
 }
@@ -74,6 +80,8 @@ pub(crate) struct Router<'a> {
     pub(crate) draining: bool,
     /// The limit on the nesting of a line.
     pub(crate) nesting: usize,
+    /// The most bytes of buffers that are converted for receivers without the feature `binary`.
+    pub(crate) convert: usize,
     /// The permits of the current line, if it waited.
     pub(crate) permits: Permits,
     /// The sizes and speeds for cut-through.
@@ -133,6 +141,17 @@ impl Router<'_> {
     /// Returns the present, by both clocks.
     fn moment(&self) -> Moment {
         self.clock.moment(self.started)
+    }
+
+    /// Returns the error of a frame with a member `buffers` that does not come first, from a peer
+    /// with the feature `binary`. Bytes that no line announces may follow.
+    fn misplaced_buffers(
+        from: &Sender<'_>,
+        frame: FrameView<'_>,
+        envelope: &Envelope,
+    ) -> Option<EnvelopeError> {
+        let is_misplaced = envelope.has_buffers() && frame.payload().is_none() && from.outbox.takes_buffers();
+        is_misplaced.then_some(BuffersError::NotFirst.into())
     }
 
     fn refuse_malformed(&mut self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) -> Step {

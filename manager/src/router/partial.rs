@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::{Envelope, FrameView, Member, Partial, PartialKind, Uid, frames};
 
+use super::conversion::{Conversion, is_too_long, must_convert};
 use super::{ENVELOPE_BYTES, Router, Sender, Step};
 use crate::bounds::MOST_PROGRESS_BYTES;
 use crate::counters::Counters;
@@ -67,10 +68,35 @@ impl Router<'_> {
             return self.refuse_partial(from, &CallRefusal::Unreadable.into());
         }
         let value = envelope.raw(frame.content(), kind.member()).unwrap_or_default();
+        if kind == PartialKind::Progress && frame.payload().is_some() {
+            // Only the latest value matters, so it is kept as one short line for every client.
+            let bytes = frame.size();
+            if bytes > MOST_PROGRESS_BYTES || is_too_long(frame.payload()) {
+                return self.refuse_partial(from, &CallRefusal::ProgressTooLarge { bytes }.into());
+            }
+            return Step::Convert(Conversion::Instead);
+        }
+        let takes_buffers = awaited.outbox.takes_buffers();
+        if let Some(convert) = must_convert(frame, takes_buffers) {
+            return convert;
+        }
+        if is_too_long(frame.payload()) && !takes_buffers {
+            let limit = self.convert;
+            return self.refuse_partial(from, &Refusal::UnconvertibleItem { limit });
+        }
         match kind {
             PartialKind::Item => {
                 let (client, outbox) = (awaited.client_id(), awaited.outbox);
                 let length = frame.size() + ENVELOPE_BYTES;
+                if awaited.is_away && !outbox.keeps(length) {
+                    // A result without one of its items is not whole.
+                    let uid = uid.into_owned();
+                    let ended = self.registry.end_unkept(client, from.id, &uid, self.now);
+                    if let Some(ended) = ended {
+                        self.work += self.events.publish(ended, Some(from.log_limit));
+                    }
+                    return Step::Next;
+                }
                 let write = |writer: &mut FrameWriter<'_>| write_item(writer, frame, envelope, &uid);
                 if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
                     return Step::Wait(waiting);
@@ -109,13 +135,16 @@ const ITEM: [Member; 3] = [Member::Item, Member::Requester, Member::Uid];
 fn write_item(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Envelope, uid: &Uid<'_>) {
     let head = frame.head();
     if envelope.has_exactly(&ITEM) && !uid.is_number() {
-        writer.line(head);
-        return writer.payload(frame);
+        return writer.line(head);
     }
-    for (key, member) in [
-        (&b"{\"item\":"[..], Member::Item),
-        (b",\"requester\":", Member::Requester),
-    ] {
+    let item = match frame.payload() {
+        Some(payload) => {
+            writer.copied(payload.description(head.content()));
+            &b",\"item\":"[..]
+        }
+        None => b"{\"item\":",
+    };
+    for (key, member) in [(item, Member::Item), (b",\"requester\":", Member::Requester)] {
         writer.copied(key);
         if let Some(span) = envelope.span(member) {
             writer.part(head, span);

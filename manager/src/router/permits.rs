@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
+use labwire_wire::Frame;
 
 use crate::outbox::{FrameWriter, Outbox, Permit};
 use crate::refusal::LineEnd;
@@ -15,7 +15,7 @@ use crate::registry::PeerId;
 pub(crate) struct Permits {
     all: Vec<(PeerId, Permit)>,
     /// The frame of a value that some queues have received already, so that it must not begin again.
-    begun: Option<Bytes>,
+    begun: Option<Box<Frame>>,
 }
 
 impl Permits {
@@ -29,8 +29,8 @@ impl Permits {
 
     /// Notes that some queues have received `frame` already. The sender's own queue is then not a
     /// reason to wait: these permits would be given back meanwhile.
-    pub(super) fn begun(mut self, frame: Bytes) -> Self {
-        self.begun = Some(frame);
+    pub(super) fn begun(mut self, frame: Frame) -> Self {
+        self.begun = Some(Box::new(frame));
         self
     }
 
@@ -39,8 +39,8 @@ impl Permits {
     }
 
     /// Takes the frame that some queues have received already.
-    pub(super) fn take_begun(&mut self) -> Option<Bytes> {
-        self.begun.take()
+    pub(super) fn take_begun(&mut self) -> Option<Frame> {
+        self.begun.take().map(|begun| *begun)
     }
 
     /// Returns why the line is discarded that waits for these permits, if `end` is the reason.

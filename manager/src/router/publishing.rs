@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use labwire_wire::{
-    Envelope, FrameView, Line, Member, RawString, Request, Topic, TopicPattern, as_string, exact_elements,
+    Envelope, Frame, FrameView, Line, Member, Payload, Plain, RawString, Request, Topic, TopicPattern,
+    as_string, exact_elements,
 };
 use serde_json::{Map, Value};
 
 use super::compose::ForAll;
+use super::conversion::Conversion;
 use super::from_service::{deliver, deliver_rest, wait_unless_empty};
 use super::{Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
@@ -83,29 +85,66 @@ impl Router<'_> {
         if !Reader::Python.can_read(shape) {
             return Err(Refusal::UnreadableNotification);
         }
+        let (mut line, mut payload) = (Line::new(topic_frame(&topic, value, from.name, false)), None);
+        if let Some(buffers) = frame.payload() {
+            (line, payload) = self.with_buffers(&topic, frame, buffers, &line, from.name)?;
+        }
+        let (receivers, compared) = self.events.topics.receivers(&topic);
+        self.work += compared + receivers.len() / QUEUES_PER_WORK;
+        if let Some(buffers) = &payload
+            && *buffers.plain() == Plain::Unknown
+            && (retain || receivers.iter().any(|(_, outbox)| !outbox.takes_buffers()))
+        {
+            return Ok(Step::Convert(Conversion::Beside));
+        }
         if retain {
             self.work += value.len() / BYTES_PER_WORK;
-            let frame = (value != b"null").then(|| topic_frame(&topic, value, from.name, true));
+            let frame = match frame.payload().map(Payload::plain) {
+                // Kept in the form that every later subscriber can read.
+                Some(Plain::Line(plain)) => Some(plain_topic_frame(&topic, plain, from.name, true)?),
+                Some(_) => return Err(TopicRefusal::TooLarge.into()),
+                None => (value != b"null").then(|| topic_frame(&topic, value, from.name, true)),
+            };
             self.events.topics.retain(&topic, from.id, frame)?;
         }
         Counters::count(&self.counters.published);
-        let (receivers, compared) = self.events.topics.receivers(&topic);
-        self.work += compared + receivers.len() / QUEUES_PER_WORK;
-        let frame = topic_frame(&topic, value, from.name, false);
-        let line = Line::new(frame.clone());
-        let notification = ForAll::of(line.view().into());
+        let begun = Frame::new(line, payload);
         let receivers = receivers.iter().map(|(peer, outbox)| (*peer, outbox));
-        let (waiting, _) = deliver(&notification, receivers, self.counters);
-        Ok(wait_unless_empty(waiting.begun(frame)))
+        let delivered = deliver(&ForAll::of(begun.view()), receivers, self.counters);
+        Ok(wait_unless_empty(delivered.waiting.begun(begun)))
+    }
+
+    /// Returns the notification of a value that refers to buffers, and the buffers.
+    #[cold]
+    fn with_buffers(
+        &mut self,
+        topic: &Topic,
+        frame: FrameView<'_>,
+        buffers: &Payload,
+        line: &Line,
+        sender: &str,
+    ) -> Result<(Line, Option<Payload>), Refusal> {
+        if frame.size() > MOST_VALUE_BYTES {
+            return Err(TopicRefusal::TooLarge.into());
+        }
+        self.work += frame.size() / BYTES_PER_WORK;
+        let description = buffers.description(frame.content());
+        let rest = line.view().terminated().unwrap_or_default();
+        let line = [description, b",", rest.get(1..).unwrap_or_default()].concat();
+        let plain = match buffers.plain() {
+            Plain::Line(plain) => Plain::Line(plain_topic_frame(topic, plain, sender, false)?),
+            other => other.clone(),
+        };
+        let payload = Payload::new(buffers.bytes().clone(), description.len()).with_plain(plain);
+        Ok((Line::new(line.into()), Some(payload)))
     }
 
     /// Delivers a value to the subscribers whose queues were full and have room now.
     #[cold]
-    fn publish_rest(&mut self, frame: Bytes) -> Step {
-        let line = Line::new(frame.clone());
-        let notification = ForAll::of(line.view().into());
+    fn publish_rest(&mut self, frame: Frame) -> Step {
         let permits = std::mem::take(&mut self.permits);
         let is_subscribed = |peer| self.events.topics.is_subscribed(peer);
+        let notification = ForAll::of(frame.view());
         let waiting = deliver_rest(&notification, permits, is_subscribed, self.counters);
         wait_unless_empty(waiting.begun(frame))
     }
@@ -156,6 +195,16 @@ impl Router<'_> {
         self.work += ended.unwrap_or_default();
         ended.is_some()
     }
+}
+
+/// Composes the notification of a value for peers without the feature `binary`. `plain` is the
+/// converted request.
+fn plain_topic_frame(topic: &Topic, plain: &[u8], sender: &str, retained: bool) -> Result<Bytes, Refusal> {
+    let content = plain.trim_ascii_end();
+    let envelope = Envelope::scan(content)?;
+    let args = envelope.raw(content, Member::Args).unwrap_or(b"[]");
+    let value = exact_elements(args).map_or(&b"null"[..], |[_, value]| value);
+    Ok(topic_frame(topic, value, sender, retained))
 }
 
 /// Parses `publish(topic, value, retain=false)`.

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use labwire_wire::{
-    ArrivingEnvelope, Executed, Features, FrameView, Identity, LineSplitter, LineView, Salvage, TopicPattern,
+    ArrivingEnvelope, Executed, Features, FrameView, Identity, LineSplitter, LineView, Payload, Salvage,
+    TopicPattern,
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -90,25 +91,30 @@ async fn a_reply_that_cannot_be_passed_on_may_have_been_executed() {
     }
 }
 
+/// The beginning of a head, up to the end of the description.
+const DESCRIPTION: &[u8] = b"{\"buffers\":[]";
+
 #[tokio::test]
 async fn a_payload_goes_on_unchanged_behind_its_head() {
     for size in [0, 10, 100_000] {
         let payload: Bytes = (b'a'..=b'z').cycle().take(size).collect();
-        let behind = std::str::from_utf8(&payload).unwrap();
+        let behind = String::from_utf8(payload.to_vec()).unwrap();
+        let payload = Payload::new(payload, DESCRIPTION.len());
         let frame = |head| FrameView::new(LineView::new(head), Some(&payload));
-        for features in [&[][..], &["origin"]] {
-            let mut rig = Rig::new(&client(features, ""));
+        for features in [&["binary"][..], &["binary", "origin"]] {
+            let service = br#"{"type":"service","name":"S","attributes":{},"features":["binary"]}"#;
+            let mut rig = Rig::with_service(&client(features, ""), service);
             let link = br#"{"service":"Manager","attribute":"link","args":["S"],"uid":"0"}"#;
             assert!(matches!(rig.client_says(link), Step::Next));
             all(rig.clients_queue()).await;
             for (request, passed) in [
                 (
-                    &br#"{"service":"S","attribute":"a","uid":"1"}"#[..],
-                    r#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"1","requester":"c[h:2]"}"#,
+                    &br#"{"buffers":[],"service":"S","attribute":"a","uid":"1"}"#[..],
+                    r#"{"buffers":[],"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"1","requester":"c[h:2]"}"#,
                 ),
                 (
-                    br#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2"}"#,
-                    r#"{"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2","requester":"c[h:2]"}"#,
+                    br#"{"buffers":[],"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2"}"#,
+                    r#"{"buffers":[],"args":[],"attribute":"a","error":false,"kwargs":{},"service":"S","uid":"2","requester":"c[h:2]"}"#,
                 ),
             ] {
                 let step = rig.as_client(|router, from| {
@@ -120,16 +126,16 @@ async fn a_payload_goes_on_unchanged_behind_its_head() {
             }
             for (line, passed) in [
                 (
-                    &br#"{"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#[..],
-                    r#"{"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#,
+                    &br#"{"buffers":[],"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#[..],
+                    r#"{"buffers":[],"error":false,"requester":"c[h:2]","result":1,"uid":"1"}"#,
                 ),
                 (
-                    br#"{"result":1,"requester":"c[h:2]","uid":"2"}"#,
-                    r#"{"error":false,"requester":"c[h:2]","result":1,"uid":"2"}"#,
+                    br#"{"buffers":[],"result":1,"requester":"c[h:2]","uid":"2"}"#,
+                    r#"{"buffers":[],"error":false,"requester":"c[h:2]","result":1,"uid":"2"}"#,
                 ),
                 (
-                    br#"{"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
-                    r#"{"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
+                    br#"{"buffers":[],"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
+                    r#"{"buffers":[],"error":false,"result":[[],{}],"service":"S","uid":"notification"}"#,
                 ),
             ] {
                 let step = rig

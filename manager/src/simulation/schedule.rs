@@ -90,6 +90,7 @@ impl Slot {
                 cut_through: choices.percent(50),
                 leases: choices.percent(50),
                 sessions: has_session,
+                // Among them `binary`: the simulation sends lines only.
                 ..Features::default()
             },
             session: has_session.then(|| session(choices)),

@@ -1,6 +1,7 @@
 //! Errors of malformed frames.
 
 use super::{MAX_UID_BYTES, Member, NOTIFICATION_UID};
+use crate::buffers::BuffersError;
 use crate::json::JsonError;
 
 /// The reason why a line is not a frame.
@@ -35,6 +36,9 @@ pub enum EnvelopeError {
     /// A service's frame that is progress and an item at once.
     #[error("a frame has the member \"progress\" or \"item\" and not both, send one after the other")]
     ProgressAndItem,
+    /// The description of the frame's buffers is wrong.
+    #[error(transparent)]
+    Buffers(#[from] BuffersError),
 }
 
 impl EnvelopeError {
@@ -69,7 +73,8 @@ impl EnvelopeError {
             | Self::RequestWithError
             | Self::LongUid
             | Self::ReservedUid
-            | Self::ProgressAndItem => "ValueError",
+            | Self::ProgressAndItem
+            | Self::Buffers(_) => "ValueError",
             Self::Missing(_) => "KeyError",
         }
     }

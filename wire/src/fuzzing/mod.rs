@@ -3,6 +3,7 @@
 //!
 //! Each function takes arbitrary bytes, and panics if a property does not hold.
 
+mod buffers;
 mod envelope;
 #[cfg(test)]
 mod envelope_properties;
@@ -16,6 +17,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+pub use buffers::check_buffers;
 pub use envelope::check_envelope;
 pub use salvage::check_salvage;
 pub use splitter::check_lines;

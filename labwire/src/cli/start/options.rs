@@ -263,6 +263,11 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_LINE_STALL", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) line_stall: Option<Time>,
 
+    /// Maximum size of the arrays in a frame that is converted to base64 for peers without the
+    /// feature binary [default: 64MiB]
+    #[arg(long, env = "LABWIRE_CONVERT", value_name = "BYTES", help_heading = LIMITS)]
+    pub(crate) convert: Option<Size>,
+
     /// Maximum depth of arrays and objects in a line, including the outermost object
     /// [default: 1024]
     #[arg(long, env = "LABWIRE_NESTING", value_name = "LEVELS", help_heading = LIMITS)]

@@ -83,6 +83,7 @@ impl Options {
             identity_line: self.identity_line.or(other.identity_line),
             line: self.line.or(other.line),
             line_stall: self.line_stall.or(other.line_stall),
+            convert: self.convert.or(other.convert),
             nesting: self.nesting.or(other.nesting),
             queue: self.queue.or(other.queue),
             stall: self.stall.or(other.stall),

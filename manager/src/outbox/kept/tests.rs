@@ -1,8 +1,11 @@
+use std::collections::HashSet;
 use std::future::poll_fn;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::*;
+use crate::budget::QueueBudget;
 use crate::outbox::Full;
 
 const REGISTERED: &[u8] = b"registered\n";
@@ -10,7 +13,18 @@ const REGISTERED: &[u8] = b"registered\n";
 /// Returns the queue of a peer with a session, which keeps up to `limit` bytes, and the budget of
 /// all. The peer has received its first frame.
 async fn queue(limit: usize, budget: usize) -> (Arc<Outbox>, Arc<SessionBudget>) {
-    let outbox = Outbox::alone(1 << 20);
+    queue_of(Outbox::alone(1 << 20), limit, budget).await
+}
+
+/// As [`queue`], of a peer with the feature `binary`.
+async fn binary_queue(limit: usize) -> Arc<Outbox> {
+    let all = QueueBudget::new(usize::MAX, Duration::MAX);
+    queue_of(Outbox::of_peer(1 << 20, &all, true), limit, 1 << 20)
+        .await
+        .0
+}
+
+async fn queue_of(outbox: Arc<Outbox>, limit: usize, budget: usize) -> (Arc<Outbox>, Arc<SessionBudget>) {
     let budget = Arc::new(SessionBudget::new(budget));
     outbox.begin_session(&Bytes::from_static(REGISTERED), limit, &budget);
     assert_eq!(take(&outbox).await, REGISTERED);
@@ -135,6 +149,75 @@ async fn a_frame_that_is_arriving_goes_on_or_is_broken_off() {
             assert!(received.ends_with(b"\x18\r\nbehind\n"), "{received:?}");
         }
     }
+}
+
+/// Returns the line of a frame with a buffer of that many bytes.
+fn announcing(count: usize) -> String {
+    format!("{{\"buffers\":[{{\"dtype\":\"|u1\",\"shape\":[{count}],\"bytes\":{count}}}],\"result\":1}}\r\n")
+}
+
+#[tokio::test]
+async fn a_frame_is_dropped_whole_whatever_line_ends_its_buffers_have() {
+    for (raw, received) in [(290, 0), (290, 100), (290, 400), (0, 90)] {
+        let outbox = binary_queue(1_000).await;
+        let frame = [announcing(raw).as_bytes(), &vec![b'\n'; raw], b"\n"].concat();
+        let frames = 1_600 / frame.len();
+        for _ in 0..frames {
+            // The line, the buffers and their end are pieces of their own.
+            let (line, raw) = frame.split_at(announcing(raw).len());
+            outbox
+                .push(frame.len(), |writer| {
+                    writer.referenced(&Bytes::copy_from_slice(line));
+                    writer.referenced(&Bytes::copy_from_slice(raw));
+                })
+                .unwrap();
+            take(&outbox).await;
+        }
+        outbox.go_away();
+        let Resumption { from } = outbox.come_back(received).unwrap();
+        let from = usize::try_from(from).unwrap();
+        assert!(from > 0 && from % frame.len() == 0, "{from}");
+        assert_eq!(take_all(&outbox).await, frame.repeat(frames - from / frame.len()));
+    }
+}
+
+#[tokio::test]
+async fn a_frame_whose_buffers_arrive_goes_on_or_is_broken_off() {
+    let line = announcing(100);
+    let mut outcomes = HashSet::new();
+    for (limit, received) in [(10_000, 0), (10_000, 70), (130, 0), (75, 0), (75, 70), (20, 70)] {
+        let outbox = binary_queue(limit).await;
+        outbox.confirm(0).unwrap();
+        assert!(outbox.begin_arriving_with(100, |frame| frame.copied(line.as_bytes())));
+        outbox.go_on_arriving_with(20, |frame| frame.copied(&[b'\n'; 20]));
+        take(&outbox).await;
+        outbox.go_away();
+        outbox.go_on_arriving_with(50, |frame| frame.copied(&[b'\n'; 50]));
+        let is_whole = outbox.is_arriving();
+        outbox.push_always(|frame| frame.copied(b"behind\n"));
+        outbox.go_on_arriving_with(30, |frame| frame.copied(&[b'\n'; 30]));
+        outbox.end_arriving(|frame| frame.copied(b"\n"));
+        assert!(!outbox.is_arriving());
+        let from = outbox.come_back(received).unwrap().from;
+        let rest = take_all(&outbox).await;
+        let (rest, behind) = rest.split_at(rest.len() - b"behind\n".len());
+        assert_eq!(behind, b"behind\n");
+        let from = usize::try_from(from).unwrap();
+        if from != usize::try_from(received).unwrap() {
+            assert_eq!(rest, b"", "nothing is left of a frame whose beginning is lost");
+        } else if is_whole {
+            let whole = [line.as_bytes(), &[b'\n'; 101]].concat();
+            assert_eq!(rest, &whole[from..]);
+        } else {
+            // The receiver goes on in the frame, and finds its end.
+            let missing = line.len() + 100 - from;
+            assert_eq!(rest.len(), missing + 3, "{limit} {received}");
+            assert!(rest.ends_with(b"\0\x18\r\n"));
+        }
+        outcomes.insert((from == usize::try_from(received).unwrap(), is_whole));
+        assert_eq!(outbox.queued(), 0);
+    }
+    assert_eq!(outcomes.len(), 4);
 }
 
 #[tokio::test]

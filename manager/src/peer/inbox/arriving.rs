@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use labwire_wire::buffers::Buffers;
 use labwire_wire::{ArrivingEnvelope, Line};
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
@@ -86,6 +87,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
 
     /// Discards the unfinished line, including the rest of it that is still to arrive.
     pub(in crate::peer) fn throw_line_away(&mut self) {
+        if let Some(head) = self.discard_raw() {
+            head.free();
+            return;
+        }
+        self.skip_announced();
         self.fate = Fate::Skipped;
         self.arriving = None;
     }
@@ -94,6 +100,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// bytes kept so far, and their scan. Once the line has ended, its kept part is the next
     /// waiting line.
     pub(in crate::peer) fn skim(&mut self) -> (&[u8], &mut Arriving) {
+        self.skip_announced();
         self.fate = Fate::Skimmed;
         if self.arriving.is_none() {
             self.arriving = Some(Arriving::new(self.splitter.buffer()));
@@ -136,9 +143,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// one that begins with `{`.
     pub(in crate::peer) fn is_amid_line(&self) -> bool {
         let pending = self.splitter.buffer();
-        self.fate == Fate::Kept
-            && !pending.is_empty()
-            && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))
+        self.raw.is_some()
+            || self.fate == Fate::Kept
+                && !pending.is_empty()
+                && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))
     }
 
     /// Takes the unfinished line, if only its line end may be missing: it is a whole frame, or it
@@ -149,6 +157,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             return None;
         }
         let bytes = self.splitter.buffer();
+        if self.is_binary && Buffers::follow(bytes) {
+            return None;
+        }
         let kind = Kind::of(bytes);
         let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
         let is_whole = matches!(kind, Kind::Frame(_) | Kind::Notification(..)) || !is_object;

@@ -24,7 +24,12 @@ async fn route(inbox: &mut Inbox<&[u8]>, work: usize) -> usize {
 async fn a_turn_ends_after_so_much_work_and_not_only_after_so_many_lines() {
     let lines = "x\n".repeat(2 * TURN_WORK);
     for (work, expected) in [(1, TURN_WORK), (TURN_WORK / 4, 4), (10 * TURN_WORK, 1)] {
-        let mut inbox = Inbox::new(lines.as_bytes(), LineSplitter::new(1 << 20), 1 << 16, false);
+        let mut inbox = Inbox::new(
+            lines.as_bytes(),
+            LineSplitter::new(1 << 20),
+            1 << 16,
+            (false, false),
+        );
         assert_eq!(route(&mut inbox, work).await, expected);
         assert!(inbox.turn_is_over());
         inbox.begin_turn();
@@ -36,7 +41,7 @@ async fn a_turn_ends_after_so_much_work_and_not_only_after_so_many_lines() {
 #[tokio::test]
 async fn a_peer_that_sends_little_at_a_time_has_its_turn_until_that_is_much() {
     let mut turns = 0;
-    let mut inbox = Inbox::new(&b""[..], LineSplitter::new(1 << 20), 1 << 16, false);
+    let mut inbox = Inbox::new(&b""[..], LineSplitter::new(1 << 20), 1 << 16, (false, false));
     for _ in 0..100 {
         inbox.reader = b"x\ny\nz";
         assert_eq!(inbox.read().await, 5);
@@ -56,7 +61,7 @@ async fn a_peer_that_sends_little_at_a_time_has_its_turn_until_that_is_much() {
 async fn a_peer_that_waits_for_its_next_bytes_begins_a_new_turn() {
     for routes_at_once in [true, false] {
         let (mut peer, reader) = tokio::io::duplex(64);
-        let mut inbox = Inbox::new(reader, LineSplitter::new(1 << 20), 1 << 16, false);
+        let mut inbox = Inbox::new(reader, LineSplitter::new(1 << 20), 1 << 16, (false, false));
         inbox.note_work(TURN_WORK);
         assert!(inbox.turn_is_over());
         let read = async {
@@ -70,4 +75,80 @@ async fn a_peer_that_waits_for_its_next_bytes_begins_a_new_turn() {
         tokio::join!(biased; read, async { peer.write_all(b"x\n").await.unwrap() });
         assert!(!inbox.turn_is_over());
     }
+}
+
+/// Returns an inbox of a peer with a session and the feature `binary`, which has received these bytes.
+async fn binary_inbox(bytes: &[u8]) -> Inbox<&[u8]> {
+    let mut inbox = Inbox::new(bytes, LineSplitter::new(1 << 20), 1 << 16, (true, true));
+    assert_eq!(inbox.read().await, bytes.len());
+    inbox
+}
+
+const LINE: &str = "{\"buffers\":[{\"dtype\":\"|u1\",\"shape\":[10],\"bytes\":10}],\"uid\":\"1\"}\r\n";
+const RAW: &str = "\n\n\n{\n\n\n\n\n\n\n";
+
+#[tokio::test]
+async fn a_frame_is_handled_once_its_buffers_have_arrived_and_it_is_taken() {
+    let frame = [LINE, RAW].concat();
+    let all = [&frame, "next\r\n"].concat();
+    for cut in 1..frame.len() {
+        let mut inbox = binary_inbox(&all.as_bytes()[..cut]).await;
+        assert!(!inbox.look().await);
+        assert_eq!(inbox.handled(), 0);
+        inbox.reader = &all.as_bytes()[cut..];
+        while !inbox.look().await {
+            assert!(inbox.read().await > 0);
+        }
+        assert_eq!(inbox.handled(), 0);
+        let taken = inbox.take_front().unwrap();
+        assert_eq!(taken.frame.payload().unwrap().bytes(), RAW);
+        assert_eq!(inbox.handled(), frame.len() as u64);
+        while !inbox.look().await {
+            assert!(inbox.read().await > 0);
+        }
+        assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+        assert_eq!(inbox.handled(), all.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn buffers_are_discarded_also_while_their_line_waits_and_the_next_line_is_not() {
+    let wrong = LINE.replace("[10]", "[11]");
+    let frame = [&wrong, RAW].concat();
+    let all = [&frame, "next\r\n"].concat();
+    for cut in wrong.len()..=all.len() {
+        for waits in [false, true] {
+            let mut inbox = binary_inbox(&all.as_bytes()[..cut]).await;
+            assert!(inbox.look().await);
+            inbox.reader = &all.as_bytes()[cut..];
+            while waits && !inbox.reader.is_empty() {
+                assert!(inbox.read().await > 0);
+            }
+            assert!(matches!(inbox.take_front().unwrap().kind, Kind::Broken(_)));
+            let is_over = waits || cut >= frame.len();
+            assert_eq!(inbox.handled(), if is_over { frame.len() as u64 } else { 0 });
+            while !inbox.look().await {
+                assert!(inbox.read().await > 0);
+            }
+            assert_eq!(inbox.handled(), frame.len() as u64);
+            assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+            assert_eq!(inbox.handled(), all.len() as u64);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_frame_that_is_thrown_away_is_handled_once_its_buffers_have_arrived() {
+    let all = [LINE, RAW, "next\r\n"].concat();
+    let frame = LINE.len() + RAW.len();
+    let mut inbox = binary_inbox(&all.as_bytes()[..LINE.len() + 3]).await;
+    assert!(!inbox.look().await);
+    inbox.throw_line_away();
+    assert_eq!(inbox.handled(), 0);
+    inbox.reader = &all.as_bytes()[LINE.len() + 3..];
+    while !inbox.look().await {
+        assert!(inbox.read().await > 0);
+    }
+    assert_eq!(inbox.handled(), frame as u64);
+    assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
 }

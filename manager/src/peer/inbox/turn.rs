@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
+use labwire_wire::buffers::Buffers;
 use labwire_wire::terminal::without_mark;
 use labwire_wire::{FrameView, LineTooLong, LineView};
 use memchr::memchr;
@@ -48,7 +49,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     where
         F: FnMut(FrameView<'_>, &Kind) -> (Step, usize),
     {
-        if self.arriving.is_some() || self.fate != Fate::Kept || has_own_memory(&self.splitter) {
+        if self.arriving.is_some()
+            || self.raw.is_some()
+            || self.fate != Fate::Kept
+            || has_own_memory(&self.splitter)
+        {
             let may_have_more = self.read().await == LARGE_READ_BYTES;
             return (Step::Next, may_have_more);
         }
@@ -132,6 +137,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             let (line, rest) = bytes.split_at(offset + 1);
             bytes = rest;
             self.splitter.extend(line);
+            if self.is_binary && Buffers::follow(self.splitter.buffer()) {
+                return (Step::Next, bytes);
+            }
             let (step, work) = self.route_completed(&mut router);
             self.work += work;
             if self.end.is_some() {
@@ -153,6 +161,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 self.uid_of_long_line = uid_near_start(line);
                 self.end_with(Departure::TooLong(LineTooLong { limit }));
                 return (Step::Next, b"");
+            }
+            if self.is_binary && Buffers::follow(line) {
+                // Raw bytes follow.
+                break;
             }
             let view = LineView::new(without_mark(line));
             kind.look(view.content());
