@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use labwire_device::payload::{Arguments, DecodeError, EncodeError, from_json};
+use labwire_device::payload::{Arguments, Attached, DecodeError, EncodeError, Received};
 use labwire_wire::Executed;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -22,8 +21,8 @@ use crate::handle::Handle;
 use crate::holder::Holder;
 use crate::ticket::Ticket;
 
-/// Decodes a result from its JSON text.
-type Decode<T> = fn(&str) -> Result<T, DecodeError>;
+/// Decodes a result.
+type Decode<T> = fn(&Received) -> Result<T, DecodeError>;
 
 /// A call that has not been sent yet. `.await` sends it and waits for the result;
 /// [`send`](Self::send) sends it and returns a [`Pending`] to await later.
@@ -62,7 +61,7 @@ pub struct Call<T> {
 pub(crate) struct Request {
     handle: Arc<Handle>,
     target: Target,
-    arguments: Result<(String, String), EncodeError>,
+    arguments: Result<(String, String, Attached), EncodeError>,
     through: Option<Arc<Holder>>,
 }
 
@@ -72,7 +71,7 @@ impl Request {
         Self {
             handle: Arc::clone(handle),
             target,
-            arguments: arguments.finish(),
+            arguments: arguments.finish_with_arrays(),
             through: None,
         }
     }
@@ -104,7 +103,7 @@ impl<T: DeserializeOwned> Call<T> {
             timeout,
             deadline: None,
             cancels_on_drop: false,
-            decode: from_json::<T>,
+            decode: Received::decode::<T>,
         }
     }
 }
@@ -222,7 +221,8 @@ impl<T> Call<T> {
         self
     }
 
-    /// Changes the result to the JSON text that the service wrote, without decoding it.
+    /// Changes the result to the JSON text that the service wrote, without decoding it. Arrays are in
+    /// it as base64.
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -240,7 +240,7 @@ impl<T> Call<T> {
             timeout: self.timeout,
             deadline: self.deadline,
             cancels_on_drop: self.cancels_on_drop,
-            decode: |text| Ok(text.to_owned()),
+            decode: |result| Ok(result.to_text().into_owned()),
         }
     }
 
@@ -298,7 +298,7 @@ impl<T> Call<T> {
             arguments,
             through,
         } = self.request;
-        let (args, kwargs) = arguments.map_err(|error| CallError::Encode {
+        let (args, kwargs, attached) = arguments.map_err(|error| CallError::Encode {
             service: target.service.to_string(),
             attribute: target.attribute.to_string(),
             error,
@@ -311,7 +311,15 @@ impl<T> Call<T> {
         let room = room(&handle, limit, &target).await?;
         let uid = handle.uid();
         let names = (&*target.service, &*target.attribute);
-        let frame = request_frame_with(names, (&args, &kwargs), uid, &members);
+        let frame = if attached.is_empty() {
+            request_frame_with(names, (&args, &kwargs), uid, &members)
+        } else if handle.status().borrow().about.binary {
+            let frame = request_frame_with(names, (&args, &kwargs), uid, &members);
+            attached.frame(vec![frame]).concat().into()
+        } else {
+            let (args, kwargs) = (attached.inlined(args), attached.inlined(kwargs));
+            request_frame_with(names, (&args, &kwargs), uid, &members)
+        };
         let ticket = Ticket::send(&handle, uid, target.clone(), |reply| {
             Command::Call(CallCommand {
                 uid,
@@ -418,7 +426,7 @@ impl<T> Future for CallFuture<T> {
 /// ```
 #[must_use = "the result of the call is ignored when this is dropped"]
 pub struct Pending<T> {
-    ticket: Ticket<Bytes>,
+    ticket: Ticket<Received>,
     decode: Decode<T>,
     /// Keeps the link until the reply has come.
     _through: Option<Arc<Holder>>,
@@ -445,8 +453,7 @@ impl<T> Pending<T> {
 
     fn read(&self, outcome: Outcome) -> Result<T, CallError> {
         let result = outcome?;
-        let text = std::str::from_utf8(&result).unwrap_or_default();
-        (self.decode)(text).map_err(|error| CallError::Decode {
+        (self.decode)(&result).map_err(|error| CallError::Decode {
             service: self.ticket.target().service.to_string(),
             attribute: self.ticket.target().attribute.to_string(),
             error,

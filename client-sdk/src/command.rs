@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use labwire_device::payload::Received;
 use labwire_wire::{Executed, TopicPattern};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -13,8 +14,8 @@ use crate::lock_options::LockOptions;
 use crate::notification_queue::NotificationSender;
 use crate::status::LinkStatus;
 
-/// The JSON text of a result, or an error.
-pub(crate) type Outcome = Result<Bytes, CallError>;
+/// A result that is not decoded, or an error.
+pub(crate) type Outcome = Result<Received, CallError>;
 
 /// A permit to queue a request. It is returned when the request is handed out for writing.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub(crate) enum Command {
         service: Arc<str>,
         options: LockOptions,
         room: Option<Room>,
-        reply: oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>,
+        reply: oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Received), CallError>>,
     },
     /// Release the lock of a guard.
     Release {

@@ -111,10 +111,11 @@ pub enum CallError {
         /// Whether the service may have executed the request.
         executed: Executed,
     },
-    /// Items of the call were lost, because more than the limit waited for their reader. The call
-    /// itself goes on.
+    /// Items of the call were lost, because more than the limit waited for their reader, or because
+    /// the connection broke and the manager could not keep them. The call itself goes on.
     #[error(
-        "items of {}.{attribute} are lost: more than {} MiB of them waited to be read; read them faster",
+        "items of {}.{attribute} are lost: more than {} MiB of them waited to be read, or the connection broke and the manager \
+         could not keep them",
         quoted(service), limit >> 20
     )]
     ItemsLost {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use labwire_device::payload::{DecodeError, from_json};
+use labwire_device::payload::{DecodeError, Received};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
@@ -43,8 +43,13 @@ impl Follower {
         (Self { items, progress }, followed)
     }
 
-    pub(crate) fn item(&self, item: Bytes) {
+    pub(crate) fn item(&self, item: Received) {
         self.items.push(item);
+    }
+
+    /// Notes that items may have been lost.
+    pub(crate) fn mark_gap(&self) {
+        self.items.lose();
     }
 
     pub(crate) fn progress(&self, value: Bytes) {
@@ -134,16 +139,17 @@ impl<T> Following<T> {
         Items {
             queue: Arc::clone(&self.items),
             target: self.target.clone(),
-            decode: from_json::<I>,
+            decode: Received::decode::<I>,
         }
     }
 
-    /// Returns the items as they come, each as the JSON text that the service wrote.
+    /// Returns the items as they come, each as the JSON text that the service wrote. Arrays are
+    /// in it as base64.
     pub fn raw_items(&mut self) -> Items<String> {
         Items {
             queue: Arc::clone(&self.items),
             target: self.target.clone(),
-            decode: |text| Ok(text.to_owned()),
+            decode: |item| Ok(item.to_text().into_owned()),
         }
     }
 
@@ -177,13 +183,14 @@ impl<T> Future for Following<T> {
 ///
 /// All calls of a client share its connection, so a reader that stops does not keep the others
 /// waiting: up to 64 MiB of items wait for it. Then the stream ends with
-/// [`CallError::ItemsLost`]; the call itself goes on.
+/// [`CallError::ItemsLost`], as when the connection breaks and the manager cannot keep all items; the
+/// call itself goes on.
 ///
 /// See the example of [`Following`].
 pub struct Items<I> {
     queue: Arc<ItemReceiver>,
     target: Target,
-    decode: fn(&str) -> Result<I, DecodeError>,
+    decode: fn(&Received) -> Result<I, DecodeError>,
 }
 
 impl<I> fmt::Debug for Items<I> {
@@ -209,14 +216,11 @@ impl<I> Items<I> {
     fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<I, CallError>>> {
         self.queue.poll_next(context).map(|next| {
             Some(match next? {
-                Ok(item) => {
-                    let text = std::str::from_utf8(&item).unwrap_or_default();
-                    (self.decode)(text).map_err(|error| CallError::Decode {
-                        service: self.target.service.to_string(),
-                        attribute: self.target.attribute.to_string(),
-                        error,
-                    })
-                }
+                Ok(item) => (self.decode)(&item).map_err(|error| CallError::Decode {
+                    service: self.target.service.to_string(),
+                    attribute: self.target.attribute.to_string(),
+                    error,
+                }),
                 Err(_) => Err(CallError::ItemsLost {
                     service: self.target.service.to_string(),
                     attribute: self.target.attribute.to_string(),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use labwire_device::payload::Received;
 
 /// The most bytes of items that wait for their reader. One item may be larger. Calls share the
 /// connection: to wait for this reader would keep all others waiting.
@@ -33,8 +33,8 @@ struct Queue(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    waiting: VecDeque<Bytes>,
-    /// The size of all of them, in bytes.
+    waiting: VecDeque<Received>,
+    /// The size of all of them, in bytes, with their arrays.
     bytes: usize,
     /// Whether an item was lost.
     overflowed: bool,
@@ -68,17 +68,22 @@ impl fmt::Debug for ItemSender {
 }
 
 impl ItemSender {
+    /// Notes that items were lost.
+    pub(crate) fn lose(&self) {
+        self.0.change(|inner| inner.overflowed = true);
+    }
+
     /// Appends an item, unless too many wait or one was lost before.
-    pub(crate) fn push(&self, item: Bytes) {
+    pub(crate) fn push(&self, item: Received) {
         // The receiver was dropped.
         if Arc::strong_count(&self.0) == 1 {
             return;
         }
         self.0.change(|inner| {
-            let is_full = !inner.waiting.is_empty() && inner.bytes + item.len() > FULL_BYTES;
+            let is_full = !inner.waiting.is_empty() && inner.bytes + item.size() > FULL_BYTES;
             inner.overflowed |= is_full;
             if !inner.overflowed {
-                inner.bytes += item.len();
+                inner.bytes += item.size();
                 inner.waiting.push_back(item);
             }
         });
@@ -93,10 +98,10 @@ impl Drop for ItemSender {
 
 impl ItemReceiver {
     /// Polls for the next item. Returns `None` after the last one.
-    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<Bytes, Overflow>>> {
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<Received, Overflow>>> {
         let mut inner = self.0.inner();
         if let Some(item) = inner.waiting.pop_front() {
-            inner.bytes -= item.len();
+            inner.bytes -= item.size();
             return Poll::Ready(Some(Ok(item)));
         }
         if inner.overflowed {
@@ -113,6 +118,8 @@ impl ItemReceiver {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn next(receiver: &ItemReceiver) -> Poll<Option<Result<usize, Overflow>>> {
@@ -127,7 +134,7 @@ mod tests {
         let (sender, receiver) = item_queue();
         assert_eq!(next(&receiver), Poll::Pending);
         for length in 1..4 {
-            sender.push(Bytes::from(vec![b'1'; length]));
+            sender.push(Bytes::from(vec![b'1'; length]).into());
         }
         drop(sender);
         for length in 1..4 {
@@ -137,12 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_comes_after_the_items_before_it_and_nothing_comes_after_it() {
+        let (sender, receiver) = item_queue();
+        sender.push(Bytes::from_static(b"1").into());
+        sender.lose();
+        sender.push(Bytes::from_static(b"after the gap").into());
+        assert_eq!(next(&receiver), Poll::Ready(Some(Ok(1))));
+        assert_eq!(next(&receiver), Poll::Ready(Some(Err(Overflow))));
+        assert_eq!(next(&receiver), Poll::Ready(None));
+    }
+
+    #[test]
     fn a_reader_that_is_too_slow_is_told_once_and_never_skips_one() {
         let (sender, receiver) = item_queue();
-        sender.push(Bytes::from(vec![b'1'; FULL_BYTES + 1]));
-        sender.push(Bytes::from_static(b"lost"));
+        sender.push(Bytes::from(vec![b'1'; FULL_BYTES + 1]).into());
+        sender.push(Bytes::from_static(b"lost").into());
         assert_eq!(next(&receiver), Poll::Ready(Some(Ok(FULL_BYTES + 1))));
-        sender.push(Bytes::from_static(b"after one that is lost"));
+        sender.push(Bytes::from_static(b"after one that is lost").into());
         assert_eq!(next(&receiver), Poll::Ready(Some(Err(Overflow))));
         assert_eq!(next(&receiver), Poll::Ready(None));
     }

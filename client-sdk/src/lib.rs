@@ -321,7 +321,7 @@ pub use identities::{ClientIdentity, Identities, ServiceIdentity};
 /// and locks; and the constant `SERVICE` with the service's name.
 pub use labwire_client_macros::client;
 pub use labwire_device::payload::{
-    Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
+    Arguments, Array, ArrayError, DecodeError, EncodeError, IntoArguments, Item, Json, from_json, to_json,
 };
 pub use labwire_device::{
     Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
@@ -329,6 +329,7 @@ pub use labwire_device::{
     confirm_trust, parse_flag, read_password, restore_terminal,
 };
 pub use labwire_wire::Executed;
+pub use labwire_wire::buffers::{ByteOrder, Dtype, ItemKind, UnknownDtype};
 pub use link::Link;
 pub use linked_client::LinkedClient;
 pub use lock::LockGuard;

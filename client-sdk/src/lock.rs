@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use labwire_device::payload::from_json;
+use labwire_device::payload::{Received, from_json};
 use labwire_wire::MANAGER_NAME;
 
 use crate::command::{Command, Outcome, Target};
@@ -264,7 +263,7 @@ impl Holding {
     }
 
     /// Sends the request to release the lock. Returns `None` if it is not held any more.
-    fn release(&mut self, link: &Link) -> Option<Result<Ticket<Bytes>, CallError>> {
+    fn release(&mut self, link: &Link) -> Option<Result<Ticket<Received>, CallError>> {
         if !self.is_held(link) {
             return None;
         }

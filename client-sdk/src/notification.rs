@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use labwire_device::payload::{DecodeError, from_json};
+use labwire_device::payload::{DecodeError, Received};
 use labwire_wire::array_elements;
 use serde::de::DeserializeOwned;
 
@@ -29,19 +28,19 @@ use serde::de::DeserializeOwned;
 #[derive(Clone, Debug)]
 pub struct Notification {
     service: Arc<str>,
-    positional: Bytes,
-    keywords: Bytes,
+    positional: Received,
+    keywords: Received,
     lost: u64,
 }
 
 impl Notification {
     /// Returns the size of its arguments, in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.positional.len() + self.keywords.len()
+        self.positional.size() + self.keywords.len()
     }
 
     /// Splits `result`, the JSON text of `[args, kwargs]`. Returns `None` if it is anything else.
-    pub(crate) fn new(service: Arc<str>, result: &Bytes) -> Option<Self> {
+    pub(crate) fn new(service: Arc<str>, result: &Received) -> Option<Self> {
         let parts = array_elements(result).ok()?;
         let [positional, keywords] = parts[..] else {
             return None;
@@ -49,14 +48,14 @@ impl Notification {
         std::str::from_utf8(result).ok()?;
         Some(Self {
             service,
-            positional: result.slice_ref(positional),
-            keywords: result.slice_ref(keywords),
+            positional: result.part(positional),
+            keywords: result.part(keywords),
             lost: 0,
         })
     }
 
     /// Returns the positional arguments: the JSON text of an array.
-    pub(crate) fn positional(&self) -> &Bytes {
+    pub(crate) fn positional(&self) -> &Received {
         &self.positional
     }
 
@@ -115,7 +114,7 @@ impl Notification {
     /// # });
     /// ```
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        from_json(self.positional_json())
+        self.positional.decode()
     }
 
     /// Decodes the keyword arguments, as a struct with these fields or as a map.
@@ -137,7 +136,7 @@ impl Notification {
     /// # });
     /// ```
     pub fn decode_keywords<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        from_json(self.keywords_json())
+        self.keywords.decode()
     }
 
     /// Returns the positional arguments as the service wrote them: the JSON text of an array.
@@ -162,11 +161,13 @@ fn text(part: &[u8]) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
     fn arguments_are_read_by_position_and_by_name() {
-        let result = Bytes::from_static(br#"[ [1, "a"], {"unit": "V"} ]"#);
+        let result = Bytes::from_static(br#"[ [1, "a"], {"unit": "V"} ]"#).into();
         let notification = Notification::new("S".into(), &result).unwrap();
         assert_eq!(
             notification.decode::<(u8, String)>().unwrap(),

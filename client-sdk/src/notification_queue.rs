@@ -144,7 +144,11 @@ mod tests {
     use super::*;
 
     fn notification(count: u64) -> Notification {
-        Notification::new("Heartbeat".into(), &Bytes::from(format!("[[{count}], {{}}]"))).unwrap()
+        Notification::new(
+            "Heartbeat".into(),
+            &Bytes::from(format!("[[{count}], {{}}]")).into(),
+        )
+        .unwrap()
     }
 
     fn next(receiver: &NotificationReceiver) -> Option<(u64, u64)> {
@@ -186,7 +190,7 @@ mod tests {
         let (sender, receiver) = notification_queue(1_000);
         let large = format!("[[1, \"{}\"], {{}}]", "x".repeat(FULL_BYTES / 2));
         for _ in 0..5 {
-            sender.push(Notification::new("Camera".into(), &Bytes::from(large.clone())).unwrap());
+            sender.push(Notification::new("Camera".into(), &Bytes::from(large.clone()).into()).unwrap());
         }
         sender.push(notification(2));
         assert!(receiver.0.inner().bytes <= FULL_BYTES);

@@ -32,6 +32,8 @@ pub(crate) struct About {
     pub(crate) network_name: String,
     pub(crate) manager: String,
     pub(crate) local_port: u16,
+    /// Whether the manager accepts frames with buffers.
+    pub(crate) binary: bool,
 }
 
 impl About {
@@ -40,6 +42,7 @@ impl About {
             network_name: connection.network_name.clone(),
             manager: connection.manager.clone(),
             local_port: connection.local_port,
+            binary: connection.binary,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A value of a topic.
 
-use bytes::Bytes;
-use labwire_device::payload::{DecodeError, from_json};
+use labwire_device::payload::{DecodeError, Received, from_json};
 use labwire_wire::{Topic, array_elements};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +13,7 @@ use crate::notification::Notification;
 #[derive(Clone, Debug)]
 pub struct TopicValue {
     topic: Topic,
-    value: Bytes,
+    value: Received,
     sender: String,
     is_retained: bool,
     lost: u64,
@@ -39,7 +38,7 @@ impl TopicValue {
         let Keywords { sender, retained } = notification.decode_keywords().ok()?;
         Some(Self {
             topic: Topic::new(&topic).ok()?,
-            value: positional.slice_ref(value),
+            value: positional.part(value),
             sender,
             is_retained: retained,
             lost: notification.lost(),
@@ -95,6 +94,6 @@ impl TopicValue {
     ///
     /// See the example of [`Subscription`](crate::Subscription).
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        from_json(self.json())
+        self.value.decode()
     }
 }

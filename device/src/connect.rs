@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::connection::{Connection, ConnectionReader, ConnectionWriter};
 use crate::dial::{Clock, Dialled, dial};
 use crate::error::{ConnectError, ReadError};
-use crate::introduction::{Introduction, REGISTERED, RESUMED};
+use crate::introduction::{BINARY, Introduction, REGISTERED, RESUMED};
 use crate::options::ConnectOptions;
 use crate::presented::fetch;
 use crate::questions::Question;
@@ -138,6 +138,9 @@ async fn introduce(
         }
         Err(_) => TakenIn::default(),
     };
+    if taken_in.binary {
+        conversation.reader.expect_buffers();
+    }
     debug!("connected to {manager}");
     let network_name = taken_in
         .network_name
@@ -154,6 +157,7 @@ async fn introduce(
         local_port: dialled.local_port,
         session: taken_in.session,
         resumed: taken_in.resumed,
+        binary: taken_in.binary,
         reader: conversation.reader,
         writer: conversation.writer,
     })
@@ -179,6 +183,8 @@ struct TakenIn {
     network_name: Option<String>,
     session: Option<Session>,
     resumed: Option<Resumed>,
+    /// Whether the manager has the feature `binary`.
+    binary: bool,
 }
 
 struct Conversation<'a> {
@@ -263,6 +269,7 @@ impl Conversation<'_> {
                     network_name: Some(request.argument),
                     session: SessionBegun::from_kwargs(&request.kwargs).map(Session::begun),
                     resumed: None,
+                    binary: knows_binary(&request.kwargs),
                 })
             }
             (Ok(request), Some(back)) if request.attribute == RESUMED => {
@@ -278,6 +285,7 @@ impl Conversation<'_> {
                         lost: resumed.from.saturating_sub(back.remains.received),
                         in_flight: resumed.in_flight,
                     }),
+                    binary: knows_binary(&request.kwargs),
                 })
             }
             (Err(Some(message)), _) => Err(ConnectError::Refused { message }),
@@ -288,6 +296,18 @@ impl Conversation<'_> {
             }
         }
     }
+}
+
+/// Returns whether the manager says, in the keyword arguments of its first frame, that it has the
+/// feature `binary`.
+fn knows_binary(keywords: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Keywords {
+        features: Vec<String>,
+    }
+
+    let keywords = serde_json::from_slice::<Keywords>(keywords);
+    keywords.is_ok_and(|keywords| keywords.features.iter().any(|feature| feature == BINARY))
 }
 
 /// Parses a request of the manager. Fails with the message of a refusal, or with `None` for any

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes, BytesMut};
-use labwire_wire::{Line, LineSplitter};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use labwire_wire::buffers::Buffers;
+use labwire_wire::{Line, LineSplitter, LineTooLong};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::dial::Transport;
 use crate::error::ReadError;
+use crate::raw::RawBytes;
 use crate::session::{Remains, Resumed, Session};
 
 /// The read buffer's size, in bytes.
@@ -58,6 +60,8 @@ pub struct Connection {
     /// How the manager has taken up the session before this connection again; `None` if the device
     /// was registered anew.
     pub resumed: Option<Resumed>,
+    /// Whether the manager has the feature `binary`, so that it accepts frames with buffers.
+    pub binary: bool,
     /// Reads lines from the manager.
     pub reader: ConnectionReader,
     /// Writes frames to the manager.
@@ -89,6 +93,10 @@ pub struct ConnectionReader {
     received: u64,
     /// Set when the connection is over.
     is_over: Arc<AtomicBool>,
+    /// Whether buffers may follow lines.
+    is_binary: bool,
+    /// The line whose buffers arrive.
+    raw: Option<Box<RawBytes>>,
 }
 
 impl fmt::Debug for ConnectionReader {
@@ -105,7 +113,14 @@ impl ConnectionReader {
             given_back: None,
             received: 0,
             is_over: Arc::default(),
+            is_binary: false,
+            raw: None,
         }
+    }
+
+    /// From now on buffers may follow lines.
+    pub(crate) fn expect_buffers(&mut self) {
+        self.is_binary = true;
     }
 
     /// Changes the limit for lines, in bytes.
@@ -123,8 +138,9 @@ impl ConnectionReader {
         self.received = position + self.splitter.pending() as u64;
     }
 
-    /// Hands out these bytes before those that were read.
-    pub(crate) fn prepend(&mut self, mut unhandled: BytesMut) {
+    /// Hands out these bytes, and goes on with this frame, before the bytes that were read.
+    pub(crate) fn prepend(&mut self, (mut unhandled, raw): (BytesMut, Option<Box<RawBytes>>)) {
+        self.raw = raw;
         if unhandled.is_empty() {
             return;
         }
@@ -148,6 +164,8 @@ impl ConnectionReader {
         Remains {
             received: self.received,
             unhandled: std::mem::take(self.splitter.buffer_mut()),
+            raw: self.raw,
+            is_binary: self.is_binary,
         }
     }
 
@@ -185,11 +203,20 @@ impl ConnectionReader {
             if let Some(line) = self.whole_line()? {
                 return Ok(Some(line));
             }
-            let pending = self.splitter.pending();
-            let buffer = self.splitter.buffer_mut();
-            // Doubling limits how often a large line is moved.
-            buffer.reserve(READ_BYTES.max(pending));
-            let read = self.stream.read_buf(buffer).await;
+            let read = if let Some(raw) = &mut self.raw {
+                let room = raw.memory.len().max(READ_BYTES).min(raw.missing);
+                raw.memory.reserve(room);
+                let mut memory = (&mut raw.memory).limit(raw.missing);
+                let read = self.stream.read_buf(&mut memory).await;
+                raw.note_read(read.as_ref().map_or(0, |count| *count));
+                read
+            } else {
+                let pending = self.splitter.pending();
+                let buffer = self.splitter.buffer_mut();
+                // Doubling limits how often a large line is moved.
+                buffer.reserve(READ_BYTES.max(pending));
+                self.stream.read_buf(buffer).await
+            };
             if !matches!(read, Ok(1..)) {
                 self.is_over.store(true, Ordering::Relaxed);
             }
@@ -225,12 +252,31 @@ impl ConnectionReader {
     }
 
     fn whole_line(&mut self) -> Result<Option<Line>, ReadError> {
-        while let Some(line) = self.splitter.next_line()? {
-            if !line.is_broken_off() {
+        loop {
+            if let Some(raw) = &mut self.raw {
+                raw.take(&mut self.splitter);
+                if raw.missing > 0 {
+                    return Ok(None);
+                }
+                if let Some(line) = self.raw.take().and_then(|raw| raw.finish()) {
+                    return Ok(Some(line));
+                }
+            }
+            let Some(line) = self.splitter.next_line()? else {
+                return Ok(None);
+            };
+            if line.is_broken_off() {
+                continue;
+            }
+            if !self.is_binary || !Buffers::follow(line.content()) {
                 return Ok(Some(line));
             }
+            let bytes = Buffers::read(line.content()).ok().map(|buffers| buffers.bytes());
+            let limit = self.splitter.limit();
+            let bytes = bytes.filter(|bytes| bytes.saturating_add(line.content().len()) <= limit);
+            let bytes = bytes.ok_or(LineTooLong { limit })?;
+            self.raw = Some(Box::new(RawBytes::after(line, bytes)));
         }
-        Ok(None)
     }
 }
 
@@ -464,12 +510,76 @@ mod tests {
         far.write_all(b"resumed\r\no\r\nthr").await.unwrap();
         reader.next_line().await.unwrap().unwrap();
         reader.count_from(remains.received());
-        reader.prepend(remains.unhandled);
+        reader.prepend((remains.unhandled, remains.raw));
         assert_eq!(reader.next_line().await.unwrap().unwrap().content(), b"two");
         assert_eq!(reader.received(), 13);
         far.write_all(b"ee\r\n").await.unwrap();
         assert_eq!(reader.next_line().await.unwrap().unwrap().content(), b"three");
         assert_eq!(reader.received(), 17);
+    }
+
+    #[tokio::test]
+    async fn buffers_that_were_cut_go_on_where_they_were_cut() {
+        let line = r#"{"buffers":[{"dtype":"|u1","shape":[4],"bytes":4}],"result":1}"#;
+        let sent = format!("one\r\n{line}\r\n\n\x18\n\n\ntwo\r\n");
+        for cut in 0..=sent.len() {
+            for lost in [false, true] {
+                let (near, mut far) = tokio::io::duplex(1024);
+                let stream: Box<dyn Transport> = Box::new(near);
+                let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+                far.write_all(b"registered\r\n").await.unwrap();
+                reader.next_line().await.unwrap().unwrap();
+                reader.count_from(0);
+                reader.expect_buffers();
+                far.write_all(&sent.as_bytes()[..cut]).await.unwrap();
+                drop(far);
+                let mut lines = Vec::new();
+                // Some of what has arrived is not handled.
+                if cut % 2 == 0 {
+                    while let Some(line) = reader.next_line().await.unwrap() {
+                        lines.push(line);
+                    }
+                } else {
+                    lines.extend(reader.next_line().await.unwrap());
+                }
+                let remains = reader.into_remains();
+                assert_eq!(remains.received(), cut as u64);
+
+                let (near, mut far) = tokio::io::duplex(1024);
+                let stream: Box<dyn Transport> = Box::new(near);
+                let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+                far.write_all(b"resumed\r\n").await.unwrap();
+                reader.next_line().await.unwrap().unwrap();
+                reader.expect_buffers();
+                let begun = labwire_wire::SessionBegun {
+                    secret: String::new(),
+                    grace: 1,
+                    kept: 1,
+                };
+                let session = Session::begun(begun);
+                let back = crate::session::Return { session, remains };
+                let from = if lost { cut + 1 } else { cut };
+                reader.count_from(from as u64);
+                reader.prepend(back.unhandled(from as u64));
+                let rest = if lost { "three\r\n" } else { &sent[cut..] };
+                far.write_all(rest.as_bytes()).await.unwrap();
+                drop(far);
+                while let Some(line) = reader.next_line().await.unwrap() {
+                    lines.push(line);
+                }
+                let whole = [5, 5 + line.len() + 7, sent.len()];
+                let whole = whole.iter().filter(|end| !lost || **end <= cut).count();
+                let mut expected = [&b"one"[..], line.as_bytes(), b"two"][..whole].to_vec();
+                if lost {
+                    expected.push(b"three");
+                }
+                let contents: Vec<&[u8]> = lines.iter().map(Line::content).collect();
+                assert_eq!(contents, expected, "{cut} {lost}");
+                if let Some(line) = lines.iter().find(|line| line.raw().is_some()) {
+                    assert_eq!(line.raw().unwrap(), "\n\x18\n\n");
+                }
+            }
+        }
     }
 
     #[tokio::test]
@@ -483,6 +593,25 @@ mod tests {
         let line = reader.next_line().await.unwrap().unwrap();
         assert_eq!(line.content(), b"{\"uid\":\"2\"}");
     }
+
+    #[tokio::test]
+    async fn buffers_follow_a_line_unless_they_were_broken_off() {
+        let (near, mut far) = tokio::io::duplex(7);
+        let stream: Box<dyn Transport> = Box::new(near);
+        let mut reader = ConnectionReader::new(tokio::io::split(stream).0, 1024);
+        reader.expect_buffers();
+        let line = r#"{"buffers":[{"dtype":"|u1","shape":[4],"bytes":4}],"result":1}"#;
+        let sent = format!("{line}\r\n\n\n\x18a\n{line}\r\nhalf\x18\r\n{{\"uid\":\"2\"}}\r\n");
+        let writing = tokio::spawn(async move { far.write_all(sent.as_bytes()).await });
+        let first = reader.next_line().await.unwrap().unwrap();
+        assert_eq!(first.content(), line.as_bytes());
+        assert_eq!(first.raw().unwrap(), "\n\n\x18a");
+        let second = reader.next_line().await.unwrap().unwrap();
+        assert_eq!(second.content(), b"{\"uid\":\"2\"}");
+        assert_eq!(second.raw(), None);
+        writing.await.unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn a_write_that_was_dropped_half_way_is_taken_up_where_it_stopped() {
         let (near, mut far) = tokio::io::duplex(4);

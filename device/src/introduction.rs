@@ -52,6 +52,9 @@ const SESSIONS: &str = "sessions";
 /// The feature for long lines that arrive while the manager is still receiving them.
 const CUT_THROUGH: &str = "cut-through";
 
+/// The feature for raw bytes that follow a line.
+pub(crate) const BINARY: &str = "binary";
+
 impl Introduction {
     /// Creates the identity of a client. Its features are notice of a linked service that
     /// disconnects, and a mark on the manager's own errors.
@@ -64,7 +67,7 @@ impl Introduction {
         Self {
             name: name.into(),
             kind: Kind::Client,
-            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases"],
+            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases", BINARY],
             session: None,
         }
     }
@@ -80,7 +83,7 @@ impl Introduction {
                 attributes: attributes.into(),
                 max_clients: None,
             },
-            features: &[REGISTERED, CUT_THROUGH, "progress", "cancel"],
+            features: &[REGISTERED, CUT_THROUGH, "progress", "cancel", BINARY],
             session: None,
         }
     }
@@ -130,6 +133,17 @@ impl Introduction {
         if let Some(session) = &mut self.session {
             session.keep_callers = keep;
         }
+        self
+    }
+
+    /// Leaves out the feature `binary`: arrays arrive as base64. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_binary(mut self) -> Self {
+        self.features = match self.kind {
+            Kind::Client => &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases"],
+            Kind::Service { .. } => &[REGISTERED, CUT_THROUGH, "progress", "cancel"],
+        };
         self
     }
 

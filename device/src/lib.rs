@@ -48,6 +48,7 @@ pub mod payload;
 mod presented;
 mod program;
 mod questions;
+mod raw;
 mod reconnector;
 mod session;
 mod stop_signals;

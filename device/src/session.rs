@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use labwire_wire::{ResumeRequest, SessionBegun, SessionResumed};
 
+use crate::raw::{RawBytes, whole_frames};
+
 /// A session that the manager keeps for a while after the connection broke.
 ///
 /// ```
@@ -87,6 +89,10 @@ impl Session {
 pub struct Remains {
     pub(crate) received: u64,
     pub(crate) unhandled: BytesMut,
+    /// The frame whose buffers were arriving, before the other bytes.
+    pub(crate) raw: Option<Box<RawBytes>>,
+    /// Whether buffers may follow lines.
+    pub(crate) is_binary: bool,
 }
 
 impl Remains {
@@ -114,15 +120,30 @@ impl Return {
         }
     }
 
-    /// Returns the bytes to handle before those that the manager sends from this position on. If
-    /// bytes were lost, the beginning of a line is discarded.
-    pub(crate) fn unhandled(&self, from: u64) -> BytesMut {
-        let mut unhandled = self.remains.unhandled.clone();
-        if from != self.remains.received {
-            let end = unhandled.iter().rposition(|byte| *byte == b'\n');
-            unhandled.truncate(end.map_or(0, |end| end + 1));
+    /// Returns what to handle before the bytes that the manager sends from this position on: the
+    /// frame whose buffers were arriving, and the bytes after it. If bytes were lost, the beginning
+    /// of a frame is discarded.
+    pub(crate) fn unhandled(&self, from: u64) -> (BytesMut, Option<Box<RawBytes>>) {
+        let Remains {
+            received,
+            unhandled,
+            raw,
+            is_binary,
+        } = &self.remains;
+        let (mut unhandled, mut raw) = (unhandled.clone(), raw.clone());
+        if from != *received {
+            let whole = if *is_binary {
+                whole_frames(&unhandled)
+            } else {
+                unhandled
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |end| end + 1)
+            };
+            unhandled.truncate(whole);
+            raw = raw.filter(|raw| raw.missing == 0);
         }
-        unhandled
+        (unhandled, raw)
     }
 }
 
@@ -162,6 +183,7 @@ mod tests {
             remains: Remains {
                 received: 100,
                 unhandled: BytesMut::from(unhandled),
+                ..Remains::default()
             },
         }
     }
@@ -169,10 +191,10 @@ mod tests {
     #[test]
     fn the_beginning_of_a_line_is_kept_unless_bytes_were_lost() {
         let returning = returning(b"{\"a\":1}\r\n{\"b\":");
-        assert_eq!(&returning.unhandled(100)[..], b"{\"a\":1}\r\n{\"b\":");
-        assert_eq!(&returning.unhandled(120)[..], b"{\"a\":1}\r\n");
+        assert_eq!(&returning.unhandled(100).0[..], b"{\"a\":1}\r\n{\"b\":");
+        assert_eq!(&returning.unhandled(120).0[..], b"{\"a\":1}\r\n");
         let half = super::tests::returning(b"{\"b\":");
-        assert_eq!(&half.unhandled(120)[..], b"");
+        assert_eq!(&half.unhandled(120).0[..], b"");
     }
 
     #[test]

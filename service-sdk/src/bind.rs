@@ -1,7 +1,7 @@
 //! Binds the arguments of a request to the parameters of a method, with Python's rules and error
 //! messages.
 
-use labwire_device::payload::{DecodeError, SplitArguments, from_json};
+use labwire_device::payload::{DecodeError, Received, SplitArguments};
 use labwire_wire::quoted;
 use serde::de::DeserializeOwned;
 
@@ -163,6 +163,8 @@ pub struct Bound<'a> {
     values: std::vec::IntoIter<(Parameter, Option<&'a str>)>,
     rest: Positional,
     keywords: Keywords,
+    /// The arrays of the request.
+    arrays: Received,
 }
 
 impl<'a> Bound<'a> {
@@ -170,6 +172,7 @@ impl<'a> Bound<'a> {
         method: &'a str,
         parameters: &[Parameter],
         arguments: SplitArguments<'a>,
+        arrays: Received,
     ) -> Result<Self, ServiceError> {
         let mut values: Vec<Option<&str>> = vec![None; parameters.len()];
         let mut rest = Positional::default();
@@ -183,7 +186,7 @@ impl<'a> Bound<'a> {
         }
         let takes_rest = parameters.iter().any(|parameter| parameter.kind == Kind::Rest);
         if takes_rest {
-            positional.for_each(|value| rest.push(value));
+            positional.for_each(|value| rest.push(&arrays.inlined(value)));
         } else if positional.next().is_some() {
             return Err(too_many(method, parameters, given));
         }
@@ -196,7 +199,7 @@ impl<'a> Bound<'a> {
                 .position(|parameter| parameter.is_named() && parameter.name == name);
             let is_new = match index {
                 Some(index) => values[index].replace(value).is_none(),
-                None if takes_keywords => keywords.insert(&name, value),
+                None if takes_keywords => keywords.insert(&name, &arrays.inlined(value)),
                 None => {
                     let text = format!("{method}() got an unexpected keyword argument {}", quoted(&name));
                     return Err(type_error(text));
@@ -214,6 +217,7 @@ impl<'a> Bound<'a> {
             values: values.into_iter(),
             rest,
             keywords,
+            arrays,
         })
     }
 
@@ -223,7 +227,8 @@ impl<'a> Bound<'a> {
     }
 
     fn decode<T: DeserializeOwned>(&self, name: &str, text: &str) -> Result<T, ServiceError> {
-        from_json(text).map_err(|error: DecodeError| {
+        let value = self.arrays.decode_text(text);
+        value.map_err(|error: DecodeError| {
             type_error(format!("{}() argument {}: {error}", self.method, quoted(name)))
         })
     }
@@ -343,7 +348,7 @@ mod tests {
         kwargs: &'static str,
     ) -> Result<Bound<'static>, String> {
         let arguments = split_arguments(args.as_bytes(), kwargs.as_bytes()).unwrap();
-        Bound::new("f", parameters, arguments).map_err(|error| error.to_string())
+        Bound::new("f", parameters, arguments, Received::default()).map_err(|error| error.to_string())
     }
 
     const THREE: &[Parameter] = &[
@@ -433,7 +438,7 @@ mod tests {
         let kwargs = format!("{{{}}}", names.join(","));
         let arguments = split_arguments(b"[]", kwargs.as_bytes()).unwrap();
         let begin = std::time::Instant::now();
-        let mut bound = Bound::new("f", ANY, arguments).unwrap();
+        let mut bound = Bound::new("f", ANY, arguments, Received::default()).unwrap();
         assert_eq!(bound.keywords().len(), 300_000);
         // A linear search for each name would take quadratic time.
         assert!(begin.elapsed() < std::time::Duration::from_secs(20));

@@ -268,7 +268,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         let name = json_string(self.session.handle.name());
         let farewell = format!("{{\"attribute\":\"__disconnect__\",\"service\":{name}}}\r\n");
         // An error means that the connection is already lost.
-        let _ = outbox.force(farewell.into());
+        let _ = outbox.force(vec![farewell.into()]);
         outbox.end();
     }
 
@@ -376,7 +376,9 @@ impl<'a, S: Service> Conversation<'a, S> {
             request.latest().end();
             let ends = result.is_ok() && request.attribute() == SHUTDOWN;
             let frame = match result {
-                Ok(reply) => reply.into_frame(request.requester(), request.typed_uid()),
+                Ok(reply) => {
+                    reply.into_frame(request.requester(), request.typed_uid(), outbox.takes_buffers())
+                }
                 Err(error) => {
                     warn!(
                         "{} failed: {}",

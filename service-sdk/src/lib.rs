@@ -365,7 +365,7 @@ pub use bind::{Bound, Parameter};
 pub use cancellation::{CancelCause, Cancellation};
 pub use error::{RunError, ServiceError};
 pub use labwire_device::payload::{
-    Arguments, DecodeError, EncodeError, IntoArguments, Json, from_json, to_json,
+    Arguments, Array, ArrayError, DecodeError, EncodeError, IntoArguments, Item, Json, from_json, to_json,
 };
 pub use labwire_device::{
     Backoff, ConnectError, ConnectOptions, EnvironmentError, FirstUse, Home, Question, ReadError, TrustError,
@@ -452,6 +452,7 @@ pub use labwire_device::{
 /// assert!(attributes.to_json().contains(r#""read":"(channel: int, samples: int = 10) -> float""#));
 /// ```
 pub use labwire_service_macros::service;
+pub use labwire_wire::buffers::{ByteOrder, Dtype, ItemKind, UnknownDtype};
 pub use locked::Locked;
 pub use notifier::{Notifier, NotifyError};
 pub use progress::Progress;

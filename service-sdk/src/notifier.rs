@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use labwire_device::payload::{Arguments, EncodeError, IntoArguments};
+use labwire_device::payload::{Arguments, Attached, EncodeError, IntoArguments};
 use labwire_wire::frames::json_string;
 use labwire_wire::{MANAGER_NAME, NOTIFICATION_UID, Topic, TopicError};
 use serde::Serialize;
@@ -80,7 +80,7 @@ enum Outlet {
     #[default]
     None,
     Connected(Outbox),
-    Disconnected(VecDeque<Bytes>),
+    Disconnected(VecDeque<Composed>),
     Ended,
 }
 
@@ -132,16 +132,17 @@ impl Notifier {
     /// ```
     pub fn notify(&self, arguments: impl IntoArguments) -> Result<(), NotifyError> {
         let result = result(arguments.into_arguments())?;
-        self.send(|service| frame(service, &result))
+        self.send(|service| frame(service, result))
     }
 
     /// Queues or keeps the frame that `compose` makes of the service's name, as JSON text.
-    fn send(&self, compose: impl FnOnce(&str) -> Bytes) -> Result<(), NotifyError> {
+    fn send(&self, compose: impl FnOnce(&str) -> Composed) -> Result<(), NotifyError> {
         let state = &mut *self.state();
         match &mut state.outlet {
             Outlet::Connected(outbox) => {
                 let frame = compose(&state.service);
-                outbox.try_send(vec![frame]).map_err(|refused| match refused {
+                let frame = frame.pieces(outbox.takes_buffers());
+                outbox.try_send(frame).map_err(|refused| match refused {
                     NotTaken::Full => NotifyError::Full,
                     NotTaken::Gone => NotifyError::Disconnected,
                 })
@@ -237,11 +238,11 @@ impl Notifier {
         let (outbox, frame) = {
             let state = &mut *self.state();
             match &mut state.outlet {
-                Outlet::Connected(outbox) => (outbox.clone(), frame(&state.service, &result)),
-                outlet => return outlet.keep(state.capacity, || frame(&state.service, &result)),
+                Outlet::Connected(outbox) => (outbox.clone(), frame(&state.service, result)),
+                outlet => return outlet.keep(state.capacity, || frame(&state.service, result)),
             }
         };
-        let sent = outbox.send(vec![frame]).await;
+        let sent = outbox.send(frame.pieces(outbox.takes_buffers())).await;
         sent.map_err(|Gone| NotifyError::Disconnected)
     }
 
@@ -253,14 +254,14 @@ impl Notifier {
     }
 
     /// Creates the outbox of a new connection, and queues the buffered notifications first.
-    pub(crate) fn connected(&self) -> (Outbox, OutboxReceiver) {
-        let (outbox, receiver) = outbox();
+    pub(crate) fn connected(&self, binary: bool) -> (Outbox, OutboxReceiver) {
+        let (outbox, receiver) = outbox(binary);
         let mut state = self.state();
         if let Outlet::Disconnected(kept) = &mut state.outlet {
             for frame in kept.drain(..) {
                 // An error means that the connection is already lost, which would have lost the
                 // frame anyway.
-                let _ = outbox.force(frame);
+                let _ = outbox.force(frame.pieces(binary));
             }
         }
         state.outlet = Outlet::Connected(outbox.clone());
@@ -275,7 +276,7 @@ impl Notifier {
         if let Outlet::Disconnected(kept) = &mut state.outlet {
             for frame in kept.drain(..) {
                 // An error means that the service is ending.
-                let _ = outbox.force(frame);
+                let _ = outbox.force(frame.pieces(outbox.takes_buffers()));
             }
         }
         state.outlet = Outlet::Connected(outbox.clone());
@@ -292,7 +293,7 @@ impl Notifier {
 }
 
 impl Outlet {
-    fn keep(&mut self, capacity: usize, frame: impl FnOnce() -> Bytes) -> Result<(), NotifyError> {
+    fn keep(&mut self, capacity: usize, frame: impl FnOnce() -> Composed) -> Result<(), NotifyError> {
         match self {
             Self::Ended => Err(NotifyError::Ended),
             Self::Disconnected(kept) if kept.len() < capacity => {
@@ -305,31 +306,49 @@ impl Outlet {
     }
 }
 
-fn result(arguments: Arguments) -> Result<String, EncodeError> {
-    let (positional, keywords) = arguments.finish()?;
-    Ok(format!("[{positional},{keywords}]"))
+fn result(arguments: Arguments) -> Result<(String, Attached), EncodeError> {
+    let (positional, keywords, attached) = arguments.finish_with_arrays()?;
+    Ok((format!("[{positional},{keywords}]"), attached))
 }
 
 /// The uid of requests to publish a value. Nothing waits for the answers, except for the log.
 pub(crate) const PUBLICATION_UID: &str = "publish";
 
 /// Composes the request to the manager that publishes a value.
-fn publication(topic: &str, value: &impl Serialize, retain: bool) -> Result<Bytes, NotifyError> {
+fn publication(topic: &str, value: &impl Serialize, retain: bool) -> Result<Composed, NotifyError> {
     let topic = Topic::new(topic)?;
     let arguments = Arguments::new().positional(topic.as_str()).positional(value);
-    let (positional, _) = arguments.finish()?;
-    let frame = format!(
+    let (positional, _, attached) = arguments.finish_with_arrays()?;
+    let line = format!(
         "{{\"args\":{positional},\"attribute\":\"publish\",\"error\":false,\"kwargs\":{{\"retain\":{retain}}},\
          \"service\":\"{MANAGER_NAME}\",\"uid\":\"{PUBLICATION_UID}\"}}\r\n"
     );
-    Ok(frame.into())
+    Ok(Composed { line, attached })
 }
 
-fn frame(service: &str, result: &str) -> Bytes {
-    format!(
+fn frame(service: &str, (result, attached): (String, Attached)) -> Composed {
+    let line = format!(
         "{{\"error\":false,\"result\":{result},\"service\":{service},\"uid\":\"{NOTIFICATION_UID}\"}}\r\n"
-    )
-    .into()
+    );
+    Composed { line, attached }
+}
+
+/// A frame that was composed: its line, and the arrays that it refers to.
+#[derive(Debug)]
+struct Composed {
+    line: String,
+    attached: Attached,
+}
+
+impl Composed {
+    /// Returns the frame in pieces, for a manager that accepts frames with buffers or does not.
+    fn pieces(self, binary: bool) -> Vec<Bytes> {
+        if binary {
+            self.attached.frame(vec![self.line.into()])
+        } else {
+            vec![self.attached.inlined(self.line).into()]
+        }
+    }
 }
 
 #[cfg(test)]
@@ -342,7 +361,7 @@ mod tests {
     fn a_notification_has_the_frame_that_clients_know() {
         let text = result(args![1, x = "é"]).unwrap();
         assert_eq!(
-            frame("\"Echo\"", &text),
+            frame("\"Echo\"", text).line,
             "{\"error\":false,\"result\":[[1],{\"x\":\"é\"}],\"service\":\"Echo\",\"uid\":\"notification\"}\r\n"
         );
     }
@@ -352,13 +371,13 @@ mod tests {
         let notifier = Notifier::new();
         notifier.begin("Echo", 2);
         assert_eq!(notifier.notify((1,)), Err(NotifyError::Disconnected));
-        let _first = notifier.connected();
+        let _first = notifier.connected(true);
         notifier.notify((1,)).unwrap();
         notifier.disconnected();
         notifier.notify((2,)).unwrap();
         notifier.notify((3,)).unwrap();
         assert_eq!(notifier.notify((4,)), Err(NotifyError::Full));
-        let _second = notifier.connected();
+        let _second = notifier.connected(true);
         notifier.notify((5,)).unwrap();
         notifier.ended();
         assert_eq!(notifier.notify((6,)), Err(NotifyError::Ended));

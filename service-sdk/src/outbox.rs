@@ -55,6 +55,8 @@ pub(crate) struct Outbox {
     queue: mpsc::UnboundedSender<Item>,
     room: Arc<Semaphore>,
     received: Arc<Received>,
+    /// Whether the manager accepts frames with buffers.
+    binary: bool,
 }
 
 /// What is to be confirmed to the manager.
@@ -75,13 +77,14 @@ pub(crate) struct OutboxReceiver {
     again: Vec<Bytes>,
 }
 
-pub(crate) fn outbox() -> (Outbox, OutboxReceiver) {
+pub(crate) fn outbox(binary: bool) -> (Outbox, OutboxReceiver) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let confirms = Arc::new(Received::default());
     let outbox = Outbox {
         queue: sender,
         room: Arc::new(Semaphore::new(ROOM)),
         received: Arc::clone(&confirms),
+        binary,
     };
     let receiver = OutboxReceiver {
         queue: receiver,
@@ -100,6 +103,11 @@ fn units(pieces: &[Bytes]) -> u32 {
 }
 
 impl Outbox {
+    /// Returns whether the manager accepts frames with buffers.
+    pub(crate) fn takes_buffers(&self) -> bool {
+        self.binary
+    }
+
     /// Queues a frame once there is capacity. Cancel safe: a frame is queued as a whole or not at
     /// all.
     pub(crate) async fn send(&self, pieces: Vec<Bytes>) -> Result<(), Gone> {
@@ -124,8 +132,8 @@ impl Outbox {
     }
 
     /// Queues a frame regardless of the capacity, for frames that are bounded elsewhere.
-    pub(crate) fn force(&self, frame: Bytes) -> Result<(), Gone> {
-        self.put(vec![frame], None, None)
+    pub(crate) fn force(&self, pieces: Vec<Bytes>) -> Result<(), Gone> {
+        self.put(pieces, None, None)
     }
 
     /// Queues the place of a request's latest progress.
@@ -250,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_outbox_holds_producers_back_until_frames_are_taken() {
-        let (outbox, mut receiver) = outbox();
+        let (outbox, mut receiver) = outbox(false);
         let large = vec![Bytes::from(vec![b'x'; ROOM * UNIT * 2])];
         outbox.try_send(large.clone()).unwrap();
         assert_eq!(

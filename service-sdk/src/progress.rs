@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use labwire_device::payload::to_json;
+use labwire_device::payload::{Attached, EncodeError, to_json};
 use labwire_wire::frames::json_string;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -103,7 +103,7 @@ impl Progress {
 
     /// Reports how far the request has come. Never waits: a value that was not sent yet is replaced.
     ///
-    /// A value may have 64 KiB as JSON text; the manager refuses a larger one. After the method has
+    /// A value may have 64 KiB as JSON text, arrays in it as base64; the manager refuses a larger one. After the method has
     /// returned, nothing is sent any more.
     ///
     /// See the example of [`Progress`].
@@ -114,7 +114,8 @@ impl Progress {
         let Some(outbox) = self.request.listener() else {
             return Ok(());
         };
-        let frame = self.frame("progress", &value)?;
+        // Arrays go into it as base64.
+        let frame = self.frame("progress", &encoded(to_json(&value))?);
         let is_queued = {
             let mut state = self.request.latest().lock();
             if state.has_ended {
@@ -145,12 +146,18 @@ impl Progress {
         let Some(outbox) = self.request.listener() else {
             return Ok(());
         };
-        let frame = self.frame("item", &item)?;
+        let mut attached = Attached::default();
+        let text = encoded(attached.encode(&item))?;
         drop(item);
+        let frame = if outbox.takes_buffers() {
+            attached.frame(vec![self.frame("item", &text)])
+        } else {
+            vec![self.frame("item", &attached.inlined(text))]
+        };
         if self.request.latest().lock().has_ended {
             return Ok(());
         }
-        outbox.send(vec![frame]).await.map_err(|_| {
+        outbox.send(frame).await.map_err(|_| {
             let text = "the connection to the manager is lost, nobody receives the item";
             ServiceError::new("ConnectionError", text)
         })
@@ -200,13 +207,16 @@ impl Progress {
         runtime.block_on(self.send_item(item))
     }
 
-    fn frame(&self, member: &str, value: &impl Serialize) -> Result<Bytes, ServiceError> {
-        let value = to_json(value).map_err(|error| ServiceError::new("TypeError", error.to_string()))?;
+    /// Composes the frame of a value, which is JSON text.
+    fn frame(&self, member: &str, value: &str) -> Bytes {
         let (requester, uid) = (
             json_string(self.request.requester()),
             self.request.typed_uid().to_json(),
         );
-        let frame = format!("{{\"{member}\":{value},\"requester\":{requester},\"uid\":{uid}}}\r\n");
-        Ok(frame.into())
+        format!("{{\"{member}\":{value},\"requester\":{requester},\"uid\":{uid}}}\r\n").into()
     }
+}
+
+fn encoded(text: Result<String, EncodeError>) -> Result<String, ServiceError> {
+    text.map_err(|error| ServiceError::new("TypeError", error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! Replies to requests.
 
 use bytes::Bytes;
-use labwire_device::payload::to_json;
+use labwire_device::payload::{Attached, to_json};
 use labwire_wire::{Uid, frames};
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ const LARGE: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     json: String,
+    attached: Attached,
 }
 
 impl Reply {
@@ -30,8 +31,9 @@ impl Reply {
     ///
     /// See the example of [`Reply`].
     pub fn value<T: Serialize + ?Sized>(value: &T) -> Result<Self, ServiceError> {
-        match to_json(value) {
-            Ok(json) => Ok(Self { json }),
+        let mut attached = Attached::default();
+        match attached.encode(value) {
+            Ok(json) => Ok(Self { json, attached }),
             Err(error) => Err(ServiceError::new("TypeError", error.to_string())),
         }
     }
@@ -51,18 +53,33 @@ impl Reply {
     /// assert_eq!(Reply::from_json("[1.10, NaN]").json(), "[1.10, NaN]");
     /// ```
     pub fn from_json(json: impl Into<String>) -> Self {
-        Self { json: json.into() }
+        Self {
+            json: json.into(),
+            attached: Attached::default(),
+        }
     }
 
-    /// Returns the result as JSON text.
+    /// Returns the result as JSON text. An array in it is a reference.
     ///
     /// See the example of [`Reply`].
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// Returns the frame of the result. A large result stays a separate piece, to avoid a copy.
-    pub(crate) fn into_frame(self, requester: &str, uid: &Uid<'_>) -> Vec<Bytes> {
+    /// Returns the frame of the result. A large result, and arrays, stay separate pieces, to avoid a
+    /// copy. `binary` is whether the manager accepts frames with buffers.
+    pub(crate) fn into_frame(self, requester: &str, uid: &Uid<'_>, binary: bool) -> Vec<Bytes> {
+        if self.attached.is_empty() {
+            return self.into_line(requester, uid);
+        }
+        if binary {
+            let attached = self.attached.clone();
+            return attached.frame(self.into_line(requester, uid));
+        }
+        Self::from_json(self.attached.inlined(self.json)).into_line(requester, uid)
+    }
+
+    fn into_line(self, requester: &str, uid: &Uid<'_>) -> Vec<Bytes> {
         if self.json.len() < LARGE {
             return vec![frames::result(requester, uid, self.json.as_bytes())];
         }
@@ -86,7 +103,7 @@ mod tests {
         let text = "x".repeat(LARGE);
         let reply = Reply::value(&text).unwrap();
         let place = reply.json().as_ptr();
-        let pieces = reply.into_frame("Ada[h:1]", &"7".into());
+        let pieces = reply.into_frame("Ada[h:1]", &"7".into(), true);
         assert_eq!(pieces[1].as_ptr(), place);
         let whole: serde_json::Value = serde_json::from_slice(&pieces.concat()).unwrap();
         assert_eq!(whole["result"], text);

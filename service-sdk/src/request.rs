@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use labwire_device::payload::split_arguments;
+use bytes::Bytes;
+use labwire_device::payload::{Received, split_arguments};
 use labwire_wire::{Envelope, Line, Member, Uid, quoted};
 
 use crate::bind::{Bound, Parameter};
@@ -226,7 +227,8 @@ impl Request {
             let text = format!("the arguments of {}() cannot be read: {error}", self.attribute());
             ServiceError::new("TypeError", text)
         })?;
-        Bound::new(self.attribute(), parameters, arguments)
+        let arrays = Received::of_line(&self.inner.line, 0..0);
+        Bound::new(self.attribute(), parameters, arguments, arrays)
     }
 
     /// Creates the error for an attribute that the service does not have.
@@ -410,6 +412,7 @@ impl Request {
 
     /// Returns the length of the request in bytes.
     pub(crate) fn length(&self) -> usize {
-        self.inner.line.content().len()
+        let line = &self.inner.line;
+        line.content().len() + line.raw().map_or(0, Bytes::len)
     }
 }

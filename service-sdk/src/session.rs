@@ -131,7 +131,7 @@ impl<S: Service> Session<S> {
             } else {
                 conversation.give_up();
                 conversation = Conversation::new(self);
-                outbox = self.handle.notifier().connected();
+                outbox = self.handle.notifier().connected(connection.binary);
             }
             let is_kept = connection.resumed.is_some();
             self.handle.connected(connection.network_name.clone(), is_kept);

@@ -23,14 +23,14 @@ impl Engine {
             let _ = reply.send(outcome);
         };
         match self.requests.is_call_written(call) {
-            None => answer(reply, Ok(Bytes::from_static(b"\"over\""))),
+            None => answer(reply, Ok(Bytes::from_static(b"\"over\"").into())),
             Some(false) => {
                 if let Some(request) = self.requests.take(call) {
                     let text = "CancelledError: the call was cancelled before it was sent".to_owned();
                     let error = request.target.cancelled(text, Executed::No);
                     request.fail(error);
                 }
-                answer(reply, Ok(Bytes::from_static(b"\"ended\"")));
+                answer(reply, Ok(Bytes::from_static(b"\"ended\"").into()));
             }
             Some(true) => {
                 if let Some(lost) = self.without_connection() {

@@ -407,10 +407,10 @@ impl Engine {
 /// Answers an `Unlink` of a link that has ended already.
 fn nothing_to_do(reply: oneshot::Sender<Outcome>) {
     // An error means that the caller no longer waits.
-    let _ = reply.send(Ok(Bytes::from_static(b"null")));
+    let _ = reply.send(Ok(Bytes::from_static(b"null").into()));
 }
 
 /// Answers a `Release` of a lock that has ended already: no client holds one.
 fn no_locks(reply: oneshot::Sender<Outcome>) {
-    let _ = reply.send(Ok(Bytes::from_static(b"[]")));
+    let _ = reply.send(Ok(Bytes::from_static(b"[]").into()));
 }

@@ -1,7 +1,7 @@
 //! Parses lines from the manager.
 
 use bytes::Bytes;
-use labwire_device::payload::from_json;
+use labwire_device::payload::{Received, from_json};
 use labwire_wire::{
     Executed, JsonError, Line, NOTIFICATION_UID, RawString, array_elements, as_string, scan_object,
 };
@@ -11,11 +11,11 @@ use crate::lock_state::LockState;
 /// A parsed line from the manager.
 pub(crate) enum Incoming {
     /// The result of a request, as JSON text.
-    Result { uid: String, result: Bytes },
+    Result { uid: String, result: Received },
     /// The error of a request.
     Failure { uid: String, failure: Failure },
     /// A notification of a service: its name, and `[args, kwargs]` as JSON text.
-    Notification { service: String, result: Bytes },
+    Notification { service: String, result: Received },
     /// Progress of a call, or an item of its result.
     Partial { uid: String, partial: Partial },
     /// A request of the manager, with its arguments as far as they are texts.
@@ -25,10 +25,11 @@ pub(crate) enum Incoming {
     },
 }
 
-/// Progress of a call, or an item of its result, as JSON text.
+/// Progress of a call, or an item of its result.
 pub(crate) enum Partial {
+    /// Its JSON text: arrays are in it as base64.
     Progress(Bytes),
-    Item(Bytes),
+    Item(Received),
 }
 
 /// An error reply.
@@ -129,7 +130,7 @@ impl Incoming {
             return Some(Self::Failure { uid, failure });
         }
         if let Some(span) = members.result.clone() {
-            let result = line.slice(span);
+            let result = Received::of_line(line, span);
             return Some(if uid == NOTIFICATION_UID {
                 let service = text(members.service)?;
                 Self::Notification { service, result }
@@ -140,7 +141,7 @@ impl Incoming {
         // A service has no word in frames with an attribute: those are the manager's.
         if members.attribute.is_none() {
             let partial = match (members.item, members.progress) {
-                (Some(span), _) => Partial::Item(line.slice(span)),
+                (Some(span), _) => Partial::Item(Received::of_line(line, span)),
                 (None, Some(span)) => Partial::Progress(line.slice(span)),
                 (None, None) => return None,
             };

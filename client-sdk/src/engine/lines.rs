@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use labwire_device::payload::Received;
 use labwire_wire::{Executed, Line, MANAGER_NAME, TopicPattern};
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// Handles a result.
-    fn succeed(&mut self, uid: &str, result: Bytes, now: Instant) {
+    fn succeed(&mut self, uid: &str, result: Received, now: Instant) {
         let uid = if uid.is_empty() {
             self.requests.newest_for_manager()
         } else {
@@ -178,7 +178,7 @@ impl Engine {
     pub(super) fn link_locked(
         &mut self,
         (link, service): (LinkKey, Arc<str>),
-        clients: Bytes,
+        clients: Received,
         reply: LockedReply,
     ) {
         if let Some(reason) = self.without_connection() {
@@ -309,7 +309,7 @@ impl Engine {
         }
     }
 
-    fn notify(&mut self, service: &str, result: &Bytes) {
+    fn notify(&mut self, service: &str, result: &Received) {
         if service == MANAGER_NAME
             && let Some(notification) = Notification::new(MANAGER_NAME.into(), result)
             && let Some(value) = TopicValue::new(&notification)

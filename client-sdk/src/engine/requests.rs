@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use labwire_device::payload::Received;
 use labwire_wire::{Executed, MANAGER_NAME, TopicPattern, quoted};
 use tokio::sync::{oneshot, watch};
 
@@ -85,7 +86,7 @@ pub(super) enum Purpose {
         link: LinkKey,
         service: Arc<str>,
         /// The list of the linked clients.
-        clients: Bytes,
+        clients: Received,
         reply: LockedReply,
     },
     /// The renewal of a lock.
@@ -108,7 +109,7 @@ pub(super) enum Purpose {
 }
 
 /// The sender for the link of a lock, with the list of the linked clients.
-pub(super) type LockedReply = oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>;
+pub(super) type LockedReply = oneshot::Sender<Result<(watch::Receiver<LinkStatus>, Received), CallError>>;
 
 /// The sender for the reply to a request for a lock.
 #[derive(Debug)]
@@ -233,7 +234,7 @@ impl Request {
         let executed = self.executed();
         match self.purpose {
             Purpose::Call { reply, .. } if shuts_down && executed == Executed::Maybe => {
-                let _ = reply.send(Ok(Bytes::from_static(b"null")));
+                let _ = reply.send(Ok(Bytes::from_static(b"null").into()));
             }
             _ => {
                 let error = self.target.disconnected(reason, executed);
@@ -472,6 +473,20 @@ impl Requests {
         match &self.table.get(&uid)?.purpose {
             Purpose::Call { follower, .. } => follower.as_deref(),
             _ => None,
+        }
+    }
+
+    /// Notes for all calls that items may have been lost.
+    pub(super) fn mark_item_gap(&self) {
+        for request in self.table.values() {
+            if let Purpose::Call {
+                follower: Some(follower),
+                ..
+            } = &request.purpose
+                && request.is_written()
+            {
+                follower.mark_gap();
+            }
         }
     }
 

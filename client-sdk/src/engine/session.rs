@@ -271,11 +271,12 @@ impl Engine {
     }
 
     /// Searches what was lost with bytes that the manager could not keep: marks a gap for all
-    /// readers, asks for the state of links and locks, and prepares the end of the requests whose
+    /// readers, also those of items, asks for the state of links and locks, and prepares the end of the requests whose
     /// reply was among them.
     fn search(&mut self, resumed: &Resumed) {
         self.links.mark_gap();
         self.topics.mark_gap();
+        self.requests.mark_item_gap();
         let held: Vec<u64> = resumed
             .in_flight
             .iter()

@@ -140,7 +140,7 @@ mod tests {
 
     fn deliver(topics: &Topics, topic: &str, value: u64, retained: bool) {
         let result = format!(r#"[["{topic}",{value}],{{"retained":{retained},"sender":"a[h:1]"}}]"#);
-        let notification = Notification::new("Manager".into(), &Bytes::from(result)).unwrap();
+        let notification = Notification::new("Manager".into(), &Bytes::from(result).into()).unwrap();
         topics.deliver(&TopicValue::new(&notification).unwrap(), &notification);
     }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::float_cmp, reason = "the wire changes no number")]
 
+mod arrays;
 mod blocking;
 mod calls;
 mod hostile;

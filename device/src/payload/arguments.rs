@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::encode::{EncodeError, to_json};
+use super::encode::EncodeError;
+use super::outgoing::Attached;
 
 /// Positional and keyword arguments, encoded as JSON text.
 ///
@@ -17,6 +18,7 @@ use super::encode::{EncodeError, to_json};
 pub struct Arguments {
     positional: String,
     keywords: String,
+    attached: Attached,
     error: Option<EncodeError>,
 }
 
@@ -33,8 +35,8 @@ impl Arguments {
     ///
     /// See the example of [`Arguments`].
     #[must_use]
-    pub fn positional<T: Serialize + ?Sized>(self, value: &T) -> Self {
-        match to_json(value) {
+    pub fn positional<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match self.attached.encode(value) {
             Ok(text) => self.positional_json(&text),
             Err(error) => self.failed(error),
         }
@@ -45,8 +47,8 @@ impl Arguments {
     ///
     /// See the example of [`Arguments`].
     #[must_use]
-    pub fn keyword<T: Serialize + ?Sized>(self, name: &str, value: &T) -> Self {
-        match to_json(value) {
+    pub fn keyword<T: Serialize + ?Sized>(mut self, name: &str, value: &T) -> Self {
+        match self.attached.encode(value) {
             Ok(text) => self.keyword_json(name, &text),
             Err(error) => self.failed(error),
         }
@@ -118,6 +120,23 @@ impl Arguments {
     /// assert!(Arguments::new().positional(&with_lists_as_keys).finish().is_err());
     /// ```
     pub fn finish(self) -> Result<(String, String), EncodeError> {
+        let (positional, keywords, attached) = self.finish_with_arrays()?;
+        Ok((attached.inlined(positional), attached.inlined(keywords)))
+    }
+
+    /// As [`finish`](Self::finish), with the arrays beside the texts.
+    ///
+    /// # Errors
+    /// If an argument could not be encoded.
+    ///
+    /// ```
+    /// # use labwire_device::payload::{Arguments, Array};
+    /// let arguments = Arguments::new().positional(&Array::from(&b"abc"[..]));
+    /// let (args, _, attached) = arguments.clone().finish_with_arrays().unwrap();
+    /// assert_eq!(args, r#"[{"$buffer":0}]"#);
+    /// assert_eq!(attached.inlined(args), arguments.finish().unwrap().0);
+    /// ```
+    pub fn finish_with_arrays(self) -> Result<(String, String, Attached), EncodeError> {
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -128,7 +147,11 @@ impl Arguments {
             text.push(end);
             text
         };
-        Ok((close(self.positional, "[]", ']'), close(self.keywords, "{}", '}')))
+        Ok((
+            close(self.positional, "[]", ']'),
+            close(self.keywords, "{}", '}'),
+            self.attached,
+        ))
     }
 }
 

@@ -17,16 +17,23 @@
 //! ```
 
 mod arguments;
+mod array;
 mod decode;
 mod encode;
 mod json;
+mod outgoing;
 mod reader;
+mod received;
+mod scope;
 mod split;
 
 pub use arguments::{Arguments, IntoArguments, payload_name};
+pub use array::{Array, ArrayError, Item};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use decode::read_leniently;
 pub use decode::{DecodeError, from_json};
 pub use encode::{EncodeError, to_json};
 pub use json::Json;
+pub use outgoing::Attached;
+pub use received::Received;
 pub use split::{SplitArguments, split_arguments};

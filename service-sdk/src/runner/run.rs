@@ -68,7 +68,7 @@ impl<S: Service> Runner<S> {
         let mut registration = Registration::new(options, introduction, lines);
         let connection = registration.first(self.waits_for_manager).await?;
         self.notifier.begin(&name, self.buffer);
-        let outbox = self.notifier.connected();
+        let outbox = self.notifier.connected(connection.binary);
         let handle = ServiceHandle::new(
             name,
             connection.network_name.clone(),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use labwire_client::{
     Backoff, CallError, Client, ClientOptions, Executed, Lock, LockOptions, SessionState, args,
 };
-use labwire_service::{ConnectOptions, Notifier, Runner, RunningService, ServiceState, service};
+use labwire_service::{
+    Array, ConnectOptions, Notifier, Progress, Runner, RunningService, ServiceError, ServiceState, service,
+};
 use labwire_testing::TestManager;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -44,6 +46,29 @@ impl Dmm {
         self.calls.fetch_add(1, Ordering::SeqCst);
         "x".repeat(length)
     }
+
+    /// Returns bytes that look like line ends.
+    pub async fn image(&self, length: usize) -> Array {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        image(length)
+    }
+
+    pub async fn echo(&self, image: Array) -> Array {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        image
+    }
+
+    pub async fn film(&self, length: usize, progress: &Progress) -> Result<usize, ServiceError> {
+        for _ in 0..3 {
+            progress.send_item(image(length)).await?;
+        }
+        progress.set(image(3))?;
+        Ok(length)
+    }
+}
+
+fn image(length: usize) -> Array {
+    Array::from(vec![b'\n'; length])
 }
 
 impl Dmm {
@@ -161,6 +186,61 @@ async fn a_reply_that_was_cut_in_half_goes_on() {
             .unwrap();
         assert_eq!(reply.len(), length);
         assert_eq!(client.session(), SessionState::Kept, "it was {before:?}");
+    }
+    assert_eq!(dmm.calls(), 3);
+}
+
+#[tokio::test]
+async fn arrays_that_were_cut_in_half_go_on() {
+    let manager = TestManager::start().await;
+    let proxy = Proxy::to(manager.port()).await;
+    let dmm = Dmm::new();
+    let _running = dmm.serve(at(manager.port())).await;
+    let client = soon(Client::connect("Ada", at(proxy.port()))).await.unwrap();
+    let link = soon(client.link("DMM")).await.unwrap();
+    for (length, cut) in [
+        (1_000, 2),
+        (1_000, 500),
+        (50_000, 49_000),
+        (200_000, 100_000_usize),
+    ] {
+        proxy.cut_after(cut as u64);
+        let reply = link.call::<Array>("image", args![length]).send().await.unwrap();
+        assert_eq!(soon(reply).await.unwrap(), image(length));
+        until(&client, SessionState::Kept).await;
+        proxy.cut_after(cut as u64 + 200);
+        let mut film = link.call::<usize>("film", args![length]).follow().await.unwrap();
+        let mut items = film.items::<Array>();
+        let progress = film.progress();
+        for _ in 0..3 {
+            assert_eq!(soon(items.next()).await.unwrap().unwrap(), image(length));
+        }
+        assert_eq!(soon(film).await.unwrap(), length);
+        let latest: Array = progress.latest().unwrap().decode().unwrap();
+        assert_eq!(latest, image(3));
+        assert!(link.is_linked());
+    }
+    assert_eq!(dmm.calls(), 4);
+}
+
+#[tokio::test]
+async fn a_service_that_is_cut_off_amid_an_array_receives_the_rest() {
+    let manager = TestManager::start().await;
+    let proxy = Proxy::to(manager.port()).await;
+    let dmm = Dmm::new();
+    let running = dmm.serve(at(proxy.port()).keep_callers(true)).await;
+    let client = soon(Client::connect("Ada", at(manager.port()))).await.unwrap();
+    let link = soon(client.link("DMM")).await.unwrap();
+    for (length, cut) in [(1_000, 500), (50_000, 49_000), (500_000, 250_000_usize)] {
+        proxy.cut_after(cut as u64);
+        let reply = link
+            .call::<Array>("echo", args![image(length)])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(soon(reply).await.unwrap(), image(length));
+        soon(running.handle().wait_for(ServiceState::Connected)).await;
+        assert!(running.handle().session_kept());
     }
     assert_eq!(dmm.calls(), 3);
 }

@@ -35,6 +35,7 @@ fn engine_with(backoff: Option<Backoff>, uids: Uids) -> Engine {
         network_name: "Ada[h:2]".to_owned(),
         manager: "Manager[h:1]".to_owned(),
         local_port: 2,
+        binary: false,
     };
     Engine::new(config, uids, about, None).0
 }
@@ -107,7 +108,7 @@ fn a_reply_to_a_request_that_was_not_written_is_none() {
     assert!(reply.try_recv().is_err());
     assert_eq!(written(&mut engine).len(), 1);
     say(&mut engine, &line);
-    assert_eq!(reply.try_recv().unwrap().unwrap(), "\"forged\"");
+    assert_eq!(reply.try_recv().unwrap().unwrap().as_text(), "\"forged\"");
     assert!(engine.is_empty());
 }
 
@@ -179,7 +180,7 @@ fn a_client_that_leaves_says_goodbye_last_and_hears_replies_until_the_end() {
     assert_eq!(frames[1]["attribute"], "__disconnect__");
     assert_eq!(frames.len(), 2);
     say(&mut engine, &json!({"error": false, "result": 1, "uid": "1"}));
-    assert_eq!(before.try_recv().unwrap().unwrap(), "1");
+    assert_eq!(before.try_recv().unwrap().unwrap().as_text(), "1");
     engine.frames_written(now);
     // The manager has read everything and does not close the connection.
     let deadline = engine.next_deadline().unwrap();
@@ -266,7 +267,7 @@ fn an_open_question_concerns_only_requests_that_need_a_login() {
             &mut engine,
             &json!({"error": false, "result": true, "uid": uid.to_string()}),
         );
-        assert_eq!(reply.try_recv().unwrap().unwrap(), "true", "{uid}");
+        assert_eq!(reply.try_recv().unwrap().unwrap().as_text(), "true", "{uid}");
     }
 }
 
@@ -337,7 +338,7 @@ fn a_call_that_the_manager_had_not_read_was_not_executed_and_the_others_wait_on(
     assert!(read.try_recv().is_err());
     assert!(written(&mut engine).is_empty(), "nothing is sent again");
     say(&mut engine, &json!({"error": false, "result": 1, "uid": "1"}));
-    assert_eq!(read.try_recv().unwrap().unwrap(), "1");
+    assert_eq!(read.try_recv().unwrap().unwrap().as_text(), "1");
     assert!(engine.is_empty());
 }
 
@@ -363,10 +364,10 @@ fn bytes_that_were_lost_are_a_gap_and_end_the_calls_whose_reply_they_had() {
     say(&mut engine, &refused(&barrier));
     let error = lost.try_recv().unwrap().unwrap_err();
     assert_eq!(error.executed(), Executed::Maybe);
-    assert_eq!(kept.try_recv().unwrap().unwrap(), "3");
+    assert_eq!(kept.try_recv().unwrap().unwrap().as_text(), "3");
     assert!(held.try_recv().is_err());
     say(&mut engine, &json!({"error": false, "result": 4, "uid": "4"}));
-    assert_eq!(held.try_recv().unwrap().unwrap(), "4");
+    assert_eq!(held.try_recv().unwrap().unwrap().as_text(), "4");
     let notification = json!({"error": false, "result": [[5], {}], "service": "Echo", "uid": "notification"});
     say(&mut engine, &notification);
     let context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -63,7 +63,7 @@ impl<M: Manager> World<M> {
         let said = self.model.said(uid);
         let end = match outcome {
             Ok(result) => {
-                assert_eq!(result, format!("\"r{uid}\""));
+                assert_eq!(result.as_text(), format!("\"r{uid}\""));
                 "result"
             }
             Err(CallError::Manager {

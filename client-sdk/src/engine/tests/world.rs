@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fastrand::Rng;
 use labwire_device::Backoff;
+use labwire_device::payload::Received;
 use labwire_wire::confirmed;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -35,7 +36,7 @@ pub(super) struct CallSeen {
     pub(super) is_over: bool,
 }
 
-pub(super) type LockReceiver = oneshot::Receiver<Result<(watch::Receiver<LinkStatus>, Bytes), CallError>>;
+pub(super) type LockReceiver = oneshot::Receiver<Result<(watch::Receiver<LinkStatus>, Received), CallError>>;
 
 pub(super) type LinkReceiver = oneshot::Receiver<Result<watch::Receiver<LinkStatus>, CallError>>;
 
@@ -388,5 +389,6 @@ pub(super) fn about() -> About {
         network_name: "Ada[h:2]".to_owned(),
         manager: "Manager[h:1]".to_owned(),
         local_port: 2,
+        binary: false,
     }
 }
