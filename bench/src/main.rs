@@ -6,6 +6,7 @@
 
 mod beside;
 mod call;
+mod camera;
 mod compare;
 mod connection;
 mod dialect;
@@ -55,6 +56,7 @@ fn main() -> anyhow::Result<()> {
             let figures = idle::run(broker.target()?, options.clients, broker.process()?)?;
             println!("{figures}");
         }
+        Command::Camera(options) => camera::run(&options)?,
         Command::Compare(options) => compare::run(&options)?,
         Command::Relay(options) => relay::run(options.listen, options.listen_services)?,
         Command::Mux(options) => mux::run(options.listen)?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 
+use crate::camera::CameraOptions;
 use crate::compare::options::CompareOptions;
 use crate::dialect::Dialect;
 use crate::launch::LaunchOptions;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Large(LargeOptions),
     /// Measures idle clients, which are connected, identified and linked
     Idle(IdleOptions),
+    /// Measures frames of a camera, as raw bytes, through Labwire and a relay
+    Camera(CameraOptions),
     /// Starts Labwire and the installed peers, measures all of them, and prints which rules are met
     Compare(CompareOptions),
     /// Runs a relay, which copies bytes without reading them
