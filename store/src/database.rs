@@ -98,6 +98,7 @@ impl Database {
         // database would leave the log behind for the next one.
         let mut database = Self { connection };
         database.create_tables()?;
+        database.migrate()?;
         database.trust_localhost_if_nobody_is()?;
         Ok(database)
     }

@@ -9,11 +9,15 @@
 //!   and await the answer, so that tasks which route requests never wait for the disk. Handles are
 //!   cheap to clone.
 //!
-//! The file contains three tables. *Users* log in with a [`HashedPassword`]; checking one is slow
+//! The file contains three tables of MSL-Network. *Users* log in with a [`HashedPassword`]; checking one is slow
 //! by design, and at most half of the processors do so at a time. *Hostnames* are the trusted
 //! computers, for managers that admit only those. *Connections* are the audit: [`Store::record`]
 //! only queues a [`ConnectionEvent`] and never waits; the thread writes many at once, and removes
 //! the oldest according to [`StoreOptions`].
+//!
+//! Labwire's own tables have names that begin with `labwire_`, and a version. The *leases* are the
+//! locks of clients that can prove after a restart that they held them: [`Store::note_lease`] only
+//! queues a [`LeaseChange`], as for the audit, and [`Store::leases`] returns them.
 //!
 //! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
 //! [`inspect_database`] examines a file without changing it.
@@ -58,8 +62,10 @@ mod database;
 mod error;
 mod hostnames;
 mod inspect;
+mod leases;
 mod passwords;
 mod pruning;
+mod schema;
 mod store;
 mod users;
 mod worker;
@@ -70,6 +76,7 @@ pub use error::StoreError;
 pub use inspect::{
     DatabaseContents, RecentComputer, inspect as inspect_database, may_be_database, recent_computers,
 };
+pub use leases::{Lease, LeaseChange, LeaseKey};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use store::{LoginOutcome, Store, StoreList, StoreOptions};
 pub use users::check_username;

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::audit::{ConnectionEvent, ConnectionRow, TimedEvent};
 use crate::database::{ColumnInfo, Database, PATIENCE};
 use crate::error::StoreError;
+use crate::leases::{Lease, LeaseChange, LeaseQueue};
 use crate::passwords::{DEFAULT_ROUNDS, HashedPassword, StoredPassword};
 use crate::pruning::AuditLimits;
 use crate::users::check_username;
@@ -122,6 +123,7 @@ fn json_text(rows: &impl Serialize) -> Bytes {
 pub struct Store {
     commands: mpsc::Sender<Command>,
     events: mpsc::Sender<TimedEvent>,
+    leases: Arc<LeaseQueue>,
     counts: Arc<StoreCounts>,
     /// Created for the first password, since counting the processors requires reading some files.
     hashing: Arc<LazyLock<Hashing>>,
@@ -144,6 +146,7 @@ impl Store {
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_queue) = mpsc::channel(AUDIT_QUEUE);
         let counts = Arc::new(StoreCounts::default());
+        let leases = Arc::<LeaseQueue>::default();
         let worker = Worker {
             // If it cannot be read, the clock is used.
             newest: database.newest_time().unwrap_or_default(),
@@ -154,6 +157,8 @@ impl Store {
                 days: options.audit_max_age_days,
             },
             counts: Arc::clone(&counts),
+            leases: Arc::clone(&leases),
+            port: 0,
             database,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -167,6 +172,7 @@ impl Store {
         Ok(Self {
             commands,
             events,
+            leases,
             counts,
             hashing: Arc::new(LazyLock::new(Hashing::new)),
             upgrade_passwords: options.upgrade_passwords,
@@ -197,6 +203,43 @@ impl Store {
         if self.events.try_send(TimedEvent { at, event }).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Returns the leases that were held when the manager on this port stopped, the oldest first.
+    /// From here on, [changes](Self::note_lease) are written.
+    pub async fn leases(&self, port: u16) -> Result<Vec<Lease>, StoreError> {
+        let (answer, leases) = oneshot::channel();
+        let command = Command::Leases(port, answer);
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        let leases = leases.await.map_err(|_| StoreError::Closed)?;
+        self.leases.begin(port);
+        leases
+    }
+
+    /// Queues a change of the leases. Never waits: if the queue is full, the change is dropped and
+    /// counted. Changes are written within about a fifth of a second, unless the database is locked
+    /// or cannot be written.
+    pub fn note_lease(&self, change: LeaseChange) {
+        self.leases.push(change);
+    }
+
+    /// Ignores later changes of the leases: all connections are about to end, since the manager
+    /// stops. Those before are written.
+    pub fn keep_leases(&self) {
+        self.leases.stop();
+    }
+
+    /// Returns the number of changes of leases that were lost since the store was opened.
+    pub fn leases_lost(&self) -> u64 {
+        self.leases.lost.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of failed attempts to write leases since the store was opened.
+    pub fn lease_failures(&self) -> u64 {
+        self.leases.failures.load(Ordering::Relaxed)
     }
 
     /// Returns the most rows of the audit that are kept; 0 means no limit.

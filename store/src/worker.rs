@@ -1,4 +1,5 @@
-//! The thread that owns the database: it runs jobs, writes the audit, and prunes it.
+//! The thread that owns the database: it runs jobs, writes the audit and the leases, and prunes the
+//! audit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::audit::TimedEvent;
 use crate::database::{Database, PATIENCE};
+use crate::error::StoreError;
+use crate::leases::{Lease, LeaseQueue};
 use crate::pruning::{AuditLimits, Search, Step};
 use crate::store::StoreCounts;
 
@@ -34,6 +37,9 @@ const AUDIT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The pause between two attempts to write the same rows.
 const AUDIT_RETRY: Duration = Duration::from_secs(1);
+
+/// The pause between two writes of leases. The first change after a pause is written at once.
+const LEASE_PAUSE: Duration = Duration::from_millis(200);
 
 /// The number of attempts after which rows are dropped, so that a database which always refuses
 /// them (a read-only one, say) does not hold back later rows.
@@ -64,7 +70,9 @@ pub(crate) enum Command {
     Run(Job),
     /// Runs a job that must see all events recorded before it.
     RunAfterAudit(Job),
-    /// Writes the queued rows of the audit, closes the database, then answers.
+    /// Returns the leases of the manager on that port, and writes changes for it from here on.
+    Leases(u16, oneshot::Sender<Result<Vec<Lease>, StoreError>>),
+    /// Writes the queued rows of the audit and the changes of leases, closes the database, then answers.
     Close(oneshot::Sender<()>),
 }
 
@@ -75,6 +83,9 @@ pub(crate) struct Worker {
     pub(crate) events: mpsc::Receiver<TimedEvent>,
     pub(crate) limits: AuditLimits,
     pub(crate) counts: Arc<StoreCounts>,
+    pub(crate) leases: Arc<LeaseQueue>,
+    /// The port of the manager, for the leases.
+    pub(crate) port: u16,
     /// The local time of the newest row of the audit from before the start.
     pub(crate) newest: Option<DateTime>,
 }
@@ -86,6 +97,16 @@ struct Batch {
     /// The time of the next write; until then new rows stay in the queue.
     due_at: Instant,
     /// The number of lost rows at the last log message.
+    reported: u64,
+}
+
+/// The progress of writing leases.
+struct LeaseWrites {
+    /// The time of the next write; until then changes stay in the queue.
+    due_at: Instant,
+    /// The number of failures since the last success.
+    failures: u32,
+    /// The number of lost changes at the last log message.
     reported: u64,
 }
 
@@ -117,6 +138,12 @@ impl Worker {
             due_at: start + AUDIT_PAUSE,
             reported: 0,
         };
+        let mut leases = LeaseWrites {
+            due_at: start,
+            failures: 0,
+            reported: 0,
+        };
+        let queue = Arc::clone(&self.leases);
         let mut pruning = Pruning {
             search: None,
             at: start + PRUNING_DELAY,
@@ -131,11 +158,20 @@ impl Worker {
             if pruning.at <= Instant::now() {
                 self.prune(&mut pruning);
             }
+            let has_leases = !queue.is_empty();
+            if has_leases && leases.due_at <= Instant::now() {
+                self.write_leases(&mut leases, AUDIT_PATIENCE);
+            }
             let is_due = batch.due_at <= Instant::now();
             let wake_at = if is_due {
                 pruning.at
             } else {
                 pruning.at.min(batch.due_at)
+            };
+            let wake_at = if queue.is_empty() {
+                wake_at
+            } else {
+                wake_at.min(leases.due_at)
             };
             // In random order: neither jobs nor the audit may starve the other.
             tokio::select! {
@@ -145,14 +181,21 @@ impl Worker {
                         pruning.too_many += self.write_queued(&mut batch);
                         job(&mut self.database);
                     }
+                    Some(Command::Leases(port, answer)) => {
+                        self.port = port;
+                        // The caller may have been cancelled.
+                        let _ = answer.send(self.database.leases(port));
+                    }
                     Some(Command::Close(answer)) => break Some(answer),
                     None => break None,
                 },
                 // They are written in the next iteration.
                 _ = self.events.recv_many(&mut batch.events, AUDIT_BATCH), if is_due && batch.events.is_empty() => {}
+                () = queue.filled.notified() => {}
                 () = sleep_until(wake_at) => {}
             }
         };
+        self.close_leases(&mut leases);
         self.close(batch);
         if let Some(answer) = closing {
             // The caller may have been cancelled; the database is closed in any case.
@@ -187,6 +230,56 @@ impl Worker {
                 }
                 0
             }
+        }
+    }
+
+    /// Tries to write the changes of leases. Those that cannot be written stay in the queue.
+    fn write_leases(&mut self, writes: &mut LeaseWrites, patience: Duration) {
+        let changes = self.leases.take();
+        let port = self.port;
+        match self.with_patience(patience, |database| database.write_leases(port, &changes)) {
+            Ok(()) => {
+                writes.failures = 0;
+                writes.due_at = Instant::now() + LEASE_PAUSE;
+            }
+            Err(error) => {
+                writes.failures += 1;
+                self.leases.failures.fetch_add(1, Ordering::Relaxed);
+                if writes.failures == 1 {
+                    let count = changes.len();
+                    tracing::warn!(
+                        %error,
+                        count,
+                        "changes of locks cannot be written, trying again: if the manager is restarted now, their holders \
+                         have no priority"
+                    );
+                }
+                self.leases.give_back(changes);
+                writes.due_at = Instant::now() + AUDIT_RETRY;
+            }
+        }
+        let total = self.leases.lost.load(Ordering::Relaxed);
+        if total > writes.reported {
+            let count = total - writes.reported;
+            tracing::error!(
+                count,
+                total,
+                "changes of locks were lost, the database did not take them: after a restart of the manager their holders \
+                 have no priority"
+            );
+            writes.reported = total;
+        }
+    }
+
+    /// Writes the last changes of leases.
+    fn close_leases(&mut self, writes: &mut LeaseWrites) {
+        self.leases.stop();
+        if !self.leases.is_empty() {
+            self.write_leases(writes, CLOSING_PATIENCE);
+        }
+        let lost = self.leases.take().len();
+        if lost > 0 {
+            tracing::error!(lost, "changes of locks were lost: the database did not take them");
         }
     }
 
