@@ -555,6 +555,7 @@ mod tests {
                     secret: String::new(),
                     grace: 1,
                     kept: 1,
+                    locks: Vec::new(),
                 };
                 let session = Session::begun(begun);
                 let back = crate::session::Return { session, remains };

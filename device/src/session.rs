@@ -23,6 +23,7 @@ pub struct Session {
     secret: String,
     grace: Duration,
     kept: u64,
+    locks: Vec<String>,
 }
 
 /// The secret is not shown.
@@ -42,6 +43,7 @@ impl Session {
             secret: begun.secret,
             grace: Duration::from_secs(begun.grace),
             kept: begun.kept,
+            locks: begun.locks,
         }
     }
 
@@ -51,6 +53,7 @@ impl Session {
             secret: self.secret.clone(),
             grace: Duration::from_secs(resumed.grace),
             kept: resumed.kept,
+            locks: Vec::new(),
         }
     }
 
@@ -71,6 +74,20 @@ impl Session {
     /// See the example of [`Session`].
     pub fn kept(&self) -> u64 {
         self.kept
+    }
+
+    /// Returns the services on which a lock is kept for the device: it has begun this session with the
+    /// secret of the one before, which a manager that was restarted does not know, and it held these
+    /// locks then. It has priority for the grace period, and has to acquire them again.
+    ///
+    /// ```
+    /// # use labwire_device::Session;
+    /// fn has_priority(session: &Session, service: &str) -> bool {
+    ///     session.locks().iter().any(|name| name == service)
+    /// }
+    /// ```
+    pub fn locks(&self) -> &[String] {
+        &self.locks
     }
 }
 
@@ -177,6 +194,7 @@ mod tests {
             secret: "s3cret".to_owned(),
             grace: 30,
             kept: 1024,
+            locks: Vec::new(),
         };
         Return {
             session: Session::begun(begun),

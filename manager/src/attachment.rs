@@ -70,7 +70,18 @@ impl Attachment {
         let (id, log_limit, session) = {
             let mut registry = routing.registry();
             let (id, mut event) = registry.join(identity, principal, address, &outbox, *came)?;
-            let session = OwnSession::begin(routing, identity, principal, &name, &outbox, is_service);
+            let now = routing.moment();
+            let own = (id, now);
+            let session = OwnSession::begin(
+                (routing, &mut registry),
+                own,
+                introduced,
+                &name,
+                &outbox,
+                is_service,
+            );
+            registry.place_reservations(id, now);
+            routing.events.note_leases(&mut registry);
             if session.is_some()
                 && let Event::Joined { told, .. } = &mut event
             {

@@ -62,3 +62,13 @@ pub(crate) const MOST_OWED: usize = 64;
 
 /// The most such requests of all clients.
 pub(crate) const MOST_OWED_OF_ALL: usize = 16_384;
+
+/// The most locks that are noted for the time after a restart of the manager, at about 500 bytes
+/// each.
+pub(crate) const MOST_LEASES: usize = 10_000;
+
+/// The locks of each client that are noted regardless of others.
+pub(crate) const FREE_LEASES: usize = 4;
+
+/// The most locks from before a restart that one client gets back.
+pub(crate) const MOST_CLAIMED: usize = 1_000;

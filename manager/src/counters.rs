@@ -130,6 +130,13 @@ counters! {
     locks_expired,
     /// Locks that an administrator has broken.
     locks_broken,
+    /// Locks that were kept over a restart of the manager and whose holders have returned.
+    reservations_claimed,
+    /// Locks that were kept over a restart of the manager and whose holders have not taken them
+    /// again.
+    reservations_expired,
+    /// Locks that were not noted for the time after a restart, since too many are.
+    leases_left_out,
     /// Requests for a lock that were refused since too many wait.
     too_many_lock_waits,
     /// Requests for a lock that waited in vain.

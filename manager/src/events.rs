@@ -8,20 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use labwire_home::present;
-use labwire_store::Store;
+use labwire_store::{ConnectionEvent, Store};
 use labwire_wire::{frames, quoted};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use crate::answer::push_answer;
+use crate::bounds::MOST_LEASES;
 use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
 use crate::principal::Principal;
 use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{
-    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry, Settled, Stop,
-    WaitRefused,
+    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry, ReservationEnded,
+    Settled, Stop, WaitRefused,
 };
 use crate::topics::Topics;
 use crate::work::{BYTES_PER_WORK, FRAME_WORK};
@@ -142,6 +143,7 @@ impl Events {
             Event::Cancelled(stop) => self.publish_cancellation(&stop),
             Event::EndedEarly(ended) => self.publish_early_end(&ended),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
+            Event::ReservationEnded(ended) => self.publish_reservation_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
             Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
@@ -278,6 +280,62 @@ impl Events {
         FRAME_WORK + work
     }
 
+    /// Tells that a lock is not kept any more for its holder from before a restart.
+    fn publish_reservation_end(&self, ReservationEnded { lease, end }: &ReservationEnded) -> usize {
+        let (service, holder) = (&lease.key.service, &lease.holder);
+        let quoted_service = quoted(excerpt(service));
+        let (counter, cause, text) = match end {
+            None => (
+                &self.counters.reservations_expired,
+                "expired",
+                "is free: its holder from before the restart of the manager has not taken it again in time"
+                    .to_owned(),
+            ),
+            Some(end) => (&self.counters.locks_broken, end.cause.name(), end.to_string()),
+        };
+        Counters::count(counter);
+        info!("the lock of {holder} on {quoted_service} {text}");
+        if let (Some(store), Some(_)) = (&self.records, end) {
+            let address = holder
+                .rsplit_once('[')
+                .map(|(_, address)| address.trim_end_matches(']'));
+            let (domain, port) = address
+                .and_then(|address| address.rsplit_once(':'))
+                .unwrap_or_default();
+            store.record(ConnectionEvent {
+                ip: lease.ip.to_string(),
+                domain: domain.to_owned(),
+                port: port.parse().unwrap_or_default(),
+                message: format!("its lock on {quoted_service} {text}"),
+            });
+        }
+        1 + self.emit(
+            "lock_ended",
+            || json!({ "cause": cause, "client": **holder, "service": **service, "text": text }),
+        )
+    }
+
+    /// Hands the changes of locks to the database, which writes them when it can. Call it after each
+    /// such change, as [`settle`](Self::settle) does.
+    pub(crate) fn note_leases(&self, registry: &mut Registry) {
+        let (changes, left_out) = registry.take_lease_changes();
+        if left_out > 0 {
+            let before = self.counters.leases_left_out.load(Ordering::Relaxed);
+            Counters::add(&self.counters.leases_left_out, left_out);
+            if before == 0 {
+                warn!(
+                    "{MOST_LEASES} locks are noted for the time after a restart of the manager, and further ones are not: \
+                     their holders would have no priority"
+                );
+            }
+        }
+        if let Some(store) = &self.records {
+            for change in changes {
+                store.note_lease(change);
+            }
+        }
+    }
+
     /// Asks a service to stop a request that its client has cancelled.
     fn publish_cancellation(&self, stop: &Stop) -> usize {
         Counters::count(&self.counters.cancelled);
@@ -375,6 +433,12 @@ impl Events {
     /// such change, before the registry is unlocked. What would take too long is left to
     /// [`Routing::expire_in_time`](crate::hub::Routing::expire_in_time).
     pub(crate) fn settle(&self, registry: &mut Registry, now: Moment) -> usize {
+        let work = self.grant_some(registry, now);
+        self.note_leases(registry);
+        work
+    }
+
+    fn grant_some(&self, registry: &mut Registry, now: Moment) -> usize {
         let mut work = 0;
         while work < SETTLED_AT_ONCE {
             match registry.next_settled(now) {

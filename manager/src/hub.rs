@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use labwire_store::Store;
 use serde_json::{Value, json};
+use tracing::warn;
 
 use crate::config::{Authentication, Limits};
 use crate::logging::LogControl;
@@ -52,6 +53,17 @@ impl Hub {
         })
     }
 
+    /// Keeps the locks that were held when the manager on this port stopped, for their holders, and
+    /// notes locks from here on.
+    pub(crate) async fn keep_locks(&self, port: u16) {
+        match self.admission.store.leases(port).await {
+            Ok(leases) => self.routing.reserve(leases),
+            Err(error) => {
+                warn!("cannot read the locks from before the start, their holders have no priority: {error}")
+            }
+        }
+    }
+
     /// Returns the [`statistics`](Self::statistics) without zeros.
     pub(crate) fn statistics_above_zero(&self) -> Value {
         let mut statistics = self.statistics();
@@ -71,6 +83,10 @@ impl Hub {
         let (progress_bytes, replies_owed) = {
             let registry = routing.registry();
             (registry.progress_bytes(), registry.owed())
+        };
+        let (kept_leases, reservations) = {
+            let registry = routing.registry();
+            (registry.kept_leases(), registry.reservations())
         };
         let (clients, services, in_flight, identity_bytes) = {
             let registry = routing.registry();
@@ -94,6 +110,10 @@ impl Hub {
             "away": away,
             "session_bytes": routing.sessions.budget.used(),
             "session_bytes_dropped": routing.sessions.budget.dropped(),
+            "leases": kept_leases,
+            "leases_lost": admission.store.leases_lost(),
+            "lease_failures": admission.store.lease_failures(),
+            "reservations": reservations,
             "subscriptions": subscriptions,
             "retained_values": retained_values,
             "retained_bytes": retained_bytes,

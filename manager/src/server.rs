@@ -118,6 +118,7 @@ impl Manager {
         } = settings;
         let hub = Hub::new(&identity, authentication, limits, Pace::default(), store, log);
         hub.admission.trust_changed().await;
+        hub.keep_locks(identity.port).await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
         let expiring = Arc::clone(&hub.routing);
         let expiring = expiring.expire_in_time();
@@ -169,6 +170,9 @@ impl Manager {
             gate,
             routing,
         } = self;
+        // Dropped before the routing thread, also if this future is: the connections that end then
+        // have released no locks.
+        let keeping = KeepLeases(hub.admission.store.clone());
         let mut accepting = JoinSet::new();
         for listener in listeners {
             // `into_std` unregisters the listener here; the routing thread's reactor registers it
@@ -198,6 +202,7 @@ impl Manager {
         }
         // Before any connection ends, while every caller can still receive its error.
         hub.routing.abandon_requests();
+        drop(keeping);
         hub.routing.advance(Phase::Stopping);
         hub.routing.release_away();
         let undelivered = hub.routing.counters.undelivered();
@@ -215,6 +220,15 @@ impl Manager {
         hub.admission.rations.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
+    }
+}
+
+/// Keeps the locks that are noted when it is dropped.
+struct KeepLeases(Store);
+
+impl Drop for KeepLeases {
+    fn drop(&mut self) {
+        self.0.keep_leases();
     }
 }
 

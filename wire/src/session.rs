@@ -104,6 +104,9 @@ pub struct SessionBegun {
     pub grace: u64,
     /// How many bytes the manager keeps that the peer has not confirmed.
     pub kept: u64,
+    /// The services on which a lock is kept for a client since the manager was restarted: it held
+    /// them before, and has priority.
+    pub locks: Vec<String>,
 }
 
 impl SessionBegun {
@@ -114,15 +117,31 @@ impl SessionBegun {
             secret: session.get("secret")?.as_str()?.to_owned(),
             grace: session.get("grace")?.as_u64()?,
             kept: session.get("kept")?.as_u64()?,
+            locks: match session.get("locks") {
+                Some(Value::Array(locks)) => locks
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
+                _ => Vec::new(),
+            },
         })
     }
 
     /// Returns the frame `registered` for the peer with that network name. `features` are those of
     /// [`registered`](crate::frames::registered).
     pub fn frame(&self, name: &str, features: &[&str], manager: &str) -> Bytes {
-        let Self { secret, grace, kept } = self;
+        let Self {
+            secret,
+            grace,
+            kept,
+            locks,
+        } = self;
         let features = features_member(features);
-        let session = json!({ "grace": grace, "kept": kept, "secret": secret });
+        let mut session = json!({ "grace": grace, "kept": kept, "secret": secret });
+        if !locks.is_empty() {
+            session["locks"] = locks.as_slice().into();
+        }
         let kwargs = format!("{{{features}\"session\":{session}}}");
         manager_frame("registered", &json_string(name), &kwargs, manager)
     }
@@ -316,6 +335,7 @@ mod tests {
             secret: "abc".to_owned(),
             grace: 30,
             kept: 1_048_576,
+            locks: vec!["DMM".to_owned()],
         };
         for features in [&[][..], &["binary"]] {
             let frame = begun.frame("a[h:1]", features, "Manager[h:2]");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_tcp::WatchedSocket;
-use labwire_wire::{Features, Identity, SessionBegun, SessionResumed};
+use labwire_wire::{Features, SessionBegun, SessionResumed};
 use tokio::sync::Notify;
 
 use super::{Attachment, Login};
@@ -12,9 +12,9 @@ use crate::counters::Counters;
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
-use crate::principal::{Introduced, Principal};
+use crate::principal::Introduced;
 use crate::refusal::{Refusal, SessionRefusal};
-use crate::registry::PeerId;
+use crate::registry::{Moment, PeerId, Registry};
 use crate::sessions::{Found, Secret, SecretHash};
 
 /// The session of a peer.
@@ -34,19 +34,25 @@ impl OwnSession {
     /// Begins the session of a peer that has registered, and queues its first frame, `registered`.
     /// Returns `None` if the peer asks for none, or if the operating system provides no random bytes.
     pub(super) fn begin(
-        routing: &Routing,
-        identity: &Identity,
-        principal: &Principal,
+        (routing, registry): (&Routing, &mut Registry),
+        (id, now): (PeerId, Moment),
+        introduced: &Introduced,
         name: &str,
         outbox: &Outbox,
         is_service: bool,
     ) -> Option<Self> {
+        let Introduced {
+            identity, principal, ..
+        } = introduced;
         let request = identity.session.as_ref()?;
         let secret = Secret::random()?;
         let limits = &routing.limits.sessions;
         let grace = limits.grace_for(request.grace);
+        let claimed = registry.begin_session(id, identity, secret.hash(), grace, now);
+        Counters::add(&routing.counters.reservations_claimed, claimed.len());
         let begun = SessionBegun {
             secret: secret.as_str().to_owned(),
+            locks: claimed.iter().map(ToString::to_string).collect(),
             grace: grace.as_secs(),
             kept: limits.kept as u64,
         };
@@ -174,6 +180,16 @@ impl Attachment {
         self.is_parked = true;
         routing.sessions.park(parked.id, secret, parked, place);
         true
+    }
+
+    /// Returns whether a client that presents a secret has no session of this manager, but held locks
+    /// before the restart that are kept for it. Then it is registered anew, and claims them.
+    pub(crate) fn held_before(routing: &Routing, introduced: &Introduced, secret: &str) -> bool {
+        let Introduced {
+            identity, principal, ..
+        } = introduced;
+        let registry = routing.registry();
+        registry.held_before(SecretHash::of(secret), identity, principal)
     }
 
     /// Lets a peer go on with its session.

@@ -4,13 +4,14 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use labwire_store::Store;
+use labwire_store::{Lease, Store};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::info;
 
 use crate::budget::{LineBudget, QueueBudget};
 use crate::clock::Clock;
@@ -382,6 +383,17 @@ impl Routing {
         Ok((from, in_flight))
     }
 
+    /// Keeps the locks from before the start for their holders.
+    pub(crate) fn reserve(&self, leases: Vec<Lease>) {
+        let mut registry = self.registry();
+        registry.reserve(leases, self.limits.sessions.grace, self.moment());
+        let reserved = registry.reservations();
+        if reserved > 0 {
+            info!("{reserved} lock(s) from before the start are kept for their holders");
+        }
+        self.events.note_leases(&mut registry);
+    }
+
     /// Releases all peers that are away, since the manager stops.
     pub(crate) fn release_away(self: &Arc<Self>) {
         for parked in self.sessions.close() {
@@ -452,10 +464,12 @@ impl Routing {
         let mut work = 0;
         while work < DEPARTURE_WORK {
             let Some(event) = registry.next_concerned(leaving, refusal) else {
+                self.events.note_leases(registry);
                 return false;
             };
             work += self.events.publish(event, None);
         }
+        self.events.note_leases(registry);
         true
     }
 }

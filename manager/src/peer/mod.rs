@@ -24,6 +24,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, debug, info};
 
+use crate::attachment::Attachment;
 use crate::counters::Counters;
 use crate::handshake::{Handshake, Rejection};
 use crate::hub::{Admission, Hub, Phase, Routing};
@@ -121,6 +122,7 @@ pub(crate) async fn serve<S>(
         .session
         .as_ref()
         .and_then(|session| session.resume.as_ref())
+        && !Attachment::held_before(&hub.routing, &introduced, &resume.secret)
     {
         // Boxed, to keep the task small for peers that do not return.
         let returned = (&introduced, resume);

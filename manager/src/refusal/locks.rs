@@ -19,6 +19,9 @@ pub(crate) struct HeldLock {
     pub(crate) since: Timestamp,
     /// When it expires unless it is renewed.
     pub(crate) until: Option<Timestamp>,
+    /// Whether it is only kept for the holder, who had it before a restart of the manager, until
+    /// `until`.
+    pub(crate) is_reserved: bool,
     pub(crate) reason: Option<Arc<str>>,
     pub(crate) shared: bool,
     /// The number of other clients that hold one.
@@ -30,8 +33,14 @@ pub(crate) struct HeldLock {
 impl fmt::Display for HeldLock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "by {} since {}", self.holder, local(self.since))?;
-        if let Some(until) = self.until {
-            write!(formatter, " until {}", local(until))?;
+        match self.until {
+            Some(until) if self.is_reserved => write!(
+                formatter,
+                ", for whom it is kept until {} since the manager was restarted",
+                local(until)
+            )?,
+            Some(until) => write!(formatter, " until {}", local(until))?,
+            None => {}
         }
         match self.others {
             0 => {}
@@ -53,7 +62,7 @@ impl HeldLock {
     /// Returns the members for a client with the feature `leases`. `position` is that of a request
     /// that waits, counted from 1.
     pub(super) fn members(&self, service: &str, position: usize) -> Value {
-        json!({
+        let mut members = json!({
             "holder": self.holder,
             "others": self.others,
             "position": position,
@@ -62,7 +71,11 @@ impl HeldLock {
             "shared": self.shared,
             "since": self.since.to_string(),
             "until": self.until.map(|until| until.to_string()),
-        })
+        });
+        if self.is_reserved {
+            members["reserved"] = true.into();
+        }
+        members
     }
 }
 

@@ -96,6 +96,7 @@ fn a_refusal_because_of_a_lock_names_its_holder_and_advises_what_can_work() {
             holder: "C[h:1]".into(),
             since: Timestamp::UNIX_EPOCH,
             until: None,
+            is_reserved: false,
             reason: None,
             shared: false,
             waiting: 0,

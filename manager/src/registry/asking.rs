@@ -46,6 +46,7 @@ impl Asking<'_> {
             ..
         } = &*self.service;
         (locks.contains(self.ids.0) || *max_clients == Some(1))
+            && !locks.has_reserved()
             && links.len() == 1
             && links.keys().all(is_client)
             && callers

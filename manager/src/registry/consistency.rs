@@ -18,7 +18,11 @@ impl Registry {
         if let Some(contradiction) = self.lost_request() {
             return Some(contradiction);
         }
-        if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
+        if let Some(contradiction) = self
+            .unsettled_queue()
+            .or_else(|| self.lost_lock())
+            .or_else(|| self.lost_reservation())
+        {
             return Some(contradiction);
         }
         let mut in_flight = 0;
@@ -88,7 +92,9 @@ impl Registry {
                     service.name
                 ));
             }
-            let is_linked = |(client, _): (PeerId, &Lock)| service.links.contains_key(&client);
+            let is_linked = |(client, lock): (PeerId, &Lock)| {
+                lock.reserved.is_some() || service.links.contains_key(&client)
+            };
             if !service.links.keys().all(linked) || !service.locks.by_age().all(is_linked) {
                 return Some(format!(
                     "{} has a link or a lock of someone who has no link",
@@ -147,6 +153,7 @@ impl Registry {
                 let service = self.services.get(*id).and_then(|service| service.away.as_ref());
                 client.or(service).is_none()
             }
+            Expiring::Reservation(id) => !self.reservations.has(*id),
             Expiring::LockWait(service, ticket) => {
                 let service = self.services.get(*service);
                 service.is_none_or(|service| service.lock_queue.all().all(|(own, _)| own != ticket))

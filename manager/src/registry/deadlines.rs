@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::lock_queue::Ticket;
 use super::peers::PeerId;
+use super::reservations::ReservationId;
 use super::tracked::TrackedId;
 
 /// What ends by itself.
@@ -23,6 +24,8 @@ pub(super) enum Expiring {
     Request(TrackedId),
     /// The grace period of a peer that is away.
     Away(PeerId),
+    /// A lock that is kept for its holder from before a restart of the manager.
+    Reservation(ReservationId),
 }
 
 /// What ends by itself, the earliest first.

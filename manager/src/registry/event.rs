@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use labwire_store::Lease;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
@@ -90,6 +91,8 @@ pub(crate) enum Event<'a> {
     },
     /// A client's lock has expired or was broken, and its link has ended with it.
     LockEnded(LockEnded),
+    /// A lock is not kept any more for its holder from before a restart of the manager.
+    ReservationEnded(ReservationEnded),
     /// A request for a lock waits no longer.
     WaitRefused(WaitRefused),
     /// It was forgotten that the locks of some clients on a service that has left had ended. Nobody
@@ -131,6 +134,14 @@ pub(crate) struct LockEnded {
     pub(crate) features: Features,
     pub(crate) end: LockEnd,
     pub(crate) outbox: Arc<Outbox>,
+}
+
+/// A lock that is not kept any more for its holder from before a restart of the manager.
+#[derive(Debug)]
+pub(crate) struct ReservationEnded {
+    pub(crate) lease: Lease,
+    /// How an administrator has ended it. `None`: its time is over.
+    pub(crate) end: Option<LockEnd>,
 }
 
 /// A request for a lock that waited and is refused.

@@ -32,6 +32,7 @@ impl Registry {
             self.deadlines.insert(until, Expiring::LastReplies(id));
         }
         let services = self.end_links(id, &name, &links);
+        self.release_reservations(id);
         self.end_waits(id);
         let event = (!services.is_empty()).then_some(Event::LinksEnded {
             client: name,
@@ -64,6 +65,7 @@ impl Registry {
                 Expiring::LockWait(service, ticket) => self.expire_wait(service, ticket),
                 Expiring::Request(request) => self.expire_request(request),
                 Expiring::Away(id) => self.expire_away(id),
+                Expiring::Reservation(id) => self.expire_reservation(id),
             };
             if event.is_some() {
                 return event;

@@ -98,6 +98,7 @@ impl Registry {
         self.likenesses.remove(&service.name);
         self.service_roster.remove(&service.name);
         self.leaving.insert(Arc::clone(&service.name));
+        self.displace_reservations(&service.name);
         if service.links.len() > DROPPED_HERE {
             buffers::discard(service.linked);
         }
@@ -163,6 +164,9 @@ impl Registry {
             let lock = leaving.locks.get(client);
             self.deadlines
                 .remove(lock.and_then(Lock::deadline), Expiring::Lease(leaving.id, client));
+            if let Some(lock) = lock.filter(|lock| lock.reserved.is_none()) {
+                self.lock_gone(&leaving.name, client, lock);
+            }
             // The client may have left meanwhile.
             if let Some(client) = self.clients.get_mut(client) {
                 client.links.remove(&leaving.id);

@@ -42,13 +42,16 @@ impl Registry {
         let service = &self.services[id];
         let was_linked = service.links.contains_key(&client);
         if !was_linked {
-            if let Some(held) = service.held(client) {
+            // Others have a lock only if this client shares it, whose own is kept for it.
+            let has_lock = service.locks.contains(client);
+            if let Some(held) = service.held(client).filter(|_| !has_lock) {
                 return Err(Refusal::Locked {
                     service: name.to_owned(),
                     held,
                 });
             }
-            if let Some(waiting) = service.lock_queue.first_before(client, true) {
+            let waiting = service.lock_queue.first_before(client, true);
+            if let Some(waiting) = waiting.filter(|_| !has_lock) {
                 return Err(LockRefusal::Awaited {
                     service: name.to_owned(),
                     waiting,
@@ -95,14 +98,15 @@ impl Registry {
     /// unlinked.
     pub(crate) fn unlink<'a>(&mut self, client: PeerId, name: &'a str) -> Result<Event<'a>, Refusal> {
         let Some(&id) = self.service_names.get(name) else {
+            self.release_reservation(client, name);
             return Ok(self.link_changed(LinkChange::Unlinked, false, client, name, None));
         };
         let waited = self.end_wait(client, id, &WaitEnd::Unlinked);
         // A link that ended with its lock counts as unlinked, too.
         let had_ended = self.forget_ended(client, id);
-        self.remove_lock(client, id);
+        let had_lock = self.remove_lock(client, id);
         let is_unlinked = self.remove_link(client, id);
-        if is_unlinked || had_ended || waited {
+        if is_unlinked || had_ended || waited || had_lock {
             return Ok(self.link_changed(LinkChange::Unlinked, is_unlinked, client, name, Some(id)));
         }
         Err(Refusal::NotLinked {

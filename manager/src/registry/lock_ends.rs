@@ -9,6 +9,7 @@ use super::deadlines::Expiring;
 use super::event::{Event, LockEnded, WaitRefused};
 use super::lock_queue::Ticket;
 use super::locking::Obstacle;
+use super::locks::Lock;
 use super::peers::PeerId;
 use super::state::{Registry, Service};
 use crate::refusal::{LockCause, LockEnd, LockRefusal, Refusal, WaitEnd, excerpt};
@@ -82,6 +83,11 @@ impl Registry {
             has_more: found.len() > BROKEN_AT_ONCE,
         };
         for (client, has_lock) in found.into_iter().take(BROKEN_AT_ONCE) {
+            if let Some((holder, event)) = self.break_reservation(client, id, &end) {
+                broken.clients.push(holder);
+                broken.events.push(event);
+                continue;
+            }
             let name = self.clients.get(client).map(|client| Arc::clone(&client.name));
             broken.clients.extend(name);
             if has_lock {
@@ -98,7 +104,11 @@ impl Registry {
     fn lock_of(&self, id: PeerId, client: &str) -> Vec<(PeerId, bool)> {
         let named = self.client_names.get(client);
         let Some((named, client)) = named.and_then(|named| Some((*named, self.clients.get(*named)?))) else {
-            return Vec::new();
+            // The holder from before a restart may not be back.
+            let mut locks = self.services[id].locks.by_age();
+            let is_named = |lock: &Lock| lock.reserved.is_some() && *lock.holder == *client;
+            let reserved = locks.find(|(_, lock)| is_named(lock));
+            return reserved.map(|(holder, _)| (holder, true)).into_iter().collect();
         };
         let waits = client.lock_waits.iter().any(|(service, _)| *service == id);
         let locks = self.services[id].locks.contains(named);
@@ -134,6 +144,7 @@ impl Registry {
             end,
             outbox: Arc::clone(&holder.outbox),
         };
+        self.lock_gone(&ended.service, client, &lock);
         self.touch(id);
         Some(Event::LockEnded(ended))
     }

@@ -69,7 +69,9 @@ impl Service {
         let is_linked = self.links.contains_key(&client);
         let is_held = self.locks.is_held_by_another(client);
         let others_are_linked = self.links.len() > usize::from(is_linked);
-        if is_held && !(shared && (is_linked || together)) {
+        // A lock that is kept for a client lets it link as if it were linked.
+        let is_admitted = is_linked || together || self.locks.contains(client);
+        if is_held && !(shared && is_admitted) {
             Some(Obstacle::Held)
         } else if !shared && others_are_linked {
             Some(Obstacle::Linked)
@@ -276,6 +278,7 @@ impl Registry {
         asked: Option<Ticket>,
         now: Moment,
     ) {
+        let held_since = self.redeem(client, id);
         self.add_link(client, id);
         if let (Some(service), Some(holder)) = (self.services.get_mut(id), self.clients.get(client)) {
             let entry = holder.name_entry();
@@ -284,7 +287,11 @@ impl Registry {
             let deadlines = service
                 .locks
                 .insert(client, &holder.name, entry, terms, [number, asked], now);
+            if let (Some(since), Some(lock)) = (held_since, service.locks.get_mut(client)) {
+                lock.since = since;
+            }
             self.move_deadline(Expiring::Lease(id, client), deadlines);
+            self.record_lock(client, id);
         }
     }
 
@@ -312,7 +319,7 @@ impl Registry {
                 client: self.client_name(client),
             });
         };
-        if !service.locks.contains(client) {
+        if !service.locks.is_held_by(client) {
             return Err(service.ended(client, holder).unwrap_or(
                 LockRefusal::HoldsNone {
                     service: name.to_owned(),
@@ -329,6 +336,7 @@ impl Registry {
             ttl: lock.terms.ttl.zip(lock.until.map(|until| until.time)),
         };
         self.move_deadline(Expiring::Lease(id, client), deadlines);
+        self.record_lock(client, id);
         Ok(renewed)
     }
 
@@ -341,6 +349,7 @@ impl Registry {
         wait_only: bool,
     ) -> Result<(Listing, Event<'a>), Refusal> {
         let Some(&id) = self.service_names.get(name) else {
+            self.release_reservation(client, name);
             let client = self.client_name(client);
             return Err(Refusal::CannotRelease {
                 service: excerpt(name).to_owned(),
@@ -362,8 +371,10 @@ impl Registry {
         let Some(lock) = service.and_then(|service| service.locks.remove(client)) else {
             return false;
         };
+        let name = Arc::clone(&self.services[id].name);
         self.deadlines
             .remove(lock.deadline(), Expiring::Lease(id, client));
+        self.lock_gone(&name, client, &lock);
         self.touch(id);
         true
     }

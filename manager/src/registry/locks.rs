@@ -12,9 +12,12 @@ use jiff::Timestamp;
 use super::lock_queue::Ticket;
 use super::moment::Moment;
 use super::peers::PeerId;
+use super::reservations::Reserved;
 use super::roster::Roster;
 use super::terms::Terms;
 use crate::refusal::HeldLock;
+use crate::sessions::SecretHash;
+use labwire_wire::frames::json_string;
 
 /// The clients that hold a lock on one service.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Locks {
     /// The lock that has been held longest comes first, also if the time of day was set back.
     by_age: BTreeMap<Ticket, PeerId>,
     names: Roster,
+    /// The number of those that are only kept for their holders.
+    reserved: usize,
 }
 
 /// The lock of one client.
@@ -38,12 +43,23 @@ pub(super) struct Lock {
     pub(super) terms: Terms,
     /// When it expires unless it is renewed. `None`: it does not.
     pub(super) until: Option<Moment>,
+    /// The hash of its holder's secret under which it is noted for the time after a restart of the
+    /// manager.
+    pub(super) record: Option<SecretHash>,
+    /// Set if it is only kept for its holder from before a restart.
+    pub(super) reserved: Option<Box<Reserved>>,
 }
 
 impl Lock {
     /// Returns when it expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
         Some(self.until?.instant)
+    }
+
+    /// Returns its name in the list of holders.
+    fn listed(&self) -> &Arc<str> {
+        let listed = self.reserved.as_ref().map(|reserved| &reserved.listed);
+        listed.unwrap_or(&self.holder)
     }
 }
 
@@ -63,6 +79,47 @@ impl Locks {
     /// Returns the lock of a client.
     pub(super) fn get(&self, client: PeerId) -> Option<&Lock> {
         self.by_client.get(&client)
+    }
+
+    pub(super) fn get_mut(&mut self, client: PeerId) -> Option<&mut Lock> {
+        self.by_client.get_mut(&client)
+    }
+
+    /// Returns whether a client holds a lock that is not only kept for it.
+    pub(super) fn is_held_by(&self, client: PeerId) -> bool {
+        self.get(client).is_some_and(|lock| lock.reserved.is_none())
+    }
+
+    /// Returns whether a lock is only kept for its holder, who may link in spite of the others.
+    pub(super) fn has_reserved(&self) -> bool {
+        self.reserved > 0
+    }
+
+    /// Records a lock that is kept for its holder, which `id` stands for.
+    pub(super) fn insert_reserved(
+        &mut self,
+        id: PeerId,
+        holder: &Arc<str>,
+        terms: Terms,
+        reserved: Reserved,
+        number: Ticket,
+        since: Timestamp,
+    ) {
+        let entry = format!(",{}", json_string(holder)).into();
+        self.names.insert(Arc::clone(&reserved.listed), entry);
+        self.by_age.insert(number, id);
+        self.reserved += 1;
+        let lock = Lock {
+            holder: Arc::clone(holder),
+            since,
+            number,
+            asked: number,
+            terms,
+            until: None,
+            record: None,
+            reserved: Some(Box::new(reserved)),
+        };
+        self.by_client.insert(id, lock);
     }
 
     /// Returns whether another client holds a lock.
@@ -94,6 +151,8 @@ impl Locks {
                     asked,
                     terms,
                     until,
+                    record: None,
+                    reserved: None,
                 });
                 self.by_age.insert(number, id);
                 self.names.insert(Arc::clone(name), entry);
@@ -129,7 +188,8 @@ impl Locks {
     pub(super) fn remove(&mut self, client: PeerId) -> Option<Lock> {
         let lock = self.by_client.remove(&client)?;
         self.by_age.remove(&lock.number);
-        self.names.remove(&lock.holder);
+        self.names.remove(lock.listed());
+        self.reserved -= usize::from(lock.reserved.is_some());
         Some(lock)
     }
 
@@ -151,7 +211,11 @@ impl Locks {
         Some(Box::new(HeldLock {
             holder: oldest.holder.to_string(),
             since: oldest.since,
-            until: oldest.until.map(|until| until.time),
+            until: match &oldest.reserved {
+                Some(reserved) => Some(reserved.until),
+                None => oldest.until.map(|until| until.time),
+            },
+            is_reserved: oldest.reserved.is_some(),
             reason: oldest.terms.reason.clone(),
             shared: oldest.terms.shared,
             others: self.len() - 1 - usize::from(self.contains(client)),

@@ -33,7 +33,7 @@ struct Place {
 }
 
 impl Registry {
-    fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
@@ -101,6 +101,8 @@ impl Registry {
             owed: Owed::default(),
             progress: None,
             away: None,
+            holder: None,
+            kept_leases: 0,
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
         self.client_roster.insert(Arc::clone(&name), entry.into());
@@ -191,7 +193,9 @@ impl Registry {
         self.deadlines.remove(away, Expiring::Away(id));
         self.client_names.remove(&client.name);
         self.client_roster.remove(&client.name);
+        self.kept_leases.subtract(client.kept_leases, client.kept_leases);
         let unlinked = self.end_links(id, &client.name, &client.links);
+        self.release_reservations(id);
         self.forget_waits(client);
         for service in &client.ended_locks {
             if let Some(service) = self.services.get_mut(*service) {
@@ -228,9 +232,13 @@ impl Registry {
         for &service_id in links {
             if let Some(service) = self.services.get_mut(service_id) {
                 let lock = service.unlink(id, name);
-                unlinked.push(Arc::clone(&service.name));
-                let deadline = lock.and_then(|lock| lock.deadline());
-                self.deadlines.remove(deadline, Expiring::Lease(service_id, id));
+                let service_name = Arc::clone(&service.name);
+                if let Some(lock) = lock {
+                    self.deadlines
+                        .remove(lock.deadline(), Expiring::Lease(service_id, id));
+                    self.lock_gone(&service_name, id, &lock);
+                }
+                unlinked.push(service_name);
                 self.touch(service_id);
             }
         }

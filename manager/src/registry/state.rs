@@ -13,6 +13,7 @@ use super::away::Away;
 use super::deadlines::Deadlines;
 use super::event::Event;
 use super::in_flight::InFlight;
+use super::lease_records::{Holder, LeaseChanges};
 use super::likeness::Likenesses;
 use super::lock_queue::{LockQueue, Ticket};
 use super::locks::{Lock, Locks};
@@ -20,11 +21,12 @@ use super::manager::ManagerIdentity;
 use super::owed::Owed;
 use super::peers::{PeerId, Peers};
 use super::requests::{EmptyPlaces, Requests};
+use super::reservations::Reservations;
 use super::roster::Roster;
 use super::settling::Unsettled;
 use super::tracked::Tracked;
 use super::traffic::Traffic;
-use crate::bounds::{FREE_LOCK_WAITS, MOST_LOCK_WAITS};
+use crate::bounds::{FREE_LEASES, FREE_LOCK_WAITS, MOST_LEASES, MOST_LOCK_WAITS};
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::log_limit::LogLimit;
@@ -92,6 +94,10 @@ pub(crate) struct Client {
     pub(super) progress: Option<ClientsProgress>,
     /// Set while its connection is broken and its place is kept.
     pub(super) away: Option<Box<Away>>,
+    /// How it proves after a restart of the manager who it was, if it has a session.
+    pub(super) holder: Option<Box<Holder>>,
+    /// The number of its locks that are noted for that time.
+    pub(super) kept_leases: usize,
 }
 
 /// The text before and after the requester's name at the end of a request.
@@ -232,6 +238,11 @@ pub(crate) struct Registry {
     /// The number of requests of all clients that have ended before their reply.
     pub(super) owed: usize,
     pub(super) waiting_progress: WaitingProgress,
+    /// The locks that are kept for their holders from before a restart of the manager.
+    pub(super) reservations: Reservations,
+    /// The locks that are noted for the time after the next restart, and the changes of them.
+    pub(super) kept_leases: Pool,
+    pub(super) lease_changes: LeaseChanges,
 }
 
 /// The requests in flight that each client may have regardless of others: more than a person needs,
@@ -267,6 +278,9 @@ impl Registry {
             tracked: Tracked::default(),
             owed: 0,
             waiting_progress: WaitingProgress::default(),
+            reservations: Reservations::default(),
+            kept_leases: Pool::new(MOST_LEASES, FREE_LEASES),
+            lease_changes: LeaseChanges::default(),
         }
     }
 

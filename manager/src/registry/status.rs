@@ -177,12 +177,18 @@ impl Lock {
         let text = |text: Option<&str>| text.map_or_else(|| "null".to_owned(), json_string);
         let until = self.until.map(|until| until.time.to_string());
         format!(
-            r#"{{"client":{},"since":"{}","until":{},"shared":{},"reason":{}}}"#,
+            r#"{{"client":{},"since":"{}","until":{},"shared":{},"reason":{}{}}}"#,
             json_string(&self.holder),
             self.since,
             text(until.as_deref()),
             self.terms.shared,
             text(self.terms.reason.as_deref()),
+            self.reserved
+                .as_ref()
+                .map_or_else(String::new, |reserved| format!(
+                    r#","reserved_until":"{}""#,
+                    reserved.until
+                )),
         )
     }
 }

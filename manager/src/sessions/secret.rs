@@ -49,6 +49,15 @@ impl SecretHash {
         hash.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
         Self(hash)
     }
+
+    /// Returns a hash that was kept.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 32] {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ impl Model {
             holder: self.peers[longest].full_name(),
             since: of_day(*since),
             until: until.map(of_day),
+            is_reserved: false,
             reason: terms.2.then(|| REASON.into()),
             shared: terms.0,
             others: holders.len() - 1,

@@ -41,6 +41,7 @@ fn a_limited_or_locked_service_serves_linked_clients_only() {
             holder: "a[h:1]".into(),
             since: at(5),
             until: None,
+            is_reserved: false,
             reason: None,
             shared: false,
             waiting: 0,
