@@ -2,6 +2,7 @@
 
 mod binary;
 mod peer;
+mod restarts;
 mod services;
 
 use std::time::Instant;

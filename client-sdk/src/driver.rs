@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_device::{
@@ -126,6 +127,7 @@ impl Driver {
                         let arrival = Arrival {
                             grace: connection.session.as_ref().map(Session::grace),
                             resumed: connection.resumed.clone(),
+                            locks: kept_locks(connection),
                         };
                         self.engine.connected(About::new(connection), &arrival);
                     }
@@ -239,6 +241,16 @@ impl Driver {
         }
         None
     }
+}
+
+/// Returns the services on which the manager keeps a lock for the client.
+fn kept_locks(connection: &Connection) -> Vec<Arc<str>> {
+    let locks = connection.session.as_ref().map(Session::locks);
+    locks
+        .into_iter()
+        .flatten()
+        .map(|service| Arc::from(service.as_str()))
+        .collect()
 }
 
 /// Hands the next frames to the writer, which has written those before them.

@@ -275,6 +275,15 @@ impl Link {
         let _ = statuses.wait_for(|status| !status.locks.contains(&guard)).await;
     }
 
+    /// Waits until a guard holds its lock again. Returns `false` if it will not.
+    pub(crate) async fn lock_held_again(&self, guard: u64) -> bool {
+        let mut statuses = self.status.clone();
+        let decided = statuses
+            .wait_for(|status| status.locks.contains(&guard) || !status.suspended.contains(&guard))
+            .await;
+        decided.is_ok_and(|status| status.locks.contains(&guard))
+    }
+
     /// Asks the service to shut down, and returns the result of its method `shutdown_service`. The
     /// link ends. If the service has no such method, the call fails and the link stays.
     ///

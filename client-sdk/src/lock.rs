@@ -18,8 +18,15 @@ use crate::ticket::Ticket;
 /// [`release`](Self::release).
 ///
 /// A guard keeps the link, as a [`Link`] does. The lock is lost with its link: when the service
-/// disconnects and when the connection is lost, even if the client reconnects.
-/// [`is_held`](Self::is_held) returns whether it still exists.
+/// disconnects and when the connection is lost for longer than the grace period of the
+/// [session](crate::SessionState). [`is_held`](Self::is_held) returns whether it still exists.
+///
+/// When the manager is restarted, it keeps the lock for a client with a session, so that nobody else
+/// has it meanwhile. A client that [reconnects](crate::ConnectOptions::reconnect) takes it again by
+/// itself, with the same terms, and the guard goes on. If it could not, the guard is
+/// [`lost`](Self::lost), and [`end_reason`](Self::end_reason) states why. If the manager was away for
+/// longer than the grace period, the guard is lost at first, and may be
+/// [`held_again`](Self::held_again).
 ///
 /// ```
 /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -130,7 +137,8 @@ impl LockGuard {
         self.holding.is_held(&self.link)
     }
 
-    /// Returns how the lock has ended, if it has expired or was broken.
+    /// Returns how the lock has ended, if it has expired, was broken, or could not be taken again after
+    /// the manager was restarted.
     ///
     /// See the example of [`lost`](Self::lost).
     pub fn end_reason(&self) -> Option<Arc<str>> {
@@ -161,6 +169,31 @@ impl LockGuard {
         if !self.holding.is_released {
             self.link.lock_lost(self.holding.guard).await;
         }
+    }
+
+    /// Waits until a lost lock is held again, and returns whether it is: the manager was restarted, has
+    /// kept the lock, and the client has taken it again. Returns `false` at once unless that is still
+    /// to be seen.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::lab(|options| async move {
+    /// # use labwire_client::Client;
+    /// # let client = Client::connect("Ada", options).await?;
+    /// # use labwire_client::Lock;
+    /// let echo = client.link("Echo").await?;
+    /// let guard = echo.lock(Lock::Exclusive).await?;
+    /// assert!(guard.held_again().await, "it was not lost");
+    /// echo.unlink().await?;
+    /// guard.lost().await;
+    /// assert!(!guard.held_again().await);
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub async fn held_again(&self) -> bool {
+        !self.holding.is_released && self.link.lock_held_again(self.holding.guard).await
     }
 
     /// Releases the lock, and returns the network names of the clients that still hold one. If

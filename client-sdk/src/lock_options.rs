@@ -126,6 +126,14 @@ impl LockOptions {
         self
     }
 
+    /// Returns these options for a lock that was held already: with a link, and without a wait.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            wait: Some(Duration::ZERO),
+            ..self.clone()
+        }
+    }
+
     /// Returns the keyword arguments of the request `acquire_lock`.
     pub(crate) fn kwargs(&self) -> String {
         let mut text = format!("{{\"shared\":{}", self.kind == Lock::Shared);

@@ -23,6 +23,9 @@ pub struct LockState {
     pub since: Option<String>,
     /// When it expires unless it is renewed: a date and time (UTC, RFC 3339).
     pub until: Option<String>,
+    /// Whether it is only kept for the holder, who had it before the manager was restarted, `until`
+    /// then.
+    pub reserved: bool,
     /// The reason that the holder gave.
     pub reason: Option<String>,
     /// The position in the queue that the request had, or would have had, counted from 1.

@@ -55,6 +55,9 @@ pub(crate) struct LinkStatus {
     pub(crate) identity: Arc<ServiceIdentity>,
     /// The uids of the guards whose locks are held.
     pub(crate) locks: BTreeSet<u64>,
+    /// The uids of the guards whose locks are not held, and are taken again if the manager has kept
+    /// them.
+    pub(crate) suspended: BTreeSet<u64>,
     /// How the lock has ended that the client did not release, if it has.
     pub(crate) lock_end: Option<Arc<str>>,
     /// The uids of the guards that had this or an earlier such lock, and how it has ended.

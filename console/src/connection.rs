@@ -188,9 +188,14 @@ impl ConnectionArgs {
         Ok(Connection::open(name, self.options()?).await?)
     }
 
+    /// As [`connect_lasting`](Self::connect_lasting), under another name.
+    pub(crate) async fn connect_lasting_as(&self, name: &str) -> Result<Connection, Failure> {
+        Ok(Connection::open(name, self.options()?.reconnect(Backoff::new())).await?)
+    }
+
     /// Connects to the manager, and connects again whenever the connection is lost.
     pub(crate) async fn connect_lasting(&self) -> Result<Connection, Failure> {
-        Ok(Connection::open(NAME, self.options()?.reconnect(Backoff::new())).await?)
+        self.connect_lasting_as(NAME).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use labwire_client::{CallError, Lock, LockGuard, LockOptions};
+use labwire_client::{CallError, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Connection, ConnectionArgs};
@@ -33,8 +33,10 @@ Examples:
   labwire unlock DMM               in another terminal
 
 A lock belongs to a connection: it lasts while this command runs. It ends with
-Ctrl-C, with `labwire unlock` on the same computer, and when the service or the
-connection is lost; the last is an error. Others are told who holds it (--name)
+Ctrl-C, with `labwire unlock` on the same computer, and when the service is lost
+or the connection for longer than the grace period; the last two are errors. A
+manager that is restarted keeps the lock for this command, which takes it again
+by itself. Others are told who holds it (--name)
 and why (--reason). Those who wait have their turn in the order of their
 requests. Without --shared, no other client may be linked: end their links
 first, also those of `labwire watch` and `labwire record`. With --ttl, the lock
@@ -261,7 +263,7 @@ impl LockArgs {
 pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(), Failure> {
     let LockArgs { service, form, .. } = arguments;
     let name = arguments.client_name();
-    let connection = arguments.connection.connect_as(&name).await?;
+    let connection = arguments.connection.connect_lasting_as(&name).await?;
     let guard = arguments.lock(&connection).await?;
     stop.begin()?;
     let mut announcement = Announcement::new(&Held {
@@ -277,7 +279,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
         biased;
         _ = stop.requested() => false,
         () = announcement.release_requested() => false,
-        () = guard.lost() => true,
+        () = lost_for_good(&guard, &connection) => true,
     };
     if is_lost {
         show(*form, "lost", service, None, "is not locked any more")?;
@@ -294,4 +296,58 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     show(*form, "released", service, None, "is released")?;
     connection.disconnect().await;
     Ok(())
+}
+
+/// Waits until the lock is lost and cannot be held again. Tells when that is not sure, and when it is
+/// held again after a restart of the manager.
+async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
+    let client = connection.client();
+    let service = one_line(guard.link().service());
+    let again = || {
+        tell(format_args!(
+            "labwire: the manager was restarted, '{service}' is locked again"
+        ))
+    };
+    let mut session = client.session();
+    loop {
+        tokio::select! {
+            biased;
+            () = guard.lost() => {
+                if !client.is_connected() && guard.end_reason().is_none() {
+                    tell(format_args!(
+                        "labwire: the lock on '{service}' is lost unless the manager is being restarted; waiting for it"
+                    ));
+                }
+                if !guard.held_again().await {
+                    return;
+                }
+                again();
+            }
+            now = client.session_changed(session) => {
+                if now == session {
+                    // The client has ended.
+                    return guard.lost().await;
+                }
+                session = now;
+                match now {
+                    SessionState::Away => tell(format_args!(
+                        "labwire: the connection is broken, the manager keeps the lock on '{service}' for a while"
+                    )),
+                    SessionState::Kept => tell(format_args!("labwire: the connection is back, '{service}' is locked")),
+                    SessionState::Lost => {
+                        let linked = async {
+                            client.connected().await;
+                            guard.link().linked().await
+                        };
+                        tokio::select! {
+                            biased;
+                            () = guard.lost() => {}
+                            _ = linked => again(),
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
 }

@@ -293,7 +293,7 @@ impl Engine {
                 let purpose = Purpose::Lock {
                     link,
                     service: Arc::clone(&service),
-                    ttl: options.ttl,
+                    options: options.clone(),
                     reply: LockReply::Clients(reply),
                 };
                 self.queue_manager_request((uid, "acquire_lock"), (&service, &options.kwargs()), purpose);
@@ -326,7 +326,7 @@ impl Engine {
         let purpose = Purpose::Lock {
             link,
             service,
-            ttl: options.ttl,
+            options: options.clone(),
             reply: LockReply::WithLink(reply),
         };
         self.requests.queue(uid, Request::new(target, purpose, None));

@@ -78,17 +78,17 @@ impl Engine {
             Purpose::Lock {
                 link: key,
                 service,
-                ttl,
+                options,
                 reply,
             } => {
                 if let Some(link) = self.links.get_mut(key) {
-                    link.granted(uid);
+                    link.granted(uid, &options);
                 }
                 if self.links.state(key) == LinkState::Ended {
                     self.give_back(&service);
                     return reply.fail(request.target.unlinked(None));
                 }
-                self.links.renew_later(key, ttl, now);
+                self.links.renew_later(key, options.ttl, now);
                 match reply {
                     LockReply::Clients(reply) => {
                         let _ = reply.send(Ok(result));
@@ -115,6 +115,7 @@ impl Engine {
                     let _ = reply.send(Ok(result));
                 }
             }
+            Purpose::LockAgain { link, service } => self.lock_taken_again(link, &service, now),
             Purpose::Renewal { .. } | Purpose::LockCheck { .. } => {}
             Purpose::Barrier { suspects } => self.give_up(suspects),
             Purpose::Link { link, reply } => {
@@ -281,6 +282,9 @@ impl Engine {
                 }
                 return;
             }
+            Purpose::LockAgain { link, service } => {
+                return self.lock_not_taken_again(link, &service, &failure, now);
+            }
             Purpose::LinkCheck { link } => return self.link_is_gone(link),
             Purpose::LockCheck { link } => {
                 let has_ended = failure.lock.as_ref().is_some_and(|lock| lock.ended.is_some());
@@ -333,7 +337,11 @@ impl Engine {
             return;
         };
         if link.state() == LinkState::Away {
-            // The link was requested again already.
+            // The link was requested again already. A lock that was taken again is lost; one that is
+            // kept is not.
+            if link.retaking().is_none() {
+                link.lose_locks();
+            }
             return;
         }
         debug!("the service '{service}' has left");

@@ -8,6 +8,7 @@ use labwire_device::{Backoff, Waits};
 use tokio::sync::watch;
 
 use crate::identities::ServiceIdentity;
+use crate::lock_options::LockOptions;
 use crate::notification::Notification;
 use crate::notification_queue::NotificationSender;
 use crate::status::{LinkState, LinkStatus};
@@ -29,6 +30,11 @@ pub(super) struct Link {
     is_granted: bool,
     /// The uids of the guards whose locks were requested.
     acquiring: BTreeSet<u64>,
+    /// The options of the lock that was granted last.
+    options: Option<LockOptions>,
+    /// Whether the lock is to be taken again, before the link: the manager was restarted, and keeps
+    /// it for this client.
+    is_retaking: bool,
     /// When the lock is renewed, and its time to live.
     renewal: Option<(Instant, Duration)>,
     readers: Vec<NotificationSender>,
@@ -61,8 +67,9 @@ impl Link {
     }
 
     /// Marks a lock as held, unless it has ended meanwhile.
-    pub(super) fn granted(&mut self, guard: u64) {
+    pub(super) fn granted(&mut self, guard: u64, options: &LockOptions) {
         self.is_granted = true;
+        self.options = Some(options.clone());
         if self.acquiring.remove(&guard) {
             self.status.send_modify(|status| {
                 status.locks.insert(guard);
@@ -123,7 +130,61 @@ impl Link {
 
     /// Returns whether a guard has a lock to release, also one that was only requested.
     pub(super) fn has_lock(&self, guard: u64) -> bool {
-        self.acquiring.contains(&guard) || self.status.borrow().locks.contains(&guard)
+        let status = self.status.borrow();
+        self.acquiring.contains(&guard) || status.locks.contains(&guard) || status.suspended.contains(&guard)
+    }
+
+    /// Returns the options with which the lock is to be taken again, if it is.
+    pub(super) fn retaking(&self) -> Option<LockOptions> {
+        let options = self.options.as_ref().filter(|_| self.is_retaking)?;
+        Some(options.again())
+    }
+
+    /// Notes that the lock is to be taken again: the manager keeps it. Returns whether a guard wants
+    /// it.
+    fn retake(&mut self) -> bool {
+        let wants = {
+            let status = self.status.borrow();
+            !(status.locks.is_empty() && status.suspended.is_empty())
+        };
+        self.is_retaking = wants && self.options.is_some();
+        self.is_retaking
+    }
+
+    /// Marks the lock as held by all guards that had it. Returns its time to live, or `None` if no
+    /// guard wants it any more.
+    pub(super) fn retaken(&mut self) -> Option<Option<Duration>> {
+        self.is_retaking = false;
+        self.is_granted = true;
+        self.status.send_if_modified(|status| {
+            let suspended = std::mem::take(&mut status.suspended);
+            let changes = !suspended.is_empty();
+            status.locks.extend(suspended);
+            changes
+        });
+        let ttl = self.options.as_ref().and_then(|options| options.ttl);
+        self.is_locked().then_some(ttl)
+    }
+
+    /// Notes that the lock could not be taken again.
+    pub(super) fn retake_refused(&mut self, reason: &Arc<str>) {
+        self.is_retaking = false;
+        self.status.send_modify(|status| {
+            let suspended = std::mem::take(&mut status.suspended);
+            for guard in std::mem::take(&mut status.locks).into_iter().chain(suspended) {
+                status.lock_ends.insert(guard, Arc::clone(reason));
+            }
+        });
+    }
+
+    /// Notes that the lock is not held, unless the manager turns out to have kept it.
+    fn suspend_locks(&mut self) {
+        self.status.send_if_modified(|status| {
+            let locks = std::mem::take(&mut status.locks);
+            let changes = !locks.is_empty();
+            status.suspended.extend(locks);
+            changes
+        });
     }
 
     /// Ends the lock for all guards: a client has at most one lock on a service. Requested locks
@@ -135,10 +196,12 @@ impl Link {
 
     /// Ends the lock that is held. A requested one may still be granted: a grant that arrives after
     /// "unlinked" is for the service that came back.
-    fn lose_locks(&mut self) {
+    pub(super) fn lose_locks(&mut self) {
+        self.is_retaking = false;
         self.status.send_if_modified(|status| {
-            let changes = !status.locks.is_empty();
+            let changes = !(status.locks.is_empty() && status.suspended.is_empty());
             status.locks.clear();
+            status.suspended.clear();
             changes
         });
     }
@@ -199,6 +262,7 @@ impl Links {
             state: LinkState::Asked,
             identity: Arc::default(),
             locks: BTreeSet::new(),
+            suspended: BTreeSet::new(),
             lock_end: None,
             lock_ends: BTreeMap::new(),
         };
@@ -208,6 +272,8 @@ impl Links {
             holders: 0,
             is_granted: false,
             acquiring: BTreeSet::new(),
+            options: None,
+            is_retaking: false,
             renewal: None,
             readers: Vec::new(),
             again: Again::No,
@@ -351,14 +417,47 @@ impl Links {
         renewed.filter(is_locked).collect()
     }
 
-    /// Marks all links as away because the connection is lost.
-    pub(super) fn cut(&mut self) {
+    /// Marks all links as away because the connection is lost. Ends their locks unless it is still to
+    /// be seen whether the manager `keeps_locks`.
+    pub(super) fn cut(&mut self, keeps_locks: bool) {
         for key in self.live() {
-            self.lose(key, true);
+            self.cancel_retry(key);
             if let Some(link) = self.table.get_mut(&key) {
-                link.end_locks();
+                if keeps_locks {
+                    link.acquiring.clear();
+                } else {
+                    link.end_locks();
+                }
+                link.enter(LinkState::Away);
             }
         }
+    }
+
+    /// Notes that the locks are not held, unless the manager turns out to have kept them.
+    pub(super) fn suspend_locks(&mut self) {
+        for link in self.table.values_mut() {
+            link.suspend_locks();
+        }
+    }
+
+    /// Notes for which services the manager keeps a lock since it was restarted. The others end.
+    /// Returns the services whose lock nobody wants any more.
+    pub(super) fn retake(&mut self, kept: &[Arc<str>]) -> Vec<Arc<str>> {
+        let mut unwanted = kept.to_vec();
+        for key in self.live() {
+            let Some(link) = self.table.get_mut(&key) else {
+                continue;
+            };
+            let place = unwanted.iter().position(|service| *service == link.service);
+            match place {
+                Some(place) if link.retake() => {
+                    unwanted.swap_remove(place);
+                }
+                _ => link.lose_locks(),
+            }
+            self.cancel_renewal(key);
+        }
+        unwanted
     }
 
     /// Ends a link for good.

@@ -265,6 +265,9 @@ impl Engine {
         self.phase = Phase::Connected;
         // The links come before all calls: a service that limits its clients refuses those that are
         // not linked.
+        for service in self.links.retake(&arrival.locks) {
+            self.tell_manager("release_lock", &service);
+        }
         for link in self.links.live() {
             self.ask_again(link);
         }
@@ -303,11 +306,12 @@ impl Engine {
         let reason = self.explain(reason);
         self.phase = Phase::Reconnecting(Arc::clone(&reason));
         self.publish(ConnectionState::Reconnecting);
-        self.lose_all(&reason);
+        self.lose_all(&reason, false);
     }
 
     /// Ends what the connection had: links, locks, subscriptions and requests.
-    pub(super) fn lose_all(&mut self, reason: &Arc<str>) {
+    /// Whether the manager `keeps_locks` is seen when the client is registered anew.
+    pub(super) fn lose_all(&mut self, reason: &Arc<str>, keeps_locks: bool) {
         self.questions.clear();
         for outgoing in std::mem::take(&mut self.outgoing) {
             if let Outgoing::Request { uid, frame, .. } = outgoing
@@ -317,7 +321,7 @@ impl Engine {
                 self.requests.keep_queued(uid, frame, comes_back);
             }
         }
-        self.links.cut();
+        self.links.cut(keeps_locks);
         self.topics.cut();
         for request in self.requests.take_lost() {
             request.disconnected(reason);
@@ -391,6 +395,15 @@ impl Engine {
             return;
         };
         let uid = self.uids.next();
+        let retaking = self.links.get_mut(key).and_then(|link| link.retaking());
+        if let Some(options) = retaking {
+            let purpose = Purpose::LockAgain {
+                link: key,
+                service: Arc::clone(&service),
+            };
+            self.queue_manager_request((uid, "acquire_lock"), (&service, &options.kwargs()), purpose);
+            return;
+        }
         self.queue_manager_request((uid, "link"), (&service, "{}"), Purpose::LinkAgain { link: key });
     }
 
@@ -455,6 +468,7 @@ impl Engine {
             Purpose::Subscription { number, .. } => self.topics.refused(number),
             Purpose::Call { .. }
             | Purpose::LinkAgain { .. }
+            | Purpose::LockAgain { .. }
             | Purpose::LinkCheck { .. }
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }

@@ -15,6 +15,7 @@ mod machine;
 mod outgoing;
 mod questions;
 mod requests;
+mod retaking;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use labwire_device::payload::Received;
@@ -14,6 +14,7 @@ use super::links::LinkKey;
 use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::following::Follower;
+use crate::lock_options::LockOptions;
 use crate::status::LinkStatus;
 
 /// The request that succeeds when the connection closes.
@@ -77,8 +78,7 @@ pub(super) enum Purpose {
     Lock {
         link: LinkKey,
         service: Arc<str>,
-        /// The time after which it ends unless it is renewed.
-        ttl: Option<Duration>,
+        options: LockOptions,
         reply: LockReply,
     },
     /// The link of a lock that was granted with one.
@@ -89,6 +89,8 @@ pub(super) enum Purpose {
         clients: Received,
         reply: LockedReply,
     },
+    /// A lock that the manager has kept over its restart, and is taken again with its link.
+    LockAgain { link: LinkKey, service: Arc<str> },
     /// The renewal of a lock.
     Renewal { link: LinkKey },
     /// The question whether a link still exists.
@@ -185,6 +187,7 @@ impl Request {
             Purpose::Link { reply, .. } => reply.is_closed(),
             // A subscription is always requested, so that requests and readers stay in step.
             Purpose::LinkAgain { .. }
+            | Purpose::LockAgain { .. }
             | Purpose::LinkCheck { .. }
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }
@@ -219,6 +222,7 @@ impl Request {
                 let _ = reply.send(Err(error));
             }
             Purpose::LinkAgain { .. }
+            | Purpose::LockAgain { .. }
             | Purpose::LinkCheck { .. }
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }

@@ -31,6 +31,8 @@ pub(crate) struct Arrival {
     pub(crate) grace: Option<Duration>,
     /// How it has taken up the session before again; `None` if it has not.
     pub(crate) resumed: Option<Resumed>,
+    /// The services on which the manager keeps a lock for it since it was restarted.
+    pub(crate) locks: Vec<Arc<str>>,
 }
 
 /// A session that the manager keeps for a while after the connection broke.
@@ -193,7 +195,7 @@ impl Engine {
             && let Phase::Reconnecting(reason) = &self.phase
         {
             let reason = Arc::clone(reason);
-            self.lose_all(&reason);
+            self.lose_all(&reason, true);
             self.publish_session(SessionState::Lost);
         }
     }
@@ -203,6 +205,8 @@ impl Engine {
         if self.config.backoff.is_some() {
             info!("the grace period of the session is over");
             self.lose_session();
+            // Others may have them, unless the manager is just being restarted.
+            self.links.suspend_locks();
         } else if let Phase::Reconnecting(reason) = &self.phase {
             let reason = format!("{reason}; the client could not return to its session in time");
             self.close(&reason);
@@ -303,7 +307,10 @@ impl Engine {
         for link in self.links.live() {
             let service = self.links.get_mut(link).map(|link| Arc::clone(&link.service));
             if let Some(service) = service {
-                let is_locked = self.links.get_mut(link).is_some_and(|link| link.is_locked());
+                let is_locked = self
+                    .links
+                    .get_mut(link)
+                    .is_some_and(|link| link.is_locked() && link.retaking().is_none());
                 if is_locked {
                     let uid = self.uids.next();
                     let purpose = Purpose::LockCheck { link };
@@ -337,7 +344,7 @@ impl Engine {
                 continue;
             };
             match request.purpose {
-                Purpose::LinkAgain { link } => {
+                Purpose::LinkAgain { link } | Purpose::LockAgain { link, .. } => {
                     self.ask_again(link);
                     continue;
                 }
@@ -432,6 +439,7 @@ pub(super) fn is_own(purpose: &Purpose) -> bool {
         }
         | Purpose::Subscription { reply: Some(_), .. } => false,
         Purpose::LinkAgain { .. }
+        | Purpose::LockAgain { .. }
         | Purpose::LinkCheck { .. }
         | Purpose::LockCheck { .. }
         | Purpose::LockedLink { .. }

@@ -320,6 +320,7 @@ fn come_back(engine: &mut Engine, received: u64, lost: u64, in_flight: &[&str]) 
     let arrival = Arrival {
         grace: Some(Duration::from_secs(30)),
         resumed: Some(resumed),
+        ..Arrival::default()
     };
     engine.connected(about(), &arrival);
 }

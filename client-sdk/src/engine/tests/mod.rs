@@ -8,6 +8,7 @@ mod look;
 mod manager;
 mod model;
 mod real;
+mod retaking;
 mod session;
 mod world;
 

@@ -138,7 +138,10 @@ impl<M: Manager> World<M> {
             }
             let grace = self.place.as_ref().map(|place| place.grace);
             self.place = grace.map(Place::new);
-            let arrival = Arrival { grace, resumed: None };
+            let arrival = Arrival {
+                grace,
+                ..Arrival::default()
+            };
             return self.engine.connected(about(), &arrival);
         }
         self.collect();
@@ -161,6 +164,7 @@ impl<M: Manager> World<M> {
         let arrival = Arrival {
             grace: Some(place.grace),
             resumed: Some(resumed),
+            ..Arrival::default()
         };
         self.engine.connected(about(), &arrival);
     }
