@@ -16,6 +16,7 @@ enum Step<'a> {
     Sends(&'a str, &'a str),
     Closed(&'a str),
     BreaksOff(&'a str),
+    Restarts,
 }
 
 /// Returns the conversations of the page: the options after ```` ```wire ````, and the lines below.
@@ -39,6 +40,7 @@ fn step(line: &str) -> Step<'_> {
                 .split_once(" -> ")
                 .unwrap_or_else(|| panic!("neither <- nor ->: {line}"));
             match text {
+                "is restarted" => Step::Restarts,
                 "breaks off" => Step::BreaksOff(peer),
                 text => Step::Sends(peer, text),
             }
@@ -48,7 +50,10 @@ fn step(line: &str) -> Step<'_> {
 
 /// The peers of a conversation, with their names on the page.
 struct Stage<'a> {
-    manager: &'a Manager,
+    /// There is always one, except in the middle of its restart.
+    manager: Option<Manager>,
+    /// The options with which it was started.
+    options: &'a [&'a str],
     peers: HashMap<&'a str, RawPeer>,
     /// The peer whose next text is the raw bytes that its last frame has announced.
     announced: Option<&'a str>,
@@ -57,8 +62,8 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(manager: &'a Manager) -> Self {
-        let hostname = hostname(manager);
+    fn new(manager: Manager, options: &'a [&'a str]) -> Self {
+        let hostname = hostname(&manager);
         let names = vec![
             ("bench:1875".to_owned(), format!("{hostname}:{}", manager.port())),
             (
@@ -72,11 +77,26 @@ impl<'a> Stage<'a> {
             ("\"SYSTEM\"".to_owned(), format!("\"{}\"", operating_system())),
         ];
         Self {
-            manager,
+            manager: Some(manager),
+            options,
             peers: HashMap::new(),
             announced: None,
             names,
         }
+    }
+
+    fn manager(&self) -> &Manager {
+        self.manager.as_ref().expect("it runs")
+    }
+
+    /// Stops the manager and starts it again, on its port and with its files.
+    fn restart(&mut self) {
+        let manager = self.manager.take().expect("it runs");
+        let port = manager.port().to_string();
+        let home = manager.end();
+        let start = [&["start", "--port", &port], self.options].concat();
+        let mut command = home.command(&start);
+        self.manager = Some(Manager::start_command(home, &mut command));
     }
 
     /// Replaces the names of the page in a text with the actual ones.
@@ -88,8 +108,8 @@ impl<'a> Stage<'a> {
 
     fn peer(&mut self, name: &'a str) -> &mut RawPeer {
         if !self.peers.contains_key(name) {
-            let peer = RawPeer::connect(self.manager);
-            let hostname = hostname(self.manager);
+            let peer = RawPeer::connect(self.manager());
+            let hostname = hostname(self.manager());
             let page = format!("bench:{}", 50_001 + self.peers.len());
             self.names.push((page, format!("{hostname}:{}", peer.port())));
             self.peers.insert(name, peer);
@@ -122,6 +142,7 @@ impl<'a> Stage<'a> {
             }
             Step::Closed(peer) => self.peer(peer).expect_closed(),
             Step::BreaksOff(peer) => self.peer(peer).break_off(),
+            Step::Restarts => self.restart(),
         }
     }
 
@@ -130,6 +151,8 @@ impl<'a> Stage<'a> {
         if let Some((_, secret)) = received.split_once("\"secret\":\"") {
             let (secret, _) = secret.split_once('"').expect("a text ends");
             assert_eq!(secret.len(), 32);
+            // That of a session before is not used any more.
+            self.names.retain(|(page, _)| page != "SECRET");
             self.names.push(("SECRET".to_owned(), secret.to_owned()));
         }
     }
@@ -224,7 +247,7 @@ fn every_conversation_of_the_page_is_what_the_manager_says() {
             other => panic!("the page has a block with the options {other}, which this test does not know"),
         };
         let manager = Manager::start_in(home, arguments);
-        let mut stage = Stage::new(&manager);
+        let mut stage = Stage::new(manager, arguments);
         for step in steps {
             stage.play(step);
         }

@@ -183,11 +183,6 @@ impl ConnectionArgs {
         Ok(Connection::open(NAME, self.options()?).await?)
     }
 
-    /// Connects to the manager under another name.
-    pub(crate) async fn connect_as(&self, name: &str) -> Result<Connection, Failure> {
-        Ok(Connection::open(name, self.options()?).await?)
-    }
-
     /// As [`connect_lasting`](Self::connect_lasting), under another name.
     pub(crate) async fn connect_lasting_as(&self, name: &str) -> Result<Connection, Failure> {
         Ok(Connection::open(name, self.options()?.reconnect(Backoff::new())).await?)

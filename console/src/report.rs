@@ -141,6 +141,9 @@ pub(crate) struct Lock {
     /// Why the client holds it.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// Until when it is kept for the client, which held it before the manager was restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reserved_until: Option<Timestamp>,
 }
 
 /// A request that waits for a lock.

@@ -6,7 +6,7 @@ from common import PARAMETERS
 for table_class in (ConnectionsTable, HostnamesTable, UsersTable):
     table = table_class(database=PARAMETERS['database'])
     assert table.NAME in table.tables(), table.tables()
-    assert table.schema(table.NAME)
+    assert table.table_info(table.NAME)
     table.close()
 users = UsersTable(database=PARAMETERS['database'])
 users.insert('someone', 'a password', False)

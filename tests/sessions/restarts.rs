@@ -8,11 +8,10 @@ use super::peer::{SessionPeer, about, call, client_identity};
 use super::{message, stats};
 use crate::support::DEADLINE;
 use crate::support::manager::{Home, Manager};
-use crate::support::process::Signal;
-use crate::support::python::run_script;
+use crate::support::process::{Process, Signal};
+use crate::support::python::{program, run_script};
 use crate::support::wire::{RawPeer, request, wait_for_service};
 
-/// The reason of the lock, which is found in the database file once it is written.
 const REASON: &str = "calibration of the reference";
 
 fn start() -> Manager {
@@ -46,20 +45,22 @@ fn granted(answer: &Value) {
     assert_eq!(answer["error"], false, "{answer}");
 }
 
-/// Waits until the lock with [`REASON`] is in the database, or is not.
-fn wait_until_written(manager: &Manager, is_there: bool) {
+/// Waits until that many locks are in the database.
+fn wait_until_written(manager: &Manager, count: usize) {
     let path = manager.home().path("manager.sqlite3");
+    let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
+                  print(c.execute('SELECT count(*) FROM labwire_leases').fetchone()[0])";
     let begun = Instant::now();
     loop {
-        let file = std::fs::read(&path).unwrap_or_default();
-        let found = file
-            .windows(REASON.len())
-            .any(|window| window == REASON.as_bytes());
-        if found == is_there {
+        let mut python = std::process::Command::new(program("python"));
+        let output = python.args(["-c", script]).arg(&path).output().unwrap();
+        if String::from_utf8_lossy(&output.stdout).trim() == count.to_string() {
             return;
         }
-        assert!(begun.elapsed() < DEADLINE, "the database has not changed");
-        std::thread::yield_now();
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "the database has not changed: {output:?}"
+        );
     }
 }
 
@@ -85,7 +86,7 @@ fn a_lock_is_kept_over_a_restart_for_its_holder_and_no_rival_gets_in_between() {
         let mut holder = SessionPeer::client(&manager, "Ada");
         let terms = json!({ "wait": 0, "ttl": 600, "reason": REASON });
         granted(&holder.request(&lock("DMM", terms.clone())));
-        wait_until_written(&manager, true);
+        wait_until_written(&manager, 1);
         let (before, secret) = (holder.name.clone(), holder.secret.clone());
 
         let manager = restart(manager, signal);
@@ -127,7 +128,7 @@ fn a_lock_is_kept_over_a_restart_for_its_holder_and_no_rival_gets_in_between() {
         assert_eq!(renewed["result"]["ttl"], 600.0, "{renewed}");
         granted(&holder.request(&about("unlink", "DMM")));
         granted(&rival.read_json());
-        wait_until_written(&manager, false);
+        wait_until_written(&manager, 0);
         let log = manager.log();
         assert!(!log.contains(&secret) && !log.contains(&holder.secret));
         let file = std::fs::read(manager.home().path("manager.sqlite3")).unwrap();
@@ -163,7 +164,7 @@ fn a_lock_whose_holder_does_not_return_is_free_after_the_grace_period() {
         [&json!(1), &json!(0)],
         "{counted}"
     );
-    wait_until_written(&manager, false);
+    wait_until_written(&manager, 0);
     // Too late.
     let refused = holder.try_return(holder.read);
     assert!(
@@ -209,13 +210,14 @@ fn a_lock_waits_for_its_service_and_a_second_restart_and_shared_holders_are_all_
 #[test]
 fn an_administrator_breaks_a_lock_that_is_kept_and_a_holder_gives_it_up() {
     let manager = start();
-    let mut services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
+    let services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
     let mut holder = SessionPeer::client(&manager, "Ada");
     for service in ["DMM", "Oven"] {
         granted(&holder.request(&lock(service, json!({ "wait": 0, "reason": REASON }))));
     }
     let manager = restart(manager, Signal::TERM);
-    services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
+    drop(services);
+    let _services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
     wait_for_service(&manager, "Oven");
     let mut admin = RawPeer::client(&manager, "Admin");
     assert_eq!(
@@ -233,8 +235,7 @@ fn an_administrator_breaks_a_lock_that_is_kept_and_a_holder_gives_it_up() {
     assert_eq!(claim(&mut holder), json!(["Oven"]));
     granted(&holder.request(&about("release_lock", "Oven")));
     granted(&admin.request(&about("link", "Oven")));
-    wait_until_written(&manager, false);
-    drop(services);
+    wait_until_written(&manager, 0);
 }
 
 #[test]
@@ -275,7 +276,7 @@ fn msl_network_uses_a_database_with_the_locks_of_labwire() {
     let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
     let mut holder = SessionPeer::client(&manager, "Ada");
     granted(&holder.request(&lock("DMM", json!({ "wait": 0, "reason": REASON }))));
-    wait_until_written(&manager, true);
+    wait_until_written(&manager, 1);
     let database = manager.home().argument("manager.sqlite3");
     run_script(
         "tables.py",
@@ -294,7 +295,7 @@ fn msl_network_uses_a_database_with_the_locks_of_labwire() {
 }
 
 #[test]
-fn a_full_disk_costs_the_priority_and_nothing_else() {
+fn a_locked_database_costs_the_priority_and_nothing_else() {
     let manager = start();
     let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
     let mut holder = SessionPeer::client(&manager, "Ada");
@@ -302,9 +303,8 @@ fn a_full_disk_costs_the_priority_and_nothing_else() {
     let path = manager.home().path("manager.sqlite3");
     let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
                   c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.read()";
-    let mut python = std::process::Command::new(crate::support::python::program("python"));
-    let mut locking =
-        crate::support::process::Process::spawn("python", python.args(["-c", script]).arg(&path));
+    let mut python = std::process::Command::new(program("python"));
+    let mut locking = Process::spawn("python", python.args(["-c", script]).arg(&path));
     locking.wait_for("the lock", |line| line.contains("locked").then_some(()));
     for _ in 0..20 {
         let begun = Instant::now();
@@ -319,5 +319,5 @@ fn a_full_disk_costs_the_priority_and_nothing_else() {
     granted(&holder.request(&lock("DMM", json!({ "wait": 0, "reason": REASON }))));
     locking.close_input();
     locking.wait();
-    wait_until_written(&manager, true);
+    wait_until_written(&manager, 1);
 }

@@ -11,4 +11,5 @@ mod leases;
 mod links;
 mod python;
 mod reconnect;
+mod restarts;
 mod typed;

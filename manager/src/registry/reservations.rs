@@ -236,7 +236,7 @@ impl Registry {
             claimed.push(Arc::clone(&lease.key.service));
             reservation.secret = secret;
             (reservation.client, reservation.is_claimed) = (client, true);
-            reservation.until = None;
+            (reservation.grace, reservation.until) = (grace, None);
             self.place(id, now);
         }
         claimed

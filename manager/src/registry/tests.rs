@@ -2,6 +2,7 @@ mod departures;
 mod links;
 mod locks;
 mod requests;
+mod reservations;
 mod status;
 
 use std::borrow::Cow;

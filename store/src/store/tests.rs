@@ -392,3 +392,68 @@ async fn the_audit_of_an_existing_database_is_pruned_after_opening() {
     .await;
     store.close().await;
 }
+
+fn lease(service: &str) -> crate::Lease {
+    crate::Lease {
+        key: crate::LeaseKey {
+            service: service.into(),
+            secret_hash: [1; 32],
+        },
+        holder: "Ada[bench:5]".into(),
+        name: "Ada".into(),
+        user: None,
+        ip: "192.0.2.1".into(),
+        shared: false,
+        reason: None,
+        ttl: None,
+        until: None,
+        since: Timestamp::UNIX_EPOCH,
+        grace: Duration::from_secs(30),
+    }
+}
+
+fn held(service: &str) -> crate::LeaseChange {
+    crate::LeaseChange::Held(Box::new(lease(service)))
+}
+
+#[tokio::test]
+async fn leases_are_written_before_the_store_is_closed_and_not_after_the_manager_stops() {
+    let (_folder, path) = empty_database();
+    let store = Store::open(&path, &StoreOptions::default()).unwrap();
+    store.note_lease(held("before the start"));
+    assert_eq!(store.leases(1875).await.unwrap(), []);
+    for service in ["DMM", "Oven"] {
+        store.note_lease(held(service));
+    }
+    store.note_lease(crate::LeaseChange::Ended(lease("Oven").key));
+    store.keep_leases();
+    store.note_lease(crate::LeaseChange::Ended(lease("DMM").key));
+    store.close().await;
+    let store = Store::open(&path, &StoreOptions::default()).unwrap();
+    assert_eq!(store.leases(1).await.unwrap(), []);
+    assert_eq!(store.leases(1875).await.unwrap(), [lease("DMM")]);
+    assert_eq!((store.leases_lost(), store.lease_failures()), (0, 0));
+}
+
+#[tokio::test]
+async fn leases_that_a_lock_kept_out_are_written_once_it_is_gone() {
+    let (_folder, path) = empty_database();
+    let store = Store::open(&path, &StoreOptions::default()).unwrap();
+    store.leases(1).await.unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    store.note_lease(held("DMM"));
+    let failed = async {
+        while store.lease_failures() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), failed).await.unwrap();
+    other.execute_batch("COMMIT").unwrap();
+    let written = async {
+        while store.leases(1).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), written).await.unwrap();
+}

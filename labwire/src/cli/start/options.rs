@@ -320,8 +320,9 @@ pub(crate) struct Options {
     #[arg(long, env = "LABWIRE_BUDGET_IN_FLIGHT", value_name = "COUNT", help_heading = LIMITS, help = budgets::in_flight_help())]
     pub(crate) budget_in_flight: Option<usize>,
 
-    /// Longest time for which the place of a peer is kept after a broken connection, if the peer
-    /// asks for it; one that names no time has 30s [default: 1h]
+    /// Longest time for which the place of a peer is kept after a broken connection, and its locks
+    /// after a restart of the manager, if the peer asks for it; one that names no time has 30s
+    /// [default: 1h]
     #[arg(long, env = "LABWIRE_SESSION_GRACE_LIMIT", value_name = "TIME", help_heading = LIMITS)]
     pub(crate) session_grace_limit: Option<Time>,
 
