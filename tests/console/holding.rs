@@ -220,3 +220,51 @@ fn a_service_that_is_not_connected_is_not_waited_for_at_a_manager_without_a_queu
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_lock_goes_on_over_a_restart_of_the_manager_and_says_so() {
+    let mut manager = start();
+    let balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let lock = ["lock", "Balance", "--name", "Ada", "--reason", "a long night"];
+    let mut holder = held(&manager, &lock, "is locked");
+    let port = manager.port().to_string();
+    manager.signal(Signal::TERM);
+    manager.wait_for_end();
+    drop(balance);
+    holder.wait_for("the break", |line| {
+        line.contains("the connection is broken").then_some(())
+    });
+    let home = manager.take_home();
+    let mut again = home.command(&["start", "--disable-tls", "--port", &port]);
+    let manager = Manager::start_command(home, &mut again);
+    // A rival asks at once, and until the holder has its lock again.
+    let mut rival = RawPeer::client(&manager, "Bob");
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    let link = json!({"service": "Manager", "attribute": "link", "args": ["Balance"], "uid": "1"});
+    let begun = Instant::now();
+    loop {
+        let refused = rival.request(&link);
+        let message = refused["message"].as_str().expect("it is refused");
+        assert!(message.contains("is locked by Ada["), "{refused}");
+        if !message.contains("since the manager was restarted") {
+            break;
+        }
+        assert!(begun.elapsed() < crate::support::DEADLINE, "{refused}");
+    }
+    holder.wait_for("again", |line| {
+        line.contains("the manager was restarted, 'Balance' is locked again")
+            .then_some(())
+    });
+    let unlock = run(&mut manager.home().command(&[
+        "unlock",
+        "Balance",
+        "--host",
+        &format!("localhost:{port}"),
+        "--disable-tls",
+    ]));
+    assert_eq!(unlock.code, Some(0), "{unlock:?}");
+    assert_eq!(holder.wait().code(), Some(0), "{}", holder.everything_printed());
+    assert_eq!(rival.request(&link)["error"], false);
+}
