@@ -28,7 +28,9 @@ pub enum SessionState {
     /// The client has returned to its session: links, locks and calls in flight were kept.
     Kept,
     /// The session before this one has ended while the client was away. The client was registered
-    /// anew: locks and the calls in flight are lost, links are made again.
+    /// anew: locks and the calls in flight are lost, links are made again. If the manager was
+    /// restarted, it has kept the locks, and they are taken again: see
+    /// [`LockGuard`](crate::LockGuard).
     Lost,
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Holder {
     pub(super) secret: SecretHash,
     /// The name that it gave itself.
     pub(super) name: Arc<str>,
+    /// The user that it has logged in as in its handshake, not the administrator that it may be later.
+    pub(super) user: Option<Arc<str>>,
     /// How long its place is kept.
     pub(super) grace: Duration,
 }
@@ -72,7 +74,7 @@ impl Registry {
             key: holder.secret.key(&service.name),
             holder: Arc::clone(&state.name),
             name: Arc::clone(&holder.name),
-            user: state.principal.user().cloned(),
+            user: holder.user.clone(),
             ip: state.principal.from.ip.to_string().into(),
             shared: lock.terms.shared,
             reason: lock.terms.reason.clone(),

@@ -192,6 +192,7 @@ impl Registry {
         state.holder = Some(Box::new(Holder {
             secret,
             name: identity.name.as_str().into(),
+            user: state.principal.user().cloned(),
             grace,
         }));
         let resume = identity

@@ -128,6 +128,28 @@ fn a_reservation_keeps_others_out_and_becomes_the_lock_of_its_holder() {
 }
 
 #[test]
+fn a_lock_is_noted_for_the_user_of_the_handshake_and_not_for_the_administrator_of_a_later_login() {
+    let mut registry = registry();
+    let now = moment();
+    registry.joins("S", now);
+    let (holder, _) = registry.returns("a", None, "h:9", now);
+    let principal = Principal {
+        proof: crate::principal::Proof::Login {
+            user: "ada".into(),
+            is_admin: true,
+        },
+        from: Arc::clone(&Principal::sample().from),
+    };
+    drop(registry.set_principal(holder, Arc::new(principal)));
+    assert_eq!(registry.acquires(holder, "S", false, now), Ok(true));
+    let (changes, _) = registry.take_lease_changes();
+    let [LeaseChange::Held(lease)] = &*changes else {
+        panic!("{changes:?}");
+    };
+    assert_eq!((lease.user.as_ref(), &*lease.name), (None, "a"));
+}
+
+#[test]
 fn reservations_end_in_time_and_a_claimed_one_waits_for_its_service() {
     let mut registry = registry();
     let now = moment();
