@@ -306,7 +306,7 @@ async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
     let again = || {
         tell(format_args!(
             "labwire: the manager was restarted, '{service}' is locked again"
-        ))
+        ));
     };
     let mut session = client.session();
     loop {

@@ -23,7 +23,7 @@ pub struct Session {
     secret: String,
     grace: Duration,
     kept: u64,
-    locks: Vec<String>,
+    locks: Box<[String]>,
 }
 
 /// The secret is not shown.
@@ -43,7 +43,7 @@ impl Session {
             secret: begun.secret,
             grace: Duration::from_secs(begun.grace),
             kept: begun.kept,
-            locks: begun.locks,
+            locks: begun.locks.into(),
         }
     }
 
@@ -53,7 +53,7 @@ impl Session {
             secret: self.secret.clone(),
             grace: Duration::from_secs(resumed.grace),
             kept: resumed.kept,
-            locks: Vec::new(),
+            locks: Box::default(),
         }
     }
 

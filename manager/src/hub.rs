@@ -59,7 +59,7 @@ impl Hub {
         match self.admission.store.leases(port).await {
             Ok(leases) => self.routing.reserve(leases),
             Err(error) => {
-                warn!("cannot read the locks from before the start, their holders have no priority: {error}")
+                warn!("cannot read the locks from before the start, their holders have no priority: {error}");
             }
         }
     }

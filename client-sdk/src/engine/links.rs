@@ -151,9 +151,8 @@ impl Link {
         self.is_retaking
     }
 
-    /// Marks the lock as held by all guards that had it. Returns its time to live, or `None` if no
-    /// guard wants it any more.
-    pub(super) fn retaken(&mut self) -> Option<Option<Duration>> {
+    /// Marks the lock as held by all guards that had it. Returns whether a guard wants it.
+    pub(super) fn retaken(&mut self) -> bool {
         self.is_retaking = false;
         self.is_granted = true;
         self.status.send_if_modified(|status| {
@@ -162,8 +161,12 @@ impl Link {
             status.locks.extend(suspended);
             changes
         });
-        let ttl = self.options.as_ref().and_then(|options| options.ttl);
-        self.is_locked().then_some(ttl)
+        self.is_locked()
+    }
+
+    /// Returns the time to live of the lock that was granted last.
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        self.options.as_ref()?.ttl
     }
 
     /// Notes that the lock could not be taken again.

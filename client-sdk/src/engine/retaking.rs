@@ -14,11 +14,9 @@ impl Engine {
     /// Handles that a lock was taken again. Asks for its link next.
     pub(super) fn lock_taken_again(&mut self, key: LinkKey, service: &str, now: Instant) {
         let is_live = self.links.state(key) != LinkState::Ended;
-        let ttl = match self.links.get_mut(key) {
-            Some(link) if is_live => link.retaken(),
-            _ => None,
-        };
-        if let Some(ttl) = ttl {
+        let link = self.links.get_mut(key).filter(|_| is_live);
+        let (is_wanted, ttl) = link.map_or((false, None), |link| (link.retaken(), link.ttl()));
+        if is_wanted {
             info!("the lock on '{service}' is held again");
             self.links.renew_later(key, ttl, now);
         } else {

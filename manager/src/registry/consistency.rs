@@ -18,11 +18,7 @@ impl Registry {
         if let Some(contradiction) = self.lost_request() {
             return Some(contradiction);
         }
-        if let Some(contradiction) = self
-            .unsettled_queue()
-            .or_else(|| self.lost_lock())
-            .or_else(|| self.lost_reservation())
-        {
+        if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
             return Some(contradiction);
         }
         let mut in_flight = 0;
@@ -92,10 +88,7 @@ impl Registry {
                     service.name
                 ));
             }
-            let is_linked = |(client, lock): (PeerId, &Lock)| {
-                lock.reserved.is_some() || service.links.contains_key(&client)
-            };
-            if !service.links.keys().all(linked) || !service.locks.by_age().all(is_linked) {
+            if !service.links.keys().all(linked) || service.has_lock_without_link() {
                 return Some(format!(
                     "{} has a link or a lock of someone who has no link",
                     service.name
@@ -201,11 +194,22 @@ impl Registry {
             deadlines.filter(|expiring| matches!(expiring, Expiring::Lease(..) | Expiring::LockWait(..)));
         let counts = [waits, waits, ends, leases + waits];
         let found = [self.lock_waits.used(), own[0], own[1], deadlines.count()];
-        (counts != found).then(|| format!("{counts:?} waits, ends and deadlines of locks, found {found:?}"))
+        if counts != found {
+            return Some(format!(
+                "{counts:?} waits, ends and deadlines of locks, found {found:?}"
+            ));
+        }
+        self.lost_reservation()
     }
 }
 
 impl Service {
+    /// Returns whether a client holds a lock without a link. One that is only kept for it needs none.
+    fn has_lock_without_link(&self) -> bool {
+        let mut locks = self.locks.by_age();
+        locks.any(|(client, lock)| lock.reserved.is_none() && !self.links.contains_key(&client))
+    }
+
     /// Returns a contradiction in its number of requests, if there is one.
     fn contradiction(&self) -> Option<String> {
         let held: usize = self.callers.values().map(Requests::count).sum();

@@ -92,7 +92,7 @@ pub(crate) enum Event<'a> {
     /// A client's lock has expired or was broken, and its link has ended with it.
     LockEnded(LockEnded),
     /// A lock is not kept any more for its holder from before a restart of the manager.
-    ReservationEnded(ReservationEnded),
+    ReservationEnded(Box<ReservationEnded>),
     /// A request for a lock waits no longer.
     WaitRefused(WaitRefused),
     /// It was forgotten that the locks of some clients on a service that has left had ended. Nobody

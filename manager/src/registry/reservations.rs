@@ -272,15 +272,12 @@ impl Registry {
         let Some(service) = self.services.get_mut(service_id) else {
             return;
         };
-        let until = match reservation.until {
-            Some(until) => until,
-            None => {
-                let until = now.after(reservation.grace);
-                reservation.until = Some(until);
-                self.deadlines.insert(until.instant, Expiring::Reservation(id));
-                until
-            }
-        };
+        let until = reservation.until.unwrap_or_else(|| {
+            let until = now.after(reservation.grace);
+            self.deadlines.insert(until.instant, Expiring::Reservation(id));
+            until
+        });
+        reservation.until = Some(until);
         reservation.place = Some(service_id);
         let Lease {
             holder,
@@ -382,7 +379,8 @@ impl Registry {
     /// Ends a reservation whose time is over.
     pub(super) fn expire_reservation(&mut self, id: ReservationId) -> Option<Event<'static>> {
         let lease = self.end_reservation(id)?;
-        Some(Event::ReservationEnded(ReservationEnded { lease, end: None }))
+        let ended = ReservationEnded { lease, end: None };
+        Some(Event::ReservationEnded(Box::new(ended)))
     }
 
     /// Breaks a reservation that has a lock on a service. Returns `None` if that lock is no
@@ -398,7 +396,8 @@ impl Registry {
         let lease = self.end_reservation(id)?;
         let holder = Arc::clone(&lease.holder);
         let end = Some(end.clone());
-        Some((holder, Event::ReservationEnded(ReservationEnded { lease, end })))
+        let ended = Box::new(ReservationEnded { lease, end });
+        Some((holder, Event::ReservationEnded(ended)))
     }
 
     /// Returns the number of reservations.
