@@ -18,7 +18,8 @@ use crate::ticket::Ticket;
 /// [`release`](Self::release).
 ///
 /// A guard keeps the link, as a [`Link`] does. The lock is lost with its link: when the service
-/// disconnects and when the connection is lost, even if the client reconnects.
+/// leaves, and when the client loses its [session](crate::SessionState), even if it reconnects. When
+/// the connection breaks and the client returns to its session, the lock is still held.
 /// [`is_held`](Self::is_held) returns whether it still exists.
 ///
 /// ```

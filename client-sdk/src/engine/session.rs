@@ -204,15 +204,16 @@ impl Engine {
             info!("the grace period of the session is over");
             self.lose_session();
         } else if let Phase::Reconnecting(reason) = &self.phase {
-            let reason = format!("{reason}; the client could not return to its session in time");
+            let reason =
+                format!("{reason}; the client could not return to its session within its grace period");
             self.close(&reason);
         }
     }
 
     /// Handles that the client cannot return to its session, and does not reconnect otherwise.
-    pub(crate) fn cannot_return(&mut self) {
+    pub(crate) fn cannot_return(&mut self, error: &str) {
         if let Phase::Reconnecting(reason) = &self.phase {
-            let reason = Arc::clone(reason);
+            let reason = format!("{reason}; the client could not return to its session: {error}");
             self.close(&reason);
         }
     }
