@@ -36,13 +36,13 @@ Examples:
 A lock lasts while this command runs. It ends with Ctrl-C, with `labwire unlock`
 on the same computer, and when the service is lost; the last is an error. When
 the connection breaks, the manager keeps the lock for 30 s
-(LABWIRE_SESSION_GRACE), and this command returns to it; if it cannot, that is an
-error, too. Others are told who holds it (--name) and why (--reason). Those who wait have their turn in the order of their
-requests. Without --shared, no other client may be linked: end their links
-first, also those of `labwire watch` and `labwire record`. With --ttl, the lock
-is renewed three times within this time; without, a manager that cannot see that
-this computer is gone keeps the lock for longer. An administrator ends a lock
-with: labwire admin break_lock DMM
+(LABWIRE_SESSION_GRACE), and this command returns to it; if it cannot, that is
+an error, too. Others are told who holds it (--name) and why (--reason). Those
+who wait have their turn in the order of their requests. Without --shared, no
+other client may be linked: end their links first, also those of `labwire watch`
+and `labwire record`. With --ttl, the lock is renewed three times within this
+time; without, a manager that cannot see that this computer is gone keeps the
+lock for longer. An administrator ends a lock with: labwire admin break_lock DMM
 
 With --json, each change is one object: event (locked, released, lost), service,
 time, and for locked clients: the names of all that hold a lock.
