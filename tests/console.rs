@@ -2,6 +2,7 @@
 //! each kind of failure.
 
 mod batch;
+mod breaks;
 mod calls;
 mod cells;
 mod closed_output;

@@ -32,6 +32,14 @@ use crate::uids::Uids;
 /// [`disconnect`](Self::disconnect) is called, or when the last handle is dropped. [`Link`]s and
 /// the values made from them count as handles.
 ///
+/// A client that ends in one of these ways, or with its runtime (also when `main` returns or a panic
+/// unwinds it), leaves the manager at once. A program that is killed, also by Ctrl-C if it does not
+/// handle that, or that ends with [`std::process::exit`], does not say that it leaves: the manager takes it for one whose connection broke, and
+/// keeps its links and locks for the [grace period](crate::ConnectOptions::session_grace), 30 s by
+/// default. To release them at once, wait for Ctrl-C with `tokio::signal::ctrl_c` and then
+/// disconnect, or turn sessions off: with
+/// [`session(false)`](crate::ConnectOptions::session), or with the variable `LABWIRE_SESSION=false`.
+///
 /// One task owns the connection. It runs on the runtime in which the client was created.
 ///
 /// ```
@@ -115,8 +123,8 @@ impl Client {
         self.handle.name()
     }
 
-    /// Returns the client's name on the network, as in `Ada[lab-pc:50123]`. It changes with each
-    /// new connection.
+    /// Returns the client's name on the network, as in `Ada[lab-pc:50123]`. It changes when the client
+    /// is registered anew, and stays when it returns to its [session](Self::session).
     ///
     /// ```
     /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
@@ -353,7 +361,8 @@ impl Client {
         changed.await.map_or(from, |status| status.session)
     }
 
-    /// Returns whether there is a connection. While a client reconnects, there is none.
+    /// Returns whether there is a connection. While a client reconnects or returns to its
+    /// [session](Self::session), there is none.
     ///
     /// See the example of [`connected`](Self::connected).
     pub fn is_connected(&self) -> bool {
@@ -387,7 +396,8 @@ impl Client {
 
     /// Waits until the connection has ended permanently, and returns the reason. A client that
     /// [reconnects](crate::ConnectOptions::reconnect) ends when it disconnects, or when the manager
-    /// refuses it.
+    /// refuses it. Another one also ends when its connection is lost and it could not return to its
+    /// [session](Self::session) within the grace period, or has none.
     ///
     /// Cancel safe.
     ///

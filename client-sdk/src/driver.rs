@@ -230,7 +230,7 @@ impl Driver {
                             if self.options.backoff().is_some() {
                                 self.engine.close(&error.to_string());
                             } else {
-                                self.engine.cannot_return();
+                                self.engine.cannot_return(&error.to_string());
                             }
                         }
                     },

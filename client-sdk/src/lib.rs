@@ -184,6 +184,15 @@
 //! had to drop is a gap, which the next notification [counts](Notification::lost), and calls whose
 //! reply was dropped fail with [`Executed::Maybe`].
 //!
+//! The client tries to return until the grace period is over, also while connections are refused: a
+//! manager that has ended cannot be told from a network that is interrupted. It ends earlier if the
+//! manager says that there is no such session, as after a restart. Calls that are made meanwhile fail
+//! at once, or wait in the [buffer](ClientOptions::buffer). A program that is killed leaves its
+//! session behind: see [`Client`].
+//!
+//! Services have sessions, too. [`Link::is_service_away`] returns whether the connection of a linked
+//! service is broken, and [`Link::service_away_changed`] waits for that, and for its return.
+//!
 //! [`ConnectOptions::session`] turns this off, [`ConnectOptions::session_grace`] sets for how long the
 //! manager keeps the session, 30 s by default. Then calls in flight fail, and a client that
 //! reconnects registers anew. [`Client::session`] shows what became of the session. A manager without
@@ -256,6 +265,7 @@ mod notification;
 mod notification_queue;
 mod notifications;
 mod options;
+mod presence;
 mod progress_value;
 mod session_state;
 #[cfg(feature = "ssh")]

@@ -84,6 +84,11 @@ impl Link {
         self.holder.handle()
     }
 
+    /// Returns the state of the link that the engine publishes.
+    pub(crate) fn status(&self) -> &watch::Receiver<LinkStatus> {
+        &self.status
+    }
+
     /// Returns the link's holder.
     pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
@@ -197,8 +202,8 @@ impl Link {
         self.call(attribute, ())
     }
 
-    /// Returns whether the client is linked. It is not while the connection is lost, after the
-    /// service has disconnected, and after [`unlink`](Self::unlink). An older manager does not
+    /// Returns whether the client is linked and can use the link. It cannot while there is no
+    /// connection, after the service has left, and after [`unlink`](Self::unlink). An older manager does not
     /// report that a service has disconnected.
     ///
     /// See the example of [`linked`](Self::linked).
@@ -244,8 +249,9 @@ impl Link {
         })
     }
 
-    /// Waits until the client is not linked: the connection is lost, the service has disconnected, or
-    /// the link has ended. [`linked`](Self::linked) waits for the opposite.
+    /// Waits until the link is lost: the service has left, the client has lost its connection and its
+    /// [session](crate::SessionState), or the link has ended. While the client returns to its session,
+    /// the manager keeps the link. [`linked`](Self::linked) waits for the opposite.
     ///
     /// Cancel safe.
     ///

@@ -18,8 +18,9 @@ use crate::ticket::Ticket;
 /// [`release`](Self::release).
 ///
 /// A guard keeps the link, as a [`Link`] does. The lock is lost with its link: when the service
-/// disconnects and when the connection is lost for longer than the grace period of the
-/// [session](crate::SessionState). [`is_held`](Self::is_held) returns whether it still exists.
+/// leaves, and when the client loses its [session](crate::SessionState). When the connection breaks
+/// and the client returns to its session, the lock is still held. [`is_held`](Self::is_held) returns
+/// whether it still exists.
 ///
 /// When the manager is restarted, it keeps the lock for a client with a session, so that nobody else
 /// has it meanwhile. A client that [reconnects](crate::ConnectOptions::reconnect) takes it again by

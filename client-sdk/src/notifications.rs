@@ -14,10 +14,11 @@ use crate::notification_queue::{NotificationReceiver, notification_queue};
 /// The notifications of a service, from when [`Link::notifications`] was called.
 ///
 /// It is a [`Stream`], and [`next`](Self::next) reads it without the trait. It ends (`None`) with
-/// the link: when it is unlinked, when the client disconnects, when the service disconnects, or
-/// when the connection is lost. After the last two, a client that
-/// [reconnects](crate::ConnectOptions::reconnect) links again and the notifications continue. Those
-/// that the service sent meanwhile are missed.
+/// the link: when it is unlinked, when the client disconnects, when the service leaves, or
+/// when the connection and its [session](crate::SessionState) are lost. After the last two, a client
+/// that [reconnects](crate::ConnectOptions::reconnect) links again and the notifications continue.
+/// Those that the service sent meanwhile are missed. While a client returns to its session, the
+/// manager keeps them, within limits.
 ///
 /// The queue holds up to [`notification_queue`](crate::ClientOptions::notification_queue)
 /// notifications for a slow reader. When it is full, the oldest is dropped, and the next one counts

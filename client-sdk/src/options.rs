@@ -49,9 +49,10 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Keeps up to `calls` calls that are made while the connection is lost or the service of a
-    /// link is away, and sends them once the client is linked again. Only for clients that
-    /// [reconnect](ConnectOptions::reconnect). The default is 0: such calls fail at once.
+    /// Keeps up to `calls` calls that are made while there is no connection or the service of a
+    /// link has left, and sends them once the client is linked again: after its return to its
+    /// [session](ConnectOptions::session), or, if it [reconnects](ConnectOptions::reconnect), also on a
+    /// new connection or with the new service. The default is 0: such calls fail at once.
     ///
     /// Only calls that were never sent are kept, so none is executed twice. A call whose
     /// [timeout](crate::Call::timeout) expires meanwhile is never sent.

@@ -27,8 +27,8 @@ pub enum SessionState {
     Away,
     /// The client has returned to its session: links, locks and calls in flight were kept.
     Kept,
-    /// The session before this one has ended while the client was away. The client was registered
-    /// anew: locks and the calls in flight are lost, links are made again. If the manager was
+    /// The session has ended while the client was away. Locks and the calls in flight are lost. A
+    /// client that reconnects is registered anew and makes its links again. If the manager was
     /// restarted, it has kept the locks, and they are taken again: see
     /// [`LockGuard`](crate::LockGuard).
     Lost,

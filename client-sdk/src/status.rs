@@ -51,6 +51,8 @@ impl About {
 #[derive(Clone, Debug)]
 pub(crate) struct LinkStatus {
     pub(crate) state: LinkState,
+    /// Whether the connection of the service is broken, and the manager keeps its session.
+    pub(crate) is_service_away: bool,
     /// The identity of the service when the link was made last.
     pub(crate) identity: Arc<ServiceIdentity>,
     /// The uids of the guards whose locks are held.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
+use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
@@ -118,6 +119,11 @@ impl Calls<'_> {
         match self.in_flight.join_next().await {
             None => return false,
             Some(Ok(Ok(time))) => self.times.add(time),
+            // It was not executed, and another call begins instead.
+            Some(Ok(Err(error))) if is_unread(&error, &self.link.client()).await => {
+                self.begun -= 1;
+                return true;
+            }
             Some(Ok(Err(error))) => {
                 self.errors += 1;
                 let (link, attribute) = (self.link, &self.arguments.attribute);
@@ -200,6 +206,7 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     let link = link(&connection, &arguments.service).await?;
     check_call(&link, &arguments.attribute, &values)?;
     stop.begin()?;
+    let breaks = Breaks::report(connection.client());
     let begun = Instant::now();
     let mut calls = Calls {
         arguments,
@@ -235,6 +242,7 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
     let unanswered = measured.unanswered;
     let first_error = calls.first_error.take();
     drop(calls);
+    drop(breaks);
     connection.disconnect().await;
     match first_error {
         Some(failure) => Err(failure),

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::batch::Batch;
+use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::linking::{call_failure, check_call, link};
@@ -181,14 +182,7 @@ impl CallArgs {
         mut file: Option<&mut ResultFile>,
     ) -> Result<Reply, Failure> {
         let (time, begun) = (present(), Instant::now());
-        let mut call = link.call::<()>(attribute, arguments.clone()).raw();
-        if let Some(limit) = self.timeout {
-            call = call.timeout(limit.duration());
-        }
-        if let Some(limit) = self.deadline {
-            call = call.deadline(limit.duration());
-        }
-        let show = |item: &str| {
+        let mut show = |item: &str| {
             self.show(file.as_deref_mut(), item, || {
                 let (json, text) = json_or_text(item);
                 json_line(&CalledItem {
@@ -200,13 +194,22 @@ impl CallArgs {
                 })
             })
         };
-        let (result, cancelled_by) = long
-            .make(call, show)
-            .await
-            .map_err(|unanswered| match unanswered {
-                Unanswered::Error(error) => call_failure(error, link, attribute),
-                Unanswered::Failure(failure) => failure,
-            })?;
+        let (result, cancelled_by) = loop {
+            let mut call = link.call::<()>(attribute, arguments.clone()).raw();
+            if let Some(limit) = self.timeout {
+                call = call.timeout(limit.duration().saturating_sub(begun.elapsed()));
+            }
+            if let Some(limit) = self.deadline {
+                call = call.deadline(limit.duration());
+            }
+            match long.make(call, &mut show).await {
+                Ok(done) => break done,
+                // The manager has not read it, so it was not executed.
+                Err(Unanswered::Error(error)) if is_unread(&error, &link.client()).await => {}
+                Err(Unanswered::Error(error)) => return Err(call_failure(error, link, attribute)),
+                Err(Unanswered::Failure(failure)) => return Err(failure),
+            }
+        };
         Ok(Reply {
             result,
             time,
@@ -257,6 +260,7 @@ impl CallArgs {
             timeout: self.timeout.map(Seconds::duration),
         };
         let connection = self.connection.connect().await?;
+        let breaks = Breaks::report(connection.client());
         let are_results_shown = file.is_none() && io::stdout().is_terminal();
         let done = batch.run(&connection, are_results_shown, |outcome| {
             match (&outcome.result, self.form.json) {
@@ -267,6 +271,7 @@ impl CallArgs {
             }
         });
         done.await?;
+        drop(breaks);
         connection.disconnect().await;
         Ok(())
     }
@@ -287,6 +292,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let connection = arguments.connection.connect().await?;
     let link = link(&connection, service).await?;
     check_call(&link, attribute, &values)?;
+    let breaks = Breaks::report(connection.client());
     let mut pace = arguments.every.map(|every| interval(every.duration()));
     if let Some(pace) = &mut pace {
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -329,6 +335,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
             return Err(signal.failure());
         }
     }
+    drop(breaks);
     connection.disconnect().await;
     Ok(())
 }

@@ -25,6 +25,9 @@ const DISCONNECT_TIME: Duration = Duration::from_secs(1);
 /// The capacity of the notification queue, for example while a disk or a pager is slow.
 const NOTIFICATIONS: usize = 4_096;
 
+/// The most calls that wait while the connection is broken and the client returns to its session.
+const CALLS: usize = 1_000;
+
 /// The origin of a setting that nothing sets.
 const DEFAULT: &str = "the default";
 
@@ -206,7 +209,12 @@ impl Connection {
     /// Connects to the manager of these options as a client of this name.
     pub(crate) async fn open(name: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
         let limit = options.connect_timeout();
-        let options = ClientOptions::from(options).notification_queue(NOTIFICATIONS);
+        // Calls of a client that reconnects would also wait for a manager that has ended, and for
+        // services that have left.
+        let calls = if options.backoff().is_none() { CALLS } else { 0 };
+        let options = ClientOptions::from(options)
+            .notification_queue(NOTIFICATIONS)
+            .buffer(calls);
         Ok(Self {
             client: Client::connect(name, options).await?,
             limit,

@@ -123,8 +123,8 @@ pub(crate) async fn follow(
             continue;
         };
         waits = BACKOFF.waits();
-        follower.listen(&connection, link).await;
-        follower.leave(&connection).await?;
+        let is_told = follower.listen(&connection, link).await;
+        follower.leave(&connection, is_told).await?;
     }
 }
 
@@ -166,8 +166,9 @@ impl Follower {
         Ok(None)
     }
 
-    /// Passes on notifications until the service leaves.
-    async fn listen(&mut self, connection: &Connection, link: Link) {
+    /// Passes on notifications until the service leaves, and reports its breaks meanwhile. Returns
+    /// whether it was reported as away.
+    async fn listen(&mut self, connection: &Connection, link: Link) -> bool {
         let mut notifications = link.notifications();
         self.send(Event::Linked {
             time: present(),
@@ -176,22 +177,44 @@ impl Follower {
         .await;
         self.told.clear();
         self.was_linked = true;
-        self.links.send_replace(Some(link));
+        self.links.send_replace(Some(link.clone()));
+        let mut is_away = link.is_service_away();
         let left = left(connection, &self.service);
         tokio::pin!(left);
         loop {
             let notification = tokio::select! {
                 notification = notifications.next() => notification,
-                () = &mut left => return,
+                now = away_changed(&link, is_away) => {
+                    is_away = now;
+                    self.presence(connection, is_away).await;
+                    continue;
+                }
+                () = &mut left => return is_away,
             };
-            let Some(notification) = notification else { return };
+            let Some(notification) = notification else {
+                return is_away;
+            };
             let time = present();
             self.send(Event::Notified { time, notification }).await;
         }
     }
 
-    /// Reports that the service has left, and why.
-    async fn leave(&mut self, connection: &Connection) -> Result<(), Failure> {
+    /// Reports that the connection of the service is broken, or that it is back.
+    async fn presence(&self, connection: &Connection, is_away: bool) {
+        let time = present();
+        self.send(if is_away {
+            let reason = "its connection broke".to_owned();
+            let cause = Cause::Service;
+            Event::Away { time, reason, cause }
+        } else {
+            let manager = connection.client().manager();
+            Event::Linked { time, manager }
+        })
+        .await;
+    }
+
+    /// Reports that the service has left, and why. `is_told` is whether it was reported as away.
+    async fn leave(&mut self, connection: &Connection, is_told: bool) -> Result<(), Failure> {
         let time = present();
         self.links.send_replace(None);
         let client = connection.client();
@@ -205,13 +228,27 @@ impl Follower {
             )
         };
         let told = format!("'{}' is away: {reason}", one_line(&self.service));
-        self.send(Event::Away { time, reason, cause }).await;
+        if !is_told {
+            self.send(Event::Away { time, reason, cause }).await;
+        }
         match cause {
             _ if self.reconnect => Ok(()),
             Cause::Manager => Err(Failure::NoManager(told)),
             Cause::Service => Err(Failure::Failed(told)),
         }
     }
+}
+
+/// Waits until the connection of a service breaks or is back; for ever once the link has ended. Cancel
+/// safe.
+async fn away_changed(link: &Link, from: bool) -> bool {
+    let now = link.service_away_changed(from).await;
+    // It is not away any more, too, once it has left.
+    let has_left = !link.is_linked() && link.client().is_connected();
+    if now == from || has_left {
+        return std::future::pending().await;
+    }
+    now
 }
 
 /// Waits for a connection; for ever if the sender was dropped, since then the command is ending.

@@ -6,6 +6,7 @@ use labwire_client::Link;
 use labwire_home::present;
 use serde::Serialize;
 
+use crate::breaks::Breaks;
 use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
@@ -27,7 +28,8 @@ Examples:
 Without --hold, it links and unlinks: it shows whether the service can be used.
 With it, the link keeps a place at a service that limits its clients, and keeps
 others from locking the service for themselves. It ends with Ctrl-C. When the
-service or the manager is restarted, it links again.
+connection breaks, the manager keeps the place for 30 s (LABWIRE_SESSION_GRACE).
+When the service or the manager is restarted, it links again.
 
 With --json, each change is one object: event (linked, away, unlinked), service
 and time.
@@ -118,6 +120,7 @@ pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(),
     )?;
     if arguments.hold {
         stop.begin()?;
+        let _breaks = Breaks::report(connection.client());
         tokio::select! {
             biased;
             _ = stop.requested() => {}

@@ -10,6 +10,7 @@
 mod admin;
 mod batch;
 mod bench;
+mod breaks;
 mod call;
 mod candidates;
 mod connection;

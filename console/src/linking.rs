@@ -86,7 +86,12 @@ async fn cause(
     };
     let shown = one_line(service);
     if let Some(holders) = holders(&peer) {
-        return Failure::Refused(format!("'{shown}' is locked by {holders}"))
+        let away = match peer.locks.first() {
+            Some(lock) => report::client_away(connection, &lock.client).await.ok().flatten(),
+            None => None,
+        };
+        let away = away.map_or_else(String::new, |away| format!("; it is {}", away.lasting_text()));
+        return Failure::Refused(format!("'{shown}' is locked by {holders}{away}"))
             .with_hint(Some(hint(&shell_argument(service))));
     }
     match (identity.limit(), peer.linked()) {

@@ -6,6 +6,7 @@ use clap::Args;
 use labwire_client::{CallError, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::breaks::{Breaks, reported};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::held::{Announcement, Held};
@@ -32,17 +33,17 @@ Examples:
   labwire lock DMM --reason 'calibration until 4 pm'
   labwire unlock DMM               in another terminal
 
-A lock belongs to a connection: it lasts while this command runs. It ends with
-Ctrl-C, with `labwire unlock` on the same computer, and when the service is lost
-or the connection for longer than the grace period; the last two are errors. A
-manager that is restarted keeps the lock for this command, which takes it again
-by itself. Others are told who holds it (--name)
-and why (--reason). Those who wait have their turn in the order of their
-requests. Without --shared, no other client may be linked: end their links
-first, also those of `labwire watch` and `labwire record`. With --ttl, the lock
-is renewed three times within this time; without, a manager that cannot see that
-this computer is gone keeps the lock for longer. An administrator ends a lock
-with: labwire admin break_lock DMM
+A lock lasts while this command runs. It ends with Ctrl-C, with `labwire unlock`
+on the same computer, and when the service is lost; the last is an error. When
+the connection breaks, the manager keeps the lock for 30 s
+(LABWIRE_SESSION_GRACE), and this command returns to it; if it cannot, that is
+an error, too. A manager that is restarted keeps the lock in the same way.
+Others are told who holds it (--name) and why (--reason). Those who wait have
+their turn in the order of their requests. Without --shared, no other client may
+be linked: end their links first, also those of `labwire watch` and `labwire
+record`. With --ttl, the lock is renewed three times within this time; without,
+a manager that cannot see that this computer is gone keeps the lock for longer.
+An administrator ends a lock with: labwire admin break_lock DMM
 
 With --json, each change is one object: event (locked, released, lost), service,
 time, and for locked clients: the names of all that hold a lock.
@@ -264,8 +265,10 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     let LockArgs { service, form, .. } = arguments;
     let name = arguments.client_name();
     let connection = arguments.connection.connect_lasting_as(&name).await?;
+    let breaks = Breaks::report(connection.client());
     let guard = arguments.lock(&connection).await?;
     stop.begin()?;
+    drop(breaks);
     let mut announcement = Announcement::new(&Held {
         service: service.clone(),
         manager: arguments.connection.address()?,
@@ -275,21 +278,39 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
         count => format!("is locked, until Ctrl-C or `labwire unlock`; {count} clients hold a lock"),
     };
     show(*form, "locked", service, Some(guard.clients()), &text)?;
+    let client = connection.client();
+    let kept = || {
+        if guard.is_held() {
+            "the lock is still held"
+        } else {
+            "the lock is lost"
+        }
+    };
     let is_lost = tokio::select! {
         biased;
         _ = stop.requested() => false,
         () = announcement.release_requested() => false,
         () = lost_for_good(&guard, &connection) => true,
+        never = reported(client, kept) => match never {},
     };
     if is_lost {
         show(*form, "lost", service, None, "is not locked any more")?;
         if let Some(reason) = guard.end_reason() {
             return Err(Failure::Refused(one_line(&reason)));
         }
+        let reason = match timeout(Duration::ZERO, client.closed()).await {
+            Ok(reason) => one_line(&reason),
+            Err(_) => "the service has left".to_owned(),
+        };
         return Err(Failure::NoManager(format!(
-            "the lock on '{}' is lost: the service or the connection has ended",
+            "the lock on '{}' is lost: {reason}",
             one_line(service)
         )));
+    }
+    if client.session() == SessionState::Away {
+        tell(
+            "labwire: the lock is released after the return; if that fails, when its place ends at the manager",
+        );
     }
     connection.in_time(guard.release()).await?;
     announcement.released();

@@ -9,6 +9,7 @@ use labwire_home::present;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::breaks::{Breaks, is_unread};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::linking::link;
@@ -175,6 +176,7 @@ pub(crate) async fn run(arguments: &PingArgs, stop: Stop) -> Result<(), Failure>
         None => (Target::Manager, connection.client().manager()),
     };
     stop.begin()?;
+    let _breaks = Breaks::report(connection.client());
     let mut pings = Pings {
         form: arguments.form,
         name: &name,
@@ -198,6 +200,7 @@ pub(crate) async fn run(arguments: &PingArgs, stop: Stop) -> Result<(), Failure>
             answer = one => answer,
         };
         match answer {
+            Ok(Err(error)) if is_unread(&error, connection.client()).await => pings.show(time, None)?,
             Ok(Err(error)) => {
                 pings.sent += 1;
                 // That nothing was answered is explained by the error.

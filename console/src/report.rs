@@ -117,6 +117,12 @@ pub(crate) struct Away {
 }
 
 impl Away {
+    /// Returns both as a text that remains the same as long as the peer is away.
+    pub(crate) fn lasting_text(self) -> String {
+        let [since, until] = [self.since, self.until].map(time_of_day);
+        format!("away since {since}, and its place is kept until {until}")
+    }
+
     /// Returns both as text.
     pub(crate) fn text(self, now: Timestamp) -> String {
         let [since, until] = [self.since, self.until].map(time_of_day);
@@ -197,11 +203,23 @@ impl Report {
 
 /// Requests the status of one service. Returns `None` if it is not connected.
 pub(crate) async fn service(connection: &Connection, name: &str) -> Result<Option<Peer>, Failure> {
+    peer(connection, "services", name).await
+}
+
+/// Requests since when the client of this network name is away. Returns `None` if it is not, or not
+/// connected.
+pub(crate) async fn client_away(connection: &Connection, name: &str) -> Result<Option<Away>, Failure> {
+    let client = peer(connection, "clients", name).await?;
+    Ok(client.and_then(|client| client.away))
+}
+
+/// Requests the status of one peer of a kind.
+async fn peer(connection: &Connection, kind: &str, name: &str) -> Result<Option<Peer>, Failure> {
     // A name that is a little less: the page that begins after it most likely has the service.
     let mut after = name.to_owned();
     after.pop();
     for _ in 0..PAGES {
-        let Page { peers, next, .. } = page(connection, "services", &after).await?;
+        let Page { peers, next, .. } = page(connection, kind, &after).await?;
         let is_passed = peers.iter().any(|peer| *peer.name > *name);
         if let Some(peer) = peers.into_iter().find(|peer| peer.name == name) {
             return Ok(Some(peer));

@@ -46,6 +46,7 @@ as JSON. A retained value is marked. At a terminal a long value is cut.
 
 The manager may start later, or restart: subscribe waits for it, and reports on
 standard error when it is away and back. What was published meanwhile is missed.
+When only the connection breaks, the manager keeps the values for 30 s.
 
 With --json, each line is one object, with event:
   value  time, topic, value, sender (a network name), retained, and lost (values

@@ -71,6 +71,14 @@ impl Backoff {
         self
     }
 
+    /// Returns this back-off with waits that are no longer than those of `other`.
+    pub(crate) fn at_most(self, other: Self) -> Self {
+        Self {
+            initial: self.initial.min(other.initial),
+            maximum: self.maximum.min(other.maximum),
+        }
+    }
+
     fn first_span(&self) -> Duration {
         self.initial.max(SHORTEST).min(self.maximum.max(SHORTEST))
     }

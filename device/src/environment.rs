@@ -59,7 +59,7 @@ impl ConnectOptions {
     /// | `LABWIRE_FIRST_USE` | what to do with an unknown certificate: `ask`, `save` or `refuse` |
     /// | `LABWIRE_USERNAME`, `LABWIRE_PASSWORD` | the user to log in as |
     /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
-    /// | `LABWIRE_RECONNECT` | `true` to reconnect when the connection is lost, `false` to end; by default services reconnect and clients end |
+    /// | `LABWIRE_RECONNECT` | `true` to reconnect when the connection is lost, `false` to end; by default services reconnect, and clients only [return to their session](Self::session) |
     /// | `LABWIRE_SESSION` | `false` to lose links, locks and requests in flight when the connection breaks; by default the manager [keeps the session](Self::session) |
     /// | `LABWIRE_SESSION_GRACE` | for how many seconds it keeps the session; the default is 30 |
     /// | `LABWIRE_KEEP_CALLERS` | `true` to let the callers of a service wait while it is away; by default they are told at once |

@@ -146,11 +146,6 @@ impl ConnectError {
         matches!(self, Self::Refused { message } if message.starts_with(NO_SESSION))
     }
 
-    /// Returns whether nothing listens at the address: the manager has ended.
-    pub(crate) fn is_nobody_there(&self) -> bool {
-        matches!(self, Self::Unreachable { reason, .. } if reason.kind() == io::ErrorKind::ConnectionRefused)
-    }
-
     /// Returns whether a later attempt may succeed without a change on this side.
     ///
     /// ```

@@ -1,5 +1,7 @@
 //! Renews a lost connection.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -11,9 +13,15 @@ use crate::introduction::Introduction;
 use crate::options::ConnectOptions;
 use crate::session::{Remains, Return, Session};
 
+/// The longest wait between two attempts to return to a session: its time is limited.
+const RETURN: Backoff = Backoff::new()
+    .initial(Duration::from_millis(50))
+    .maximum(Duration::from_secs(1));
+
 /// Renews a lost connection, as often as it is lost.
 ///
-/// The waits between the attempts are those of the options' [`Backoff`]. They start
+/// The waits between the attempts are those of the options' [`Backoff`], and a second at most until
+/// the grace period of a session to [return to](Self::return_to) is over. They start
 /// again after a connection that lasted; after one that ended at once they keep growing.
 ///
 /// ```
@@ -42,10 +50,14 @@ pub struct Reconnector {
     options: ConnectOptions,
     introduction: Introduction,
     waits: Waits,
+    /// The waits between attempts to return.
+    return_waits: Waits,
     /// The time at which the current connection was made.
     connected: Instant,
     /// The session to return to.
     back: Option<Return>,
+    /// When the grace period of that session ends; `None` if that is beyond the range of `Instant`.
+    back_until: Option<Instant>,
     /// Whether the session is to be ended when the device returns to it.
     discards: bool,
     /// Whether it only returns to its session, and does not register anew.
@@ -58,20 +70,13 @@ impl Reconnector {
     ///
     /// See the example of [`Reconnector`].
     pub fn new(options: &ConnectOptions, introduction: &Introduction) -> Option<Self> {
-        Some(Self {
-            waits: options.backoff()?.waits(),
-            options: options.clone(),
-            introduction: introduction.clone(),
-            connected: Instant::now(),
-            back: None,
-            discards: false,
-            only_returns: false,
-        })
+        let backoff = options.backoff()?;
+        Some(Self::with(options, introduction, backoff, false))
     }
 
     /// Creates a reconnector that returns to a session and does nothing else: for a device that does
     /// not [`reconnect`](ConnectOptions::reconnect). It ends when the manager does not know the
-    /// session, or when no manager listens any more.
+    /// session, or when the grace period of the session is over.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, Reconnector};
@@ -79,20 +84,32 @@ impl Reconnector {
     /// let reconnector = Reconnector::for_session(&ConnectOptions::new(), &Introduction::client("Ada"));
     /// ```
     pub fn for_session(options: &ConnectOptions, introduction: &Introduction) -> Self {
+        Self::with(options, introduction, Backoff::new(), true)
+    }
+
+    fn with(
+        options: &ConnectOptions,
+        introduction: &Introduction,
+        backoff: Backoff,
+        only_returns: bool,
+    ) -> Self {
         Self {
-            waits: Backoff::new().waits(),
+            waits: backoff.waits(),
+            return_waits: backoff.at_most(RETURN).waits(),
             options: options.clone(),
             introduction: introduction.clone(),
             connected: Instant::now(),
             back: None,
+            back_until: None,
             discards: false,
-            only_returns: true,
+            only_returns,
         }
     }
 
-    /// Sets the session to return to, with what its connection has left behind. The next attempts
-    /// return to it, until one succeeds or the manager does not know it any more; then they register
-    /// anew.
+    /// Sets the session to return to, with what its connection, which has just broken, has left
+    /// behind. The next attempts return to it, until one succeeds or the manager does not know it any
+    /// more; then they register anew. A refused connection is not the end: it cannot be told from a
+    /// network that is interrupted.
     ///
     /// ```
     /// use labwire_device::{Connection, Reconnector};
@@ -104,6 +121,7 @@ impl Reconnector {
     /// }
     /// ```
     pub fn return_to(&mut self, session: Session, remains: Remains) {
+        self.back_until = Instant::now().checked_add(session.grace());
         self.back = Some(Return { session, remains });
         self.discards = false;
     }
@@ -126,7 +144,9 @@ impl Reconnector {
     ///
     /// See the example of [`attempt`](Self::attempt).
     pub fn connection_lost(&mut self) {
-        self.waits.connected_for(self.connected.elapsed());
+        let lasted = self.connected.elapsed();
+        self.waits.connected_for(lasted);
+        self.return_waits.connected_for(lasted);
     }
 
     /// Waits, then attempts to connect once. Each call after a failure waits longer on average. For
@@ -153,7 +173,12 @@ impl Reconnector {
     /// # }
     /// ```
     pub async fn attempt(&mut self) -> Result<Connection, ConnectError> {
-        tokio::time::sleep(self.waits.next_wait()).await;
+        let wait = if self.may_return() {
+            self.return_waits.next_wait()
+        } else {
+            self.waits.next_wait()
+        };
+        tokio::time::sleep(wait).await;
         let mut connected = connect_or_return(&self.options, &self.introduction, self.back.as_ref()).await;
         if let Err(error) = &connected
             && error.has_no_session()
@@ -177,12 +202,18 @@ impl Reconnector {
         Ok(connection)
     }
 
-    fn goes_on_after(&self, error: &ConnectError) -> bool {
-        error.is_transient() && !(self.only_returns && error.is_nobody_there())
+    /// Returns whether there is a session to return to whose grace period is not over.
+    fn may_return(&self) -> bool {
+        self.back.is_some() && self.back_until.is_none_or(|until| Instant::now() < until)
     }
 
-    /// Connects again after the connection was lost, however long it takes. Returns an error when
-    /// further attempts cannot succeed: see [`ConnectError::is_transient`].
+    fn goes_on_after(&self, error: &ConnectError) -> bool {
+        error.is_transient() && (!self.only_returns || self.may_return())
+    }
+
+    /// Connects again after the connection was lost, however long it takes; one that [only
+    /// returns](Self::for_session) until the grace period is over. Returns an error when further
+    /// attempts cannot succeed: see [`ConnectError::is_transient`].
     ///
     /// Cancel safe, like [`connect`](crate::connect()). After a cancelled call the next one waits longer.
     ///

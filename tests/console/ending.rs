@@ -73,9 +73,38 @@ fn a_command_that_is_ended_early_or_fails_leaves_nothing_behind() {
     assert_eq!(lock.wait().code(), Some(130));
     drop(blocker);
     expect_nobody("a lock that was waited for");
-    let refused = labwire(&manager, &["call", "Meter", "raed"]);
-    assert_ne!(refused.code, Some(0));
-    expect_nobody("a call that was refused");
+    let mut call = Process::spawn("labwire", &mut command(&manager, &["call", "Meter", "raed"]));
+    let called = meter.read_json();
+    let refusal = json!({
+        "error": true, "message": "AttributeError: raed", "result": null, "traceback": [],
+        "uid": called["uid"], "requester": called["requester"],
+    });
+    meter.send_line(&refusal.to_string());
+    assert_eq!(call.wait().code(), Some(5));
+    expect_nobody("a call that has failed");
+    let refused = labwire(&manager, &["lock", "Oven"]);
+    assert_eq!(refused.code, Some(4));
+    expect_nobody("a lock that was refused");
+    for (arguments, begun) in [
+        (&["watch", "Meter"][..], "linked with"),
+        (&["record", "lab.csv", "--watch", "Meter"], "linked with"),
+        (&["link", "Meter", "--hold"], "is linked"),
+        (&["lock", "Meter"], "is locked"),
+        (&["ping", "--count", "1000"], "Manager"),
+        (&["status", "--watch", "--json"], "kind"),
+        (&["top", "--json", "--every", "0.1"], "kind"),
+        (&["subscribe", "manager.>"], ""),
+    ] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let mut process = Process::spawn("labwire", &mut command(&manager, arguments));
+            if !begun.is_empty() {
+                wait(&process, begun);
+            }
+            process.signal(signal);
+            process.wait();
+            expect_nobody(&arguments.join(" "));
+        }
+    }
 }
 
 #[test]

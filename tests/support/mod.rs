@@ -19,6 +19,7 @@ pub(crate) mod requirements;
 pub(crate) mod ssh_server;
 pub(crate) mod terminal;
 pub(crate) mod waiting;
+pub(crate) mod way;
 pub(crate) mod wire;
 
 /// Timeout for events that a healthy system completes at once. It is long because a dozen Python

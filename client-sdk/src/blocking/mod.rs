@@ -44,6 +44,7 @@ mod linked_client;
 mod lock;
 mod notifications;
 mod pending;
+mod session;
 mod subscription;
 
 pub use client::Client;

@@ -44,7 +44,12 @@ impl Engine {
                         self.lock_ended(key, &reason);
                     }
                 }
-                ("down" | "up", [service, ..]) => debug!("the service '{service}' is {attribute}"),
+                ("down" | "up", [service, ..]) => {
+                    debug!("the service '{service}' is {attribute}");
+                    if let Some((_, link)) = self.links.with(service) {
+                        link.set_service_away(attribute == "down");
+                    }
+                }
                 _ => {
                     if !self.questions.push(line) {
                         warn!("the manager asks more before it was answered");

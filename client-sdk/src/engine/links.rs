@@ -221,11 +221,22 @@ impl Link {
         }
     }
 
+    /// Notes whether the connection of the service is broken.
+    pub(super) fn set_service_away(&mut self, is_away: bool) {
+        self.status.send_if_modified(|status| {
+            let changes = status.is_service_away != is_away;
+            status.is_service_away = is_away;
+            changes
+        });
+    }
+
     fn enter(&mut self, state: LinkState) {
         self.status.send_if_modified(|status| {
             let changes = status.state != LinkState::Ended && status.state != state;
             if changes {
                 status.state = state;
+                // Only a linked client hears that the service is back.
+                status.is_service_away &= matches!(state, LinkState::Linked | LinkState::Paused);
             }
             changes
         });
@@ -263,6 +274,7 @@ impl Links {
         let key = LinkKey(holder);
         let status = LinkStatus {
             state: LinkState::Asked,
+            is_service_away: false,
             identity: Arc::default(),
             locks: BTreeSet::new(),
             suspended: BTreeSet::new(),

@@ -208,15 +208,16 @@ impl Engine {
             // Others may have them, unless the manager is just being restarted.
             self.links.suspend_locks();
         } else if let Phase::Reconnecting(reason) = &self.phase {
-            let reason = format!("{reason}; the client could not return to its session in time");
+            let reason =
+                format!("{reason}; the client could not return to its session within its grace period");
             self.close(&reason);
         }
     }
 
     /// Handles that the client cannot return to its session, and does not reconnect otherwise.
-    pub(crate) fn cannot_return(&mut self) {
+    pub(crate) fn cannot_return(&mut self, error: &str) {
         if let Phase::Reconnecting(reason) = &self.phase {
-            let reason = Arc::clone(reason);
+            let reason = format!("{reason}; the client could not return to its session: {error}");
             self.close(&reason);
         }
     }

@@ -84,7 +84,9 @@ fn without_reconnecting_a_lost_manager_is_the_end() {
     runtime.block_on(async {
         let manager = start_manager().await;
         let _service = Service::start("Echo", 0, &options(&manager)).await;
-        let client = Client::connect("Ada", options(&manager)).await.unwrap();
+        let client = Client::connect("Ada", options(&manager).session_grace(Duration::from_secs(1)))
+            .await
+            .unwrap();
         let link = client.link("Echo").await.unwrap();
         let mut notifications = link.notifications();
         manager.kill().await;

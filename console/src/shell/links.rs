@@ -23,6 +23,8 @@ pub(crate) struct Held {
     pub(crate) lock: Option<HeldLock>,
     /// Whether the client was linked at the last report.
     pub(crate) was_linked: bool,
+    /// Whether its service was away when it was looked at last.
+    pub(crate) was_away: bool,
 }
 
 /// A lock.
@@ -87,6 +89,7 @@ impl Shared {
         });
         let held = Held {
             was_linked: link.is_linked(),
+            was_away: link.is_service_away(),
             link,
             lock: None,
         };

@@ -75,7 +75,9 @@ as of these commands, and another word is an object with command and result. A
 notification is an object: service, time, notification (with args and kwargs)
 and lost (how many before it came too fast). Errors are text on standard error.
 
-A lost connection is made again: links come back, but locks are lost.
+When the connection breaks, the shell returns to its session: links, locks and
+calls in flight are kept for 30 s (LABWIRE_SESSION_GRACE). Later, or after a
+restart of the manager, links come back, but locks and calls in flight are lost.
 
 Exit codes: see `labwire --help`.";
 

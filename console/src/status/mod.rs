@@ -6,7 +6,9 @@ use std::io::{self, IsTerminal};
 
 use anstream::adapter::strip_str;
 use clap::Args;
+use labwire_client::SessionState;
 
+use crate::breaks::{Breaks, RETURNING, changed};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::counted::counted;
 use crate::failure::Failure;
@@ -99,6 +101,7 @@ pub(crate) async fn run(arguments: &StatusArgs, stop: Stop) -> Result<(), Failur
     if !arguments.form.json && io::stdout().is_terminal() {
         arguments.watch(first, asked, stop).await?;
     } else {
+        let _breaks = Breaks::report(connection.client());
         arguments.print(first, asked, stop).await?;
     }
     connection.disconnect().await;
@@ -145,6 +148,8 @@ impl StatusArgs {
         let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
         let mut screen = Screen::enter().map_err(unusable)?;
         let mut keys = inputs();
+        let client = asked.connection.client().clone();
+        let mut session = client.session();
         let mut answers = repeat(asked, self.every.duration());
         let mut problem = None;
         loop {
@@ -169,6 +174,10 @@ impl StatusArgs {
                     Err(Failure::NoManager(text)) => problem = Some(text),
                     Err(failure) => return Err(failure),
                 },
+                now = changed(&client, session) => {
+                    session = now;
+                    problem = (now == SessionState::Away).then(|| RETURNING.to_owned());
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
+use labwire_client::SessionState;
 use labwire_home::present;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use self::rates::{Row, rows};
 use self::view::{List, View};
+use crate::breaks::{Breaks, RETURNING, changed};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::output::{OutputArgs, aside, message, one_line, say, say_json, say_table, tell};
@@ -197,6 +199,7 @@ pub(crate) async fn run(arguments: &TopArgs, stop: Stop) -> Result<(), Failure> 
 async fn print(arguments: &TopArgs, mut meter: Meter) -> Result<(), Failure> {
     meter.send().await?;
     let mut left = arguments.count;
+    let _breaks = Breaks::report(meter.connection.client());
     let mut intervals = repeat(meter, arguments.every.duration());
     while left != Some(0) {
         let Some(rates) = intervals.recv().await else {
@@ -296,6 +299,8 @@ async fn show(arguments: &TopArgs, mut meter: Meter, stop: Stop) -> Result<(), F
     let unusable = |error| Failure::Failed(format!("cannot use the terminal: {error}"));
     let mut screen = FullScreen::open().map_err(unusable)?;
     let mut keys = inputs();
+    let client = meter.connection.client().clone();
+    let mut session = client.session();
     let mut intervals = repeat(meter, arguments.every.duration());
     loop {
         let drawn = screen
@@ -321,6 +326,10 @@ async fn show(arguments: &TopArgs, mut meter: Meter, stop: Stop) -> Result<(), F
                 Err(Failure::NoManager(text)) => notice = Some(text),
                 Err(failure) => return Err(failure),
             },
+            now = changed(&client, session) => {
+                session = now;
+                notice = (now == SessionState::Away).then(|| RETURNING.to_owned());
+            }
         }
     }
 }

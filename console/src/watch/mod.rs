@@ -47,7 +47,8 @@ Examples:
 
 The manager or the service may start later, or restart: watch waits for it, and
 reports on standard error when it is linked, away and back. With --json and
---csv, the output contains the gap, too.
+--csv, the output contains the gap, too. When only the connection of watch
+breaks, the manager keeps the notifications for 30 s, and there is no gap.
 
 With --json, each line is one object, with event:
   notification  time, service, args, kwargs; with KEY also key and value. If

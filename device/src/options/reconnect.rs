@@ -15,7 +15,8 @@ pub(crate) enum Reconnect {
 impl ConnectOptions {
     /// Reconnects when the connection is lost, with the waits of the back-off, until it succeeds or
     /// the manager refuses for a reason that waiting does not change. Services do so by default,
-    /// with [`Backoff::new`]; for clients a lost connection is final by default.
+    /// with [`Backoff::new`]. By default a client only returns to its [session](Self::session), within
+    /// its grace period; a connection without one is final.
     ///
     /// ```
     /// use std::time::Duration;
@@ -30,7 +31,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Does not reconnect: a lost connection is final, also for a service.
+    /// Does not reconnect: a lost connection is final, also for a service, and the manager is asked to
+    /// keep no [session](Self::session).
     ///
     /// ```
     /// use labwire_device::{Backoff, ConnectOptions};

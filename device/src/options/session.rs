@@ -37,6 +37,10 @@ impl ConnectOptions {
     /// does not [`reconnect`](Self::reconnect) otherwise. Only [`without_reconnect`](Self::without_reconnect)
     /// makes each loss final. A manager without sessions does not notice this option.
     ///
+    /// A program that is killed, also by Ctrl-C if it does not handle that, or that ends with
+    /// [`std::process::exit`], does not say that it leaves: its place is kept for the grace period, too. To release its links and locks at once, handle
+    /// Ctrl-C and disconnect, or set this to `false`, also with the variable `LABWIRE_SESSION=false`.
+    ///
     /// ```
     /// use labwire_device::ConnectOptions;
     ///

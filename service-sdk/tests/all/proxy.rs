@@ -15,6 +15,8 @@ struct Way {
     breaks: u64,
     /// Whether new connections are dropped.
     is_down: bool,
+    /// Whether new connections are refused.
+    is_refusing: bool,
     /// How many more bytes pass to the device before the connection breaks.
     limit: Option<u64>,
 }
@@ -37,7 +39,21 @@ impl Proxy {
         let (seen, log) = (way.clone(), Arc::clone(&up));
         tasks.spawn(async move {
             let mut passing = JoinSet::new();
-            while let Ok((device, _)) = listener.accept().await {
+            let mut changes = seen.subscribe();
+            let mut listener = Some(listener);
+            loop {
+                let Some(open) = listener.take_if(|_| !seen.borrow().is_refusing) else {
+                    drop(listener.take());
+                    changes.wait_for(|way| !way.is_refusing).await.unwrap();
+                    listener = Some(TcpListener::bind(("127.0.0.1", own)).await.unwrap());
+                    continue;
+                };
+                let accepted = tokio::select! {
+                    accepted = open.accept() => accepted,
+                    _ = changes.wait_for(|way| way.is_refusing) => continue,
+                };
+                listener = Some(open);
+                let Ok((device, _)) = accepted else { return };
                 if !seen.borrow().is_down {
                     let address = SocketAddr::from(([127, 0, 0, 1], port));
                     passing.spawn(pass(device, address, seen.clone(), Arc::clone(&log)));
@@ -64,8 +80,20 @@ impl Proxy {
         });
     }
 
+    /// Breaks all connections. New ones are refused until [`repair`](Self::repair), as if no
+    /// manager listened.
+    pub(crate) fn refuse(&self) {
+        self.way.send_modify(|way| {
+            way.breaks += 1;
+            way.is_refusing = true;
+        });
+    }
+
     pub(crate) fn repair(&self) {
-        self.way.send_modify(|way| way.is_down = false);
+        self.way.send_modify(|way| {
+            way.is_down = false;
+            way.is_refusing = false;
+        });
     }
 
     /// Breaks the connection after so many more bytes to the device; new ones work.

@@ -273,6 +273,159 @@ async fn a_client_that_does_not_reconnect_returns_to_its_session_all_the_same() 
     assert_eq!(error.executed(), Executed::Maybe);
 }
 
+/// How long connections are refused: for several attempts.
+const REFUSED: Duration = Duration::from_millis(1_500);
+
+#[tokio::test]
+async fn connections_that_are_refused_meanwhile_do_not_end_the_return() {
+    let manager = TestManager::start().await;
+    let (near, far) = (Proxy::to(manager.port()).await, Proxy::to(manager.port()).await);
+    let dmm = Dmm::new();
+    let running = dmm.serve(at(far.port()).keep_callers(true)).await;
+    for reconnects in [false, true] {
+        let options = if reconnects {
+            at(near.port())
+        } else {
+            ConnectOptions::new()
+                .host(TestManager::HOST)
+                .port(near.port())
+                .without_tls()
+        };
+        let client = soon(Client::connect("Ada", options)).await.unwrap();
+        let name = client.network_name();
+        let guard = soon(client.lock("DMM", Lock::Exclusive)).await.unwrap();
+        let pending = guard.link().call::<u64>("read", args![7]).send().await.unwrap();
+        dmm.begun().await;
+        near.refuse();
+        far.refuse();
+        until(&client, SessionState::Away).await;
+        soon(running.handle().wait_for(ServiceState::Reconnecting)).await;
+        tokio::time::sleep(REFUSED).await;
+        near.repair();
+        far.repair();
+        until(&client, SessionState::Kept).await;
+        soon(running.handle().wait_for(ServiceState::Connected)).await;
+        assert!(guard.is_held() && running.handle().session_kept());
+        assert_eq!(client.network_name(), name);
+        dmm.gate.add_permits(1);
+        assert_eq!(soon(pending).await.unwrap(), 7);
+        soon(client.disconnect()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_reconnect_ends_when_its_grace_period_is_over() {
+    let manager = TestManager::start().await;
+    let proxy = Proxy::to(manager.port()).await;
+    let options = ConnectOptions::new()
+        .host(TestManager::HOST)
+        .port(proxy.port())
+        .without_tls()
+        .session_grace(Duration::from_secs(1));
+    let client = soon(Client::connect("Ada", options)).await.unwrap();
+    let broken = std::time::Instant::now();
+    proxy.refuse();
+    let reason = soon(client.closed()).await;
+    assert!(broken.elapsed() >= Duration::from_secs(1), "{reason}");
+    assert!(
+        reason.contains("could not return to its session within its grace period"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_manager_that_was_started_again_ends_the_return_at_once() {
+    let manager = TestManager::start().await;
+    let dmm = Dmm::new();
+    let _running = dmm.serve(at(manager.port())).await;
+    let options = ConnectOptions::new()
+        .host(TestManager::HOST)
+        .port(manager.port())
+        .without_tls()
+        .session_grace(Duration::from_hours(1));
+    let client = soon(Client::connect("Ada", options)).await.unwrap();
+    let stopped = manager.kill().await;
+    until(&client, SessionState::Away).await;
+    let _manager = stopped.start().await;
+    let reason = soon(client.closed()).await;
+    assert!(
+        reason.contains("there is no session with this secret"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn linked_clients_hear_that_a_service_is_away_and_back() {
+    let manager = TestManager::start().await;
+    let proxy = Proxy::to(manager.port()).await;
+    let dmm = Dmm::new();
+    let running = dmm.serve(at(proxy.port())).await;
+    let client = soon(Client::connect("Ada", at(manager.port()))).await.unwrap();
+    let link = soon(client.link("DMM")).await.unwrap();
+    for _ in 0..2 {
+        assert!(!link.is_service_away());
+        proxy.cut();
+        assert!(soon(link.service_away_changed(false)).await);
+        assert!(link.is_service_away() && link.is_linked());
+        proxy.repair();
+        assert!(!soon(link.service_away_changed(true)).await);
+    }
+    proxy.cut();
+    assert!(soon(link.service_away_changed(false)).await);
+    proxy.repair();
+    soon(running.handle().wait_for(ServiceState::Connected)).await;
+    running.handle().shut_down();
+    soon(link.unlinked()).await;
+    assert!(!link.is_service_away());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_that_end_leave_nothing_behind() {
+    let manager = TestManager::start().await;
+    let options = at(manager.port()).session_grace(Duration::from_hours(1));
+    let observer = soon(Client::connect("observer", options.clone())).await.unwrap();
+    let ends: [fn(Client); 3] = [
+        drop,
+        |client| tokio::runtime::Handle::current().block_on(client.disconnect()),
+        |client| {
+            let _client = client;
+            std::panic::resume_unwind(Box::new("a panic of the test"));
+        },
+    ];
+    for ended in ends {
+        let options = options.clone();
+        let program = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let client = runtime.block_on(Client::connect("Ada", options)).unwrap();
+            let _entered = runtime.enter();
+            ended(client);
+        });
+        // The panic of one of them is expected.
+        let _ = tokio::task::spawn_blocking(move || program.join()).await.unwrap();
+        soon(async {
+            while observer.identities().await.unwrap().clients.len() > 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    let program = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // The runtime ends, and the service with it.
+        drop(runtime.block_on(Dmm::new().serve(options)));
+    });
+    tokio::task::spawn_blocking(move || program.join())
+        .await
+        .unwrap()
+        .unwrap();
+    soon(async {
+        while !observer.identities().await.unwrap().services.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn after_the_grace_period_calls_end_and_the_client_registers_anew() {
     let manager = TestManager::start().await;

@@ -134,7 +134,7 @@ impl<M: Manager> World<M> {
         if !self.engine.keeps_session() || !is_kept {
             self.model.connect();
             if self.engine.keeps_session() && self.engine.config.backoff.is_none() {
-                return self.engine.cannot_return();
+                return self.engine.cannot_return("there is none");
             }
             let grace = self.place.as_ref().map(|place| place.grace);
             self.place = grace.map(Place::new);
