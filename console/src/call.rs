@@ -16,8 +16,10 @@ use crate::batch::Batch;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::linking::{call_failure, check_call, link};
-use crate::long_call::{LongCall, Unanswered};
-use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result, shell_argument};
+use crate::long_call::{Display, LongCall, Unanswered};
+use crate::output::{
+    OutputArgs, json_line, json_or_text, message, readable, say_line, say_result, shell_argument, tell,
+};
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
@@ -139,14 +141,14 @@ pub(crate) struct Called<'a> {
 
 /// An item of a call, as an object of JSON.
 #[derive(Serialize)]
-struct CalledItem<'a> {
-    service: &'a str,
-    attribute: &'a str,
-    time: Timestamp,
-    item: Option<&'a RawValue>,
+pub(crate) struct CalledItem<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) attribute: &'a str,
+    pub(crate) time: Timestamp,
+    pub(crate) item: Option<&'a RawValue>,
     /// The item as it was received, if it is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
 }
 
 /// A reply.
@@ -205,6 +207,11 @@ impl CallArgs {
             .await
             .map_err(|unanswered| match unanswered {
                 Unanswered::Error(error) => call_failure(error, link, attribute),
+                Unanswered::Cancelled(error, signal) => {
+                    let failure = signal.failure();
+                    tell(format_args!("labwire: {}", message(&error.to_string())));
+                    Failure::Reported(Box::new(failure))
+                }
                 Unanswered::Failure(failure) => failure,
             })?;
         Ok(Reply {
@@ -294,18 +301,18 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let count = arguments
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
-    let between = arguments.cancel_on_interrupt.then(|| stop.clone());
-    let long = LongCall {
-        shows: arguments.progress,
-        stop: arguments.cancel_on_interrupt.then_some(stop),
-    };
+    let stop = arguments.cancel_on_interrupt.then_some(stop);
     for _ in 0..count {
         if let Some(pace) = &mut pace {
             tokio::select! {
-                signal = requested(between.as_ref()) => return Err(signal.failure()),
+                signal = requested(stop.as_ref()) => return Err(signal.failure()),
                 _ = pace.tick() => {}
             }
         }
+        let long = LongCall {
+            display: arguments.progress.then(Display::new),
+            stop: stop.clone(),
+        };
         let Reply {
             result,
             time,
