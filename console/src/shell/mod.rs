@@ -61,8 +61,10 @@ help lists. The short form needs a selected service:
 At a terminal, Tab completes services, attributes and the names of arguments,
 and help DMM.read shows the documentation. The prompt shows the selected service
 with its link and lock. Notifications of linked services are shown between the
-lines. Ctrl-C gives up a call, which the service may still execute; Ctrl-D ends
-the shell. Lines are kept in the file shell-history of the home folder, but for
+lines, and the progress and the items of a call while it lasts. Ctrl-C asks the
+service of a call to stop, and a second one does not wait until it has; a
+service that cannot stop may still execute the call. Ctrl-D ends the shell.
+Lines are kept in the file shell-history of the home folder, but for
 those that begin with a blank or may hold a password.
 
 Without a terminal, lines are read without a prompt and the first error ends the
