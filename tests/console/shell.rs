@@ -195,6 +195,33 @@ fn a_lock_keeps_others_out_until_it_is_released() {
 }
 
 #[test]
+fn a_lock_has_terms_at_the_prompt_too() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let mut first = terminal(&manager, &[]);
+    first.send("lock Echo ttl=5 reason=\"drift until 4\"\r");
+    first.wait_for("'Echo' is locked for");
+    // Others are told why, and can wait.
+    let refused = script(&manager, &[], "lock Echo wait=0.2\n");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.errors.contains("drift until 4"), "{refused:?}");
+    let mut second = terminal(&manager, &[]);
+    second.send("lock Echo wait=30\r");
+    second.wait_for("waiting for the lock on 'Echo'; Ctrl-C gives up");
+    first.send("unlink\r");
+    second.wait_for("'Echo' is locked for");
+    // Who gives up is not in the queue any more.
+    first.send("lock Echo wait=30\r");
+    first.wait_for("waiting for the lock");
+    first.send("\u{3}");
+    first.wait_for("interrupted");
+    second.send("exit\r");
+    assert!(second.wait().success());
+    let free = script(&manager, &[], "lock Echo\nEcho echo 1\n");
+    assert_eq!(free.code, Some(0), "{free:?}");
+}
+
+#[test]
 fn notifications_of_linked_services_are_printed_on_request() {
     let manager = start();
     let mut probe = RawPeer::service(&manager, "Probe", &json!({ "read": "() -> float" }));

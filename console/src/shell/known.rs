@@ -42,8 +42,9 @@ impl Known {
         self.told = Some(Instant::now());
     }
 
-    /// Returns whether the manager forwards the progress of calls, and cancels them.
-    pub(crate) fn has_long_calls(&self) -> bool {
+    /// Returns whether the manager is Labwire's: it forwards the progress of calls and cancels them, and
+    /// locks have terms.
+    pub(crate) fn is_labwire(&self) -> bool {
         self.is_labwire
     }
 

@@ -14,6 +14,7 @@ mod history;
 mod input;
 mod known;
 mod links;
+mod locking;
 mod modes;
 mod monitor;
 mod of_connection;
@@ -24,6 +25,7 @@ mod screen;
 mod session;
 mod signature;
 mod split;
+mod terms;
 mod vocabulary;
 
 use std::io::{self, IsTerminal};
@@ -57,6 +59,8 @@ help lists. The short form needs a selected service:
   BasicMath add 1 y=2.5
   use BasicMath
   add 1 y=2.5
+A lock may have terms, as of labwire lock:
+  lock BasicMath wait=60 ttl=30 reason=\"calibration until 4 pm\"
 
 At a terminal, Tab completes services, attributes and the names of arguments,
 and help DMM.read shows the documentation. The prompt shows the selected service

@@ -96,7 +96,7 @@ impl ShellSession {
         attribute: &str,
     ) -> Result<Result<String, CallError>, Failure> {
         let screen = &self.shared.screen;
-        if !screen.is_of_person() || !self.shared.known().has_long_calls() {
+        if !screen.is_of_person() || !self.shared.known().is_labwire() {
             return Ok(self.limited(call).await);
         }
         let call = match self.limit {
