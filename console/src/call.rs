@@ -17,8 +17,10 @@ use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::linking::{call_failure, check_call, link};
-use crate::long_call::{LongCall, Unanswered};
-use crate::output::{OutputArgs, json_line, json_or_text, readable, say_line, say_result, shell_argument};
+use crate::long_call::{Display, LongCall, Unanswered};
+use crate::output::{
+    OutputArgs, json_line, json_or_text, message, readable, say_line, say_result, shell_argument, tell,
+};
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
@@ -140,14 +142,14 @@ pub(crate) struct Called<'a> {
 
 /// An item of a call, as an object of JSON.
 #[derive(Serialize)]
-struct CalledItem<'a> {
-    service: &'a str,
-    attribute: &'a str,
-    time: Timestamp,
-    item: Option<&'a RawValue>,
+pub(crate) struct CalledItem<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) attribute: &'a str,
+    pub(crate) time: Timestamp,
+    pub(crate) item: Option<&'a RawValue>,
     /// The item as it was received, if it is not JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
 }
 
 /// A reply.
@@ -207,6 +209,10 @@ impl CallArgs {
                 // The manager has not read it, so it was not executed.
                 Err(Unanswered::Error(error)) if is_unread(&error, &link.client()).await => {}
                 Err(Unanswered::Error(error)) => return Err(call_failure(error, link, attribute)),
+                Err(Unanswered::Cancelled(error, signal)) => {
+                    tell(format_args!("labwire: {}", message(&error.to_string())));
+                    return Err(Failure::Reported(Box::new(signal.failure())));
+                }
                 Err(Unanswered::Failure(failure)) => return Err(failure),
             }
         };
@@ -300,18 +306,18 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let count = arguments
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
-    let between = arguments.cancel_on_interrupt.then(|| stop.clone());
-    let long = LongCall {
-        shows: arguments.progress,
-        stop: arguments.cancel_on_interrupt.then_some(stop),
-    };
+    let stop = arguments.cancel_on_interrupt.then_some(stop);
     for _ in 0..count {
         if let Some(pace) = &mut pace {
             tokio::select! {
-                signal = requested(between.as_ref()) => return Err(signal.failure()),
+                signal = requested(stop.as_ref()) => return Err(signal.failure()),
                 _ = pace.tick() => {}
             }
         }
+        let long = LongCall {
+            display: arguments.progress.then(Display::new),
+            stop: stop.clone(),
+        };
         let Reply {
             result,
             time,

@@ -246,13 +246,25 @@ impl Connection {
         &self,
         answer: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, Failure> {
-        match timeout(self.limit, answer).await {
-            Ok(answered) => Ok(answered?),
-            Err(_) => Err(Failure::TimedOut(format!(
+        Ok(self.answer(Duration::ZERO, answer).await??)
+    }
+
+    /// Waits for an answer of the manager, which may take `wait` longer than the timeout.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`].
+    pub(crate) async fn answer<T>(
+        &self,
+        wait: Duration,
+        answer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<Result<T, CallError>, Failure> {
+        let limit = self.limit.saturating_add(wait);
+        timeout(limit, answer).await.map_err(|_| {
+            Failure::TimedOut(format!(
                 "the manager has not answered within {} s (--connect-timeout)",
-                self.limit.as_secs_f64()
-            ))),
-        }
+                limit.as_secs_f64()
+            ))
+        })
     }
 
     /// Disconnects, and waits until the manager has closed the connection, a second at most.

@@ -32,11 +32,37 @@ pub(crate) struct ReconnectArgs {
     pub(crate) reconnect: bool,
 }
 
-/// An event, and the service that it concerns; `None` for the manager.
+/// An event, and what it concerns: a service, a pattern of topics, or with neither the manager.
 #[derive(Debug)]
 pub(crate) struct Heard {
     pub(crate) service: Option<Arc<str>>,
+    pub(crate) topics: Option<Arc<str>>,
     pub(crate) event: Event,
+}
+
+/// What is followed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Followed {
+    Service(Arc<str>),
+    /// The topics of a pattern.
+    Topics(Arc<str>),
+}
+
+impl Followed {
+    /// Returns the service, or the pattern.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Service(name) | Self::Topics(name) => name,
+        }
+    }
+}
+
+impl Heard {
+    /// Returns what the event concerns; `None` for the manager.
+    pub(crate) fn followed(&self) -> Option<Followed> {
+        let service = self.service.clone().map(Followed::Service);
+        service.or_else(|| self.topics.clone().map(Followed::Topics))
+    }
 }
 
 /// What happened.
@@ -102,8 +128,23 @@ pub(crate) type Events = mpsc::Sender<Heard>;
 pub(crate) async fn send(events: &Events, service: Option<&Arc<str>>, event: Event) {
     let heard = Heard {
         service: service.cloned(),
+        topics: None,
         event,
     };
+    pass_on(events, heard).await;
+}
+
+/// As [`send`], for an event of a pattern of topics.
+pub(crate) async fn send_of_topics(events: &Events, pattern: &Arc<str>, event: Event) {
+    let heard = Heard {
+        service: None,
+        topics: Some(Arc::clone(pattern)),
+        event,
+    };
+    pass_on(events, heard).await;
+}
+
+async fn pass_on(events: &Events, heard: Heard) {
     if events.send(heard).await.is_err() {
         std::future::pending::<()>().await;
     }

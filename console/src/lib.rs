@@ -21,6 +21,7 @@ mod doctor;
 mod failure;
 mod feed;
 mod following;
+mod following_topics;
 mod held;
 mod hold;
 mod in_flight;

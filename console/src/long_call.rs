@@ -2,24 +2,24 @@
 
 use std::io::{self, IsTerminal};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use labwire_client::{Call, CallError, CancelOutcome, Canceller, Following, ProgressValue};
 
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::output::{message, one_line, tell};
+use crate::output::{one_line, tell};
 use crate::stop::{EndSignal, Stop};
 
 /// How a call ends that Ctrl-C has cancelled.
-const AGAIN: &str = "press Ctrl-C again to leave without waiting";
+const AGAIN: &str = "press Ctrl-C again to stop waiting for it";
 
 /// The longest message of a service that is shown, in characters.
 const LONGEST_MESSAGE: usize = 60;
 
 /// How a call that may take long is made.
 pub(crate) struct LongCall {
-    /// Whether its progress is shown, and its items are printed.
-    pub(crate) shows: bool,
+    /// Set if its progress is shown, and its items are printed.
+    pub(crate) display: Option<Display>,
     /// Set if Ctrl-C cancels the call.
     pub(crate) stop: Option<Stop>,
 }
@@ -27,6 +27,8 @@ pub(crate) struct LongCall {
 /// Why a call has no result.
 pub(crate) enum Unanswered {
     Error(CallError),
+    /// This signal has cancelled the call.
+    Cancelled(CallError, EndSignal),
     /// An item could not be shown, or Ctrl-C came.
     Failure(Failure),
 }
@@ -51,16 +53,15 @@ impl LongCall {
         if let Some(stop) = &self.stop {
             stop.begin().map_err(Unanswered::Failure)?;
         }
-        if !self.shows {
+        let Some(display) = &self.display else {
             let pending = call.send().await.map_err(Unanswered::Error)?;
             let canceller = pending.canceller();
             let outcome = async { pending.await.map_err(Unanswered::Error) };
             return self.until_ended(outcome, &canceller).await;
-        }
+        };
         let mut following = call.follow().await.map_err(Unanswered::Error)?;
         let canceller = following.canceller();
-        let display = Display::new();
-        let outcome = self.until_ended(shown(&mut following, &display, show), &canceller);
+        let outcome = self.until_ended(shown(&mut following, display, show), &canceller);
         let outcome = outcome.await;
         display.finish();
         outcome
@@ -74,35 +75,38 @@ impl LongCall {
         canceller: &Canceller,
     ) -> Result<(String, Option<EndSignal>), Unanswered> {
         tokio::pin!(outcome);
-        let (outcome, signal) = tokio::select! {
-            outcome = &mut outcome => (outcome, None),
-            signal = cancel_when(self.stop.as_ref(), canceller) => {
-                let signal = signal.map_err(Unanswered::Error)?;
-                (outcome.await, Some(signal))
+        let outcome = tokio::select! {
+            outcome = &mut outcome => outcome,
+            sent = self.cancel_when_asked(canceller) => {
+                sent.map_err(Unanswered::Error)?;
+                outcome.await
             }
         };
-        match (outcome, &self.stop) {
-            // The error of a cancelled call may come before the manager's answer to the cancellation.
-            (Err(Unanswered::Error(error)), Some(stop)) if error.is_cancelled() => {
-                let failure = stop.requested().await.failure();
-                tell(format_args!("labwire: {}", message(&error.to_string())));
-                Err(Unanswered::Failure(Failure::Reported(Box::new(failure))))
+        // The end of a cancelled call may come before the manager's answer to the cancellation.
+        let signal = self.stop.as_ref().and_then(Stop::asked);
+        match (outcome, signal) {
+            (Err(Unanswered::Error(error)), Some(signal)) if error.is_cancelled() => {
+                Err(Unanswered::Cancelled(error, signal))
             }
-            (outcome, _) => Ok((outcome?, signal)),
+            (outcome, signal) => Ok((outcome?, signal)),
         }
     }
-}
 
-/// Cancels the call when a signal comes, and returns it; waits for ever if none may.
-async fn cancel_when(stop: Option<&Stop>, canceller: &Canceller) -> Result<EndSignal, CallError> {
-    let signal = match stop {
-        Some(stop) => stop.requested().await,
-        None => std::future::pending().await,
-    };
-    if canceller.cancel(Some(signal.name())).await? == CancelOutcome::Asked {
-        tell(format_args!("labwire: the service is asked to stop; {AGAIN}"));
+    /// Cancels the call when a signal comes; waits for ever if none may.
+    async fn cancel_when_asked(&self, canceller: &Canceller) -> Result<(), CallError> {
+        let signal = match &self.stop {
+            Some(stop) => stop.requested().await,
+            None => std::future::pending().await,
+        };
+        if canceller.cancel(Some(signal.name())).await? == CancelOutcome::Asked {
+            let say = || tell(format_args!("labwire: the service is asked to stop; {AGAIN}"));
+            match &self.display {
+                Some(display) => display.above(say),
+                None => say(),
+            }
+        }
+        Ok(())
     }
-    Ok(signal)
 }
 
 /// Shows progress and items until the call has ended.
@@ -130,15 +134,19 @@ async fn shown(
     following.await.map_err(Unanswered::Error)
 }
 
-/// Shows progress on standard error: as a bar at a terminal, otherwise as lines.
-struct Display {
+/// Shows progress on standard error: as a bar at a terminal, otherwise as lines. It is cleared when it
+/// is dropped. Clones show the same.
+#[derive(Clone)]
+pub(crate) struct Display {
     bar: Option<ProgressBar>,
 }
 
 impl Display {
-    fn new() -> Self {
+    /// Creates a display for one call. Nothing is shown before its progress comes.
+    pub(crate) fn new() -> Self {
+        let bar = || ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         Self {
-            bar: io::stderr().is_terminal().then(ProgressBar::no_length),
+            bar: io::stderr().is_terminal().then(bar),
         }
     }
 
@@ -178,14 +186,15 @@ impl Display {
     }
 
     /// Writes above the bar.
-    fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 
-    fn finish(&self) {
+    /// Clears it.
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

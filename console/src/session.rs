@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Events, Heard};
 use crate::following::{follow, keep_connected};
+use crate::following_topics;
 
 /// The capacity of the channel of events to the viewer.
 const WAITING: usize = 32;
@@ -59,6 +60,17 @@ impl Session {
         self.tasks
             .spawn(follow(service, self.reconnect, connections, sender, events));
         links
+    }
+
+    /// Follows the topics of a pattern.
+    pub(crate) fn follow_topics(&mut self, pattern: Arc<str>) {
+        let (connections, events) = (self.connections(), self.events.clone());
+        self.tasks.spawn(following_topics::follow(
+            pattern,
+            self.reconnect,
+            connections,
+            events,
+        ));
     }
 
     /// Returns the connection, while there is one.

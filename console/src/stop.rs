@@ -38,6 +38,11 @@ impl Stop {
         self.0.borrow().ends_in_order
     }
 
+    /// Returns the signal that has asked for the end.
+    pub(crate) fn asked(&self) -> Option<EndSignal> {
+        self.0.borrow().signal
+    }
+
     /// Waits until the end is asked for. Cancel safe.
     pub(crate) async fn requested(&self) -> EndSignal {
         let mut states = self.0.subscribe();

@@ -1,26 +1,21 @@
 //! `labwire subscribe`: the values of topics as they are published.
 
-use std::convert::Infallible;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 use labwire_client::{ConnectOptions, TopicValue};
-use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::mpsc;
 
-use crate::connection::{Connection, ConnectionArgs};
+use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
-use crate::feed::{Cause, Event, Events, Heard, ReconnectArgs, send};
-use crate::following::{BACKOFF, connected};
+use crate::feed::{Event, Heard, ReconnectArgs};
 use crate::narrator::{Gap, Narrator};
 use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line, time_of_day};
-use crate::report::check_topics;
 use crate::session::{Ended, Session};
 use crate::stop::Stop;
 
@@ -178,46 +173,6 @@ impl Printer {
     }
 }
 
-/// Subscribes over each connection, and sends the values as events.
-///
-/// # Errors
-/// If the manager has no topics or refuses the subscription. Unless `reconnect` is set, also if it
-/// does not answer, or the connection is lost.
-async fn follow(
-    pattern: String,
-    reconnect: bool,
-    mut connections: watch::Receiver<Option<Connection>>,
-    events: Events,
-) -> Result<Infallible, Failure> {
-    let mut waits = BACKOFF.waits();
-    loop {
-        let connection = connected(&mut connections).await;
-        match values(&connection, &pattern, &events).await {
-            Ok(()) => waits = BACKOFF.waits(),
-            Err(Failure::NoManager(_) | Failure::TimedOut(_)) if reconnect => {}
-            Err(failure) => return Err(failure),
-        }
-        sleep(waits.next_wait()).await;
-    }
-}
-
-/// Subscribes over this connection, and sends the values until it is lost.
-async fn values(connection: &Connection, pattern: &str, events: &Events) -> Result<(), Failure> {
-    let client = connection.client();
-    check_topics(connection).await?;
-    let mut values = connection.in_time(client.subscribe(pattern)).await?;
-    let (time, manager) = (present(), client.manager());
-    send(events, None, Event::Linked { time, manager }).await;
-    while let Some(value) = values.next().await {
-        let time = present();
-        send(events, None, Event::Published { time, value }).await;
-    }
-    let (time, cause) = (present(), Cause::Manager);
-    let reason = client.closed().await;
-    send(events, None, Event::Away { time, reason, cause }).await;
-    Ok(())
-}
-
 pub(crate) async fn run(arguments: &SubscribeArgs, stop: Stop) -> Result<(), Failure> {
     let options: ConnectOptions = arguments.connection.options()?;
     let printer = Printer {
@@ -226,12 +181,9 @@ pub(crate) async fn run(arguments: &SubscribeArgs, stop: Stop) -> Result<(), Fai
         narrator: Narrator::new(arguments.quiet),
         is_terminal: io::stdout().is_terminal(),
     };
-    let reconnect = arguments.reconnect.reconnect;
     stop.begin()?;
-    let mut session = Session::new(options, reconnect);
-    let connections = session.connections();
-    let pattern = arguments.pattern.clone();
-    session.spawn(|events| follow(pattern, reconnect, connections, events));
+    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    session.follow_topics(arguments.pattern.as_str().into());
     let print = |heard| printer.run(heard);
     match session.run(print, stop.requested(), LAST_WORDS).await? {
         Ended::Stopped(signal) => signal.outcome(arguments.count),

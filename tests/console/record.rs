@@ -17,6 +17,7 @@ use crate::support::waiting::wait_until;
 
 mod files;
 mod schedules;
+mod topics;
 
 fn meter(manager: &Manager) -> RawPeer {
     let meter = RawPeer::service(manager, "Meter", &json!({}));

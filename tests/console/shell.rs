@@ -195,6 +195,33 @@ fn a_lock_keeps_others_out_until_it_is_released() {
 }
 
 #[test]
+fn a_lock_has_terms_at_the_prompt_too() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let mut first = terminal(&manager, &[]);
+    first.send("lock Echo ttl=5 reason=\"drift until 4\"\r");
+    first.wait_for("'Echo' is locked for");
+    // Others are told why, and can wait.
+    let refused = script(&manager, &[], "lock Echo wait=0.2\n");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.errors.contains("drift until 4"), "{refused:?}");
+    let mut second = terminal(&manager, &[]);
+    second.send("lock Echo wait=30\r");
+    second.wait_for("waiting for the lock on 'Echo'; Ctrl-C gives up");
+    first.send("unlink\r");
+    second.wait_for("'Echo' is locked for");
+    // Who gives up is not in the queue any more.
+    first.send("lock Echo wait=30\r");
+    first.wait_for("waiting for the lock");
+    first.send("\u{3}");
+    first.wait_for("interrupted");
+    second.send("exit\r");
+    assert!(second.wait().success());
+    let free = script(&manager, &[], "lock Echo\nEcho echo 1\n");
+    assert_eq!(free.code, Some(0), "{free:?}");
+}
+
+#[test]
 fn notifications_of_linked_services_are_printed_on_request() {
     let manager = start();
     let mut probe = RawPeer::service(&manager, "Probe", &json!({ "read": "() -> float" }));
@@ -290,7 +317,7 @@ fn ctrl_c_gives_up_a_call_and_the_shell_goes_on() {
     terminal.send("Silent read 1\r");
     assert_eq!(silent.read_json()["attribute"], "read");
     terminal.send("\u{3}");
-    terminal.wait_for("may still be executed");
+    terminal.wait_for("may still be running");
     terminal.wait_for("labwire> ");
     terminal.send("thrown away\u{3}");
     terminal.wait_for("labwire> ");
@@ -302,6 +329,63 @@ fn ctrl_c_gives_up_a_call_and_the_shell_goes_on() {
     terminal.send("Silent read 3\r");
     terminal.wait_for("no reply to 'Silent'.read within 0.2 s");
     terminal.wait_for("labwire> ");
+    terminal.send("exit\r");
+    assert!(terminal.wait().success());
+    assert!(terminal.is_as_before());
+}
+
+#[test]
+fn a_call_at_the_prompt_shows_its_progress_and_its_items_and_ctrl_c_asks_its_service_to_stop() {
+    let manager = start();
+    let mut stage = RawPeer::connect(&manager);
+    stage.identify(&json!({
+        "type": "service", "name": "Stage", "attributes": { "travel": "()" }, "features": ["progress", "cancel"],
+    }));
+    wait_for_service(&manager, "Stage");
+    let mut terminal = terminal(&manager, &[]);
+    let about = |asked: &Value, member: &str, value: &Value| {
+        json!({ "requester": asked["requester"], "uid": asked["uid"], member: value }).to_string()
+    };
+    // Only a kept link has notifications.
+    terminal.send("link Stage\r");
+    terminal.wait_for("linked with 'Stage'");
+    terminal.send("Stage travel\r");
+    let asked = stage.read_json();
+    assert_eq!(asked["progress"], true);
+    stage.send_line(&about(
+        &asked,
+        "progress",
+        &json!({ "done": 1, "total": 4, "message": "at x" }),
+    ));
+    terminal.wait_for("25 % at x");
+    stage.send_line(&about(&asked, "item", &json!("first")));
+    terminal.wait_for("first");
+    // A notification goes above the bar.
+    notify(&mut stage, "Stage", 5);
+    terminal.wait_for("unit=\"V\"");
+    terminal.send("\u{3}");
+    terminal.wait_for("asked to stop; press Ctrl-C again");
+    let told = stage.read_json();
+    assert_eq!(
+        (&told["attribute"], &told["args"][1]),
+        (&json!("cancel"), &asked["uid"])
+    );
+    let stopped = json!({
+        "error": true, "message": "CancelledError: it stands still", "requester": asked["requester"],
+        "result": null, "traceback": [], "uid": asked["uid"],
+    });
+    stage.send_line(&stopped.to_string());
+    terminal.wait_for("failed: CancelledError: it stands still");
+    terminal.wait_for("Stage [linked]>");
+
+    // The second Ctrl-C does not wait for the service.
+    terminal.send("Stage travel\r");
+    stage.read_json();
+    terminal.send("\u{3}");
+    terminal.wait_for("press Ctrl-C again");
+    terminal.send("\u{3}");
+    terminal.wait_for("may still be executed");
+    terminal.wait_for("Stage [linked]>");
     terminal.send("exit\r");
     assert!(terminal.wait().success());
     assert!(terminal.is_as_before());

@@ -4,6 +4,7 @@
 //! file = "lab.sqlite3"
 //! rotate = "day"
 //! watch = ["Heartbeat", "Thermometer.celsius"]
+//! topic = ["lab.oven.>"]
 //! poll = ["DMM.read(3) every 1s"]
 //! ```
 
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::toml_file::check_keys;
 
 /// The keys of the file.
-const KEYS: [&str; 5] = ["file", "format", "rotate", "watch", "poll"];
+const KEYS: [&str; 6] = ["file", "format", "rotate", "watch", "topic", "poll"];
 
 /// The content of the file.
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +30,8 @@ pub(super) struct Config {
     pub(super) rotate: Option<String>,
     #[serde(default)]
     pub(super) watch: Vec<String>,
+    #[serde(default)]
+    pub(super) topic: Vec<String>,
     #[serde(default)]
     pub(super) poll: Vec<String>,
 }

@@ -37,9 +37,14 @@ const TABLES: &str = "
         seconds REAL,
         note TEXT NOT NULL
     );
+";
+
+/// Made anew for each recording: one of an earlier version lacks the values of topics.
+const VIEW: &str = "
+    DROP VIEW IF EXISTS readings;
     CREATE VIEW readings AS
         SELECT time, service, source, key, value FROM recording
-        WHERE event IN ('notification', 'result');
+        WHERE event IN ('notification', 'result', 'published');
 ";
 
 const INSERT: &str = "
@@ -167,6 +172,7 @@ fn prepare(connection: &Connection) -> Result<(), OpenError> {
             "it is a recording of another version of labwire".to_owned(),
         ));
     }
+    connection.execute_batch(VIEW)?;
     Ok(connection.execute_batch("COMMIT")?)
 }
 

@@ -1,4 +1,4 @@
-//! `labwire record`: notifications and repeated calls of several services, in a file.
+//! `labwire record`: notifications and repeated calls of several services, and topics, in a file.
 
 mod config;
 mod csv_file;
@@ -35,7 +35,7 @@ use crate::session::Session;
 use crate::stop::Stop;
 use config::Config;
 use recorder::Recorder;
-use sources::{Poll, Subscription};
+use sources::{Poll, Subscription, Topics};
 use store::{Format, Rotation, Store};
 use tally::Tally;
 
@@ -43,6 +43,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   labwire record lab.csv --watch Heartbeat
   labwire record lab.csv --poll 'DMM.read(3) every 1s'
+  labwire record lab.csv --topic 'lab.oven.>'
   labwire record --config lab.toml --for 12h";
 
 pub(crate) const AFTER_HELP: &str = "\
@@ -55,6 +56,7 @@ with dots or blanks is quoted: '\"Lab 2.DMM\".read() every 1min'.
 Examples:
   labwire record lab.csv --watch Heartbeat --watch DMM.voltage
   labwire record lab.csv --poll 'DMM.read(3) every 1s'
+  labwire record lab.csv --topic 'lab.oven.>'
   labwire record lab.sqlite3 --rotate day --watch DMM
   labwire record --config lab.toml --for 12h
 
@@ -62,19 +64,23 @@ A file for --config; the command line adds to its lists, and overrides the rest:
   file = \"lab.sqlite3\"     # in the folder of this file
   rotate = \"day\"
   watch = [\"Heartbeat\", \"Thermometer.celsius\"]
+  topic = [\"lab.oven.>\"]
   poll = [\"DMM.read(3) every 1s\", \"Oven.temperature every 1min\"]
 
 Each row is one value. Its columns:
-  time      in UTC: when the notification arrived, or the call was made
+  time      in UTC: when the notification or the value of a topic arrived, or
+            the call was made
   event     notification, result    a value
+            published               a value of a topic; its sender is in note
             error                   a call failed; the reason is in note
-            linked, gap             the service was linked, or is not (the
-                                    reason is in note)
+            linked, gap             the service was linked or the topic was
+                                    subscribed, or is not (the reason is in note)
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given
-  service, source                   the service, and the call
-  key       the name of a value in a notification, or in an object as a result;
+  service, source                   the service, and the call or the topic
+  key       the name of a value in a notification, or in an object as a result or
+            as the value of a topic;
             positional values of a notification have the keys 0, 1 and so on
   value     a number, a text, or JSON for a list or an object
   seconds   how long the call took, or the service was away
@@ -93,8 +99,8 @@ lab.2026-11-28.csv or lab.0001.csv.
 
 With --json, one object is printed at the end: file (the last one), rows,
 continued (whether it continues an earlier recording), and sources: a list of
-source, values, failed (calls), lost (calls and notifications that were left
-out) and gaps.
+source, values, failed (calls), lost (calls, notifications and values of topics
+that were left out) and gaps.
 
 A service that is not connected yet is a gap, and is waited for. Ctrl-C ends the
 recording. The exit code is 0 if each source has given a value, and otherwise 1.
@@ -110,6 +116,10 @@ pub struct RecordArgs {
     /// Record the notifications of a service, or one value of them; repeatable
     #[arg(long, value_name = "SERVICE[.KEY]")]
     watch: Vec<Subscription>,
+    /// Record a topic, in which * stands for any word and > for the rest;
+    /// repeatable
+    #[arg(long, value_name = "TOPIC")]
+    topic: Vec<Topics>,
     /// Repeat a call and record its results; repeatable
     #[arg(long, value_name = "'CALL every TIME'")]
     poll: Vec<Poll>,
@@ -142,6 +152,7 @@ struct Plan {
     format: Format,
     rotation: Option<Rotation>,
     watch: Vec<Subscription>,
+    topics: Vec<Topics>,
     poll: Vec<Poll>,
 }
 
@@ -155,12 +166,15 @@ fn read<T: FromStr<Err: Display>>(path: &Path, key: &str, text: &str) -> Result<
 
 impl RecordArgs {
     fn plan(&self) -> Result<Plan, Failure> {
-        let (mut watch, mut poll) = (self.watch.clone(), self.poll.clone());
+        let (mut watch, mut topics, mut poll) = (self.watch.clone(), self.topic.clone(), self.poll.clone());
         let (mut file, mut format, mut rotation) = (self.file.clone(), self.format, self.rotate);
         if let Some(path) = &self.config {
             let config = Config::read(path)?;
             for text in &config.watch {
                 watch.push(read(path, "watch", text)?);
+            }
+            for text in &config.topic {
+                topics.push(read(path, "topic", text)?);
             }
             for text in &config.poll {
                 poll.push(read(path, "poll", text)?);
@@ -187,9 +201,10 @@ impl RecordArgs {
                 "name a file for the recording, such as lab.csv or lab.sqlite3".to_owned(),
             ));
         };
-        if watch.is_empty() && poll.is_empty() {
+        if watch.is_empty() && topics.is_empty() && poll.is_empty() {
             return Err(Failure::Usage(
-                "nothing to record: add --watch SERVICE, or --poll 'SERVICE.METHOD() every 1s'".to_owned(),
+                "nothing to record: add --watch SERVICE, --topic TOPIC, or --poll 'SERVICE.METHOD() every 1s'"
+                    .to_owned(),
             ));
         }
         let format = format.map_or_else(|| format_of(&file), Ok)?;
@@ -198,6 +213,7 @@ impl RecordArgs {
             format,
             rotation,
             watch,
+            topics,
             poll,
         })
     }
@@ -224,6 +240,7 @@ impl Plan {
     /// Returns the sources as a text for people.
     fn sources(&self) -> String {
         let watch = self.watch.iter().map(ToString::to_string);
+        let topics = self.topics.iter().map(ToString::to_string);
         let poll = self.poll.iter().map(|poll| {
             let timeout = match poll.timeout {
                 sources::TIMEOUT => String::new(),
@@ -231,7 +248,7 @@ impl Plan {
             };
             format!("{poll} every {} s{timeout}", poll.every.as_secs_f64())
         });
-        watch.chain(poll).collect::<Vec<_>>().join("; ")
+        watch.chain(topics).chain(poll).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -241,7 +258,7 @@ pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failur
     let sources = plan.sources();
     stop.begin()?;
     let (store, opened) = Store::open(&plan.file, plan.format, plan.rotation, present())?;
-    let tally = Tally::new(&plan.watch, &plan.poll);
+    let tally = Tally::new(&plan.watch, &plan.topics, &plan.poll);
     let wanted = plan.watch.clone();
     let recorder = Recorder::begin(store, &opened, sources, wanted, tally, arguments.quiet)?;
     let recorder = recorder.with_summary(arguments.output.json);
@@ -252,6 +269,9 @@ pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failur
     for service in watched.chain(polled) {
         let follow = || session.follow(Arc::clone(service));
         links.entry(Arc::clone(service)).or_insert_with(follow);
+    }
+    for Topics(pattern) in plan.topics {
+        session.follow_topics(pattern);
     }
     for poll in plan.poll {
         if let Some(links) = links.get(&poll.service) {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use labwire_client::Notification;
 
 use super::sources::Subscription;
+use crate::counted::counted;
 use crate::feed::{Cause, Event, Heard, Outcome, Polled};
 use crate::key::Values;
 use crate::narrator::{Narrator, local};
@@ -41,12 +42,15 @@ impl Narration {
     /// Reports an event. `since` is when the service has left, if it was linked before;
     /// `is_any_away` is whether any service has.
     pub(super) fn hear(&mut self, heard: &Heard, since: Option<Timestamp>, is_any_away: bool) {
-        let name = heard.service.as_deref().map(one_line).unwrap_or_default();
+        let followed = heard.followed();
+        let name = followed.as_ref().map(|followed| one_line(followed.name()));
+        let name = name.unwrap_or_default();
         match &heard.event {
             Event::Linked { time, .. } if let Some(since) = since => {
                 let (since, time) = (local(since), local(*time));
                 self.tell(&format!("'{name}' is back: gap since {since} until {time}"));
             }
+            Event::Linked { .. } if heard.topics.is_some() => self.tell(&format!("subscribed to '{name}'")),
             Event::Away {
                 time,
                 reason,
@@ -67,8 +71,13 @@ impl Narration {
                 self.narrator.hear(heard);
             }
         }
-        if let Event::Notified { notification, .. } = &heard.event {
-            self.keys(notification);
+        match &heard.event {
+            Event::Notified { notification, .. } => self.keys(notification),
+            Event::Published { value, .. } if value.lost() > 0 => self.tell(&format!(
+                "'{name}': {} dropped, because they are written too slowly",
+                counted(value.lost(), "value")
+            )),
+            _ => {}
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ use super::store::Store;
 use super::tally::{Counts, Tally};
 use crate::counted::counted;
 use crate::failure::Failure;
-use crate::feed::{Event, Heard};
+use crate::feed::{Event, Followed, Heard};
 use crate::narrator::local;
 use crate::output::say_json;
 
@@ -36,7 +35,7 @@ struct Summary<'a> {
     sources: Vec<&'a Counts>,
 }
 
-/// The state of a service.
+/// The state of a service, or of the subscription of topics.
 enum State {
     Connecting,
     Linked,
@@ -56,7 +55,7 @@ pub(super) struct Recorder {
     wanted: Vec<Subscription>,
     narration: Narration,
     tally: Tally,
-    services: BTreeMap<Arc<str>, State>,
+    followed: BTreeMap<Followed, State>,
     rows: u64,
     is_continued: bool,
     /// Whether to print the summary as JSON.
@@ -78,13 +77,15 @@ impl Recorder {
         tally: Tally,
         is_quiet: bool,
     ) -> Result<Self, Failure> {
-        let services = tally.services().map(|name| (Arc::clone(name), State::Connecting));
+        let followed = tally
+            .followed()
+            .map(|followed| (followed.clone(), State::Connecting));
         let mut recorder = Self {
             store,
             sources,
             narration: Narration::new(&wanted, is_quiet),
             wanted,
-            services: services.collect(),
+            followed: followed.collect(),
             tally,
             rows: 0,
             is_continued: opened.last.is_some(),
@@ -173,15 +174,16 @@ impl Recorder {
                 }
             }
         }
-        let is_unheard =
-            |(name, state): (&Arc<str>, &State)| matches!(state, State::Connecting).then(|| Arc::clone(name));
-        let unheard: Vec<_> = self.services.iter().filter_map(is_unheard).collect();
-        for service in unheard {
-            self.gap(
-                &service,
-                begun,
-                "it was not linked before the end of the recording",
-            )?;
+        let is_unheard = |(followed, state): (&Followed, &State)| {
+            matches!(state, State::Connecting).then(|| followed.clone())
+        };
+        let unheard: Vec<_> = self.followed.iter().filter_map(is_unheard).collect();
+        for followed in unheard {
+            let reason = match followed {
+                Followed::Service(_) => "it was not linked before the end of the recording",
+                Followed::Topics(_) => "it was not subscribed before the end of the recording",
+            };
+            self.gap(&followed, begun, reason)?;
         }
         let counts = self.tally.counts();
         let counts: Vec<_> = counts.iter().map(ToString::to_string).collect();
@@ -190,7 +192,8 @@ impl Recorder {
     }
 
     fn hear(&mut self, heard: &Heard) -> Result<(), Failure> {
-        let state = heard.service.as_ref().and_then(|name| self.services.get(name));
+        let followed = heard.followed();
+        let state = followed.as_ref().and_then(|followed| self.followed.get(followed));
         let since = match state {
             Some(State::Away {
                 since, was_linked, ..
@@ -199,27 +202,27 @@ impl Recorder {
         };
         let was_linked = since.filter(|(_, was_linked)| *was_linked);
         let is_away = |state: &State| matches!(state, State::Away { was_linked: true, .. });
-        let is_any_away = self.services.values().any(is_away);
+        let is_any_away = self.followed.values().any(is_away);
         self.narration
             .hear(heard, was_linked.map(|(since, _)| since), is_any_away);
         if let Event::Waiting { time, reason } = &heard.event {
-            return self.waiting(heard.service.as_ref(), *time, reason);
+            return self.waiting(followed.as_ref(), *time, reason);
         }
         let mut length = None;
-        if let Some(service) = &heard.service {
+        if let Some(followed) = followed {
             match &heard.event {
                 Event::Linked { time, .. } => {
                     length = since.map(|(since, _)| time.duration_since(since).as_secs_f64().max(0.0));
-                    self.services.insert(Arc::clone(service), State::Linked);
+                    self.followed.insert(followed, State::Linked);
                 }
                 Event::Away { time, reason, .. } => {
-                    self.tally.gap(service, reason);
+                    self.tally.gap(&followed, reason);
                     let away = State::Away {
                         since: *time,
                         reason: reason.clone(),
                         was_linked: true,
                     };
-                    self.services.insert(Arc::clone(service), away);
+                    self.followed.insert(followed, away);
                 }
                 _ => {}
             }
@@ -232,21 +235,21 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records that a service, or each that is not linked, cannot be linked yet.
-    fn waiting(&mut self, service: Option<&Arc<str>>, time: Timestamp, reason: &str) -> Result<(), Failure> {
-        let services: Vec<_> = match service {
-            Some(service) => vec![Arc::clone(service)],
-            None => self.services.keys().map(Arc::clone).collect(),
+    /// Records that a service, or everything that is not linked or subscribed, cannot be yet.
+    fn waiting(&mut self, followed: Option<&Followed>, time: Timestamp, reason: &str) -> Result<(), Failure> {
+        let all: Vec<_> = match followed {
+            Some(followed) => vec![followed.clone()],
+            None => self.followed.keys().cloned().collect(),
         };
         let reason = reason.replace('\n', "; ");
-        for service in services {
-            match self.services.get_mut(&service) {
-                Some(State::Connecting) => self.gap(&service, time, &reason)?,
+        for followed in all {
+            match self.followed.get_mut(&followed) {
+                Some(State::Connecting) => self.gap(&followed, time, &reason)?,
                 // The gap goes on, for another reason.
                 Some(State::Away { reason: before, .. }) if *before != reason => {
                     before.clone_from(&reason);
-                    self.tally.explain(&service, &reason);
-                    self.add(&[Row::new(time, "gap").of(&service).note(&*reason)])?;
+                    self.tally.explain(&followed, &reason);
+                    self.add(&[Row::new(time, "gap").about(&followed).note(&*reason)])?;
                 }
                 _ => {}
             }
@@ -254,16 +257,16 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records the gap of a service that was never linked.
-    fn gap(&mut self, service: &Arc<str>, since: Timestamp, reason: &str) -> Result<(), Failure> {
-        self.tally.gap(service, reason);
+    /// Records the gap of what was never linked or subscribed.
+    fn gap(&mut self, followed: &Followed, since: Timestamp, reason: &str) -> Result<(), Failure> {
+        self.tally.gap(followed, reason);
         let away = State::Away {
             since,
             reason: reason.to_owned(),
             was_linked: false,
         };
-        self.services.insert(Arc::clone(service), away);
-        self.add(&[Row::new(since, "gap").of(service).note(reason)])
+        self.followed.insert(followed.clone(), away);
+        self.add(&[Row::new(since, "gap").about(followed).note(reason)])
     }
 
     /// Adds rows that belong together, to the next file if it is time for that.
@@ -325,7 +328,7 @@ mod tests {
         std::fs::create_dir(&inner).unwrap();
         let rotation = Some(Rotation::Day);
         let (store, opened) = Store::open(&inner.join("lab.csv"), Format::Csv, rotation, present()).unwrap();
-        let tally = Tally::new(&[], &[]);
+        let tally = Tally::new(&[], &[], &[]);
         let mut recorder = Recorder::begin(store, &opened, String::new(), Vec::new(), tally, true).unwrap();
         recorder.add(&[Row::new(present(), "gap")]).unwrap();
         recorder.store.age();

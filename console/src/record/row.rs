@@ -1,10 +1,10 @@
 //! The rows of a recording.
 
 use jiff::Timestamp;
-use labwire_client::Notification;
+use labwire_client::{Notification, TopicValue};
 
 use super::sources::Subscription;
-use crate::feed::{Event, Heard, Outcome, Polled};
+use crate::feed::{Event, Followed, Heard, Outcome, Polled};
 use crate::key::{Values, members};
 
 /// The names of the columns.
@@ -18,7 +18,7 @@ pub(super) struct Row {
     pub(super) time: Timestamp,
     pub(super) event: &'static str,
     pub(super) service: String,
-    /// The call whose result it is.
+    /// The call whose result it is, or the topic whose value.
     pub(super) source: String,
     /// Which value of the message it is.
     pub(super) key: String,
@@ -61,9 +61,20 @@ impl Row {
         self
     }
 
-    /// Returns whether it has a value that a service gave.
+    /// Adds the service, or the pattern of topics.
+    pub(super) fn about(self, followed: &Followed) -> Self {
+        match followed {
+            Followed::Service(service) => self.of(service),
+            Followed::Topics(pattern) => Self {
+                source: pattern.to_string(),
+                ..self
+            },
+        }
+    }
+
+    /// Returns whether it has a value that a service gave, or that was published.
     pub(super) fn is_value(&self) -> bool {
-        matches!(self.event, "notification" | "result")
+        matches!(self.event, "notification" | "result" | "published")
     }
 
     fn value(&self, key: String, value: &str) -> Self {
@@ -75,24 +86,22 @@ impl Row {
     }
 }
 
-/// Returns the messages of an event, each with its rows. `away` is the time in seconds for which a
-/// service that is linked again was away.
+/// Returns the messages of an event, each with its rows. `away` is the time in seconds for which
+/// a service that is linked again, or a topic that is subscribed again, was away.
 pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>) -> Vec<Vec<Row>> {
-    let Some(service) = heard.service.as_deref() else {
+    let Some(followed) = heard.followed() else {
         return Vec::new();
     };
+    let service = followed.name();
     match &heard.event {
-        // It is a gap of one service or of all of them, which the recorder knows.
-        // A recording has no topics.
-        Event::Waiting { .. } | Event::Published { .. } | Event::Broken { .. } | Event::Back { .. } => {
-            Vec::new()
-        }
+        // It is a gap of one source or of all of them, which the recorder knows.
+        Event::Waiting { .. } | Event::Broken { .. } | Event::Back { .. } => Vec::new(),
         Event::Linked { time, manager } => {
-            let mut row = Row::new(*time, "linked").of(service).note(manager);
+            let mut row = Row::new(*time, "linked").about(&followed).note(manager);
             row.seconds = away;
             vec![vec![row]]
         }
-        Event::Away { time, reason, .. } => vec![vec![Row::new(*time, "gap").of(service).note(reason)]],
+        Event::Away { time, reason, .. } => vec![vec![Row::new(*time, "gap").about(&followed).note(reason)]],
         Event::Notified { time, notification } => {
             let mut messages = Vec::new();
             let wanted: Vec<_> = wanted
@@ -109,7 +118,38 @@ pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>
             messages.push(values(*time, notification, &wanted));
             messages
         }
+        Event::Published { time, value } => {
+            let mut messages = Vec::new();
+            if value.lost() > 0 {
+                let mut lost = Row::new(*time, "lost").about(&followed);
+                lost.value = Some(value.lost().to_string());
+                messages.push(vec![lost.note("values, because they were written too slowly")]);
+            }
+            messages.push(published(*time, value));
+            messages
+        }
         Event::Polled(polled) => vec![result(service, polled)],
+    }
+}
+
+/// Returns the rows of a value that was published.
+fn published(time: Timestamp, value: &TopicValue) -> Vec<Row> {
+    let kept = if value.is_retained() { "retained, " } else { "" };
+    let row = Row {
+        source: value.topic().to_owned(),
+        ..Row::new(time, "published").note(format!("{kept}from {}", value.sender()))
+    };
+    by_members(&row, value.json())
+}
+
+/// Returns a row for each member of an object, or one for any other value.
+fn by_members(row: &Row, value: &str) -> Vec<Row> {
+    match members(value) {
+        Ok(members) if !members.is_empty() => members
+            .into_iter()
+            .map(|(key, value)| row.value(key, value))
+            .collect(),
+        _ => vec![row.value(String::new(), value)],
     }
 }
 
@@ -135,16 +175,7 @@ fn result(service: &str, polled: &Polled) -> Vec<Row> {
         ..Row::new(polled.time, event).of(service)
     };
     match &polled.outcome {
-        Outcome::Result { result, took } => {
-            let row = row("result").seconds(took.as_secs_f64());
-            match members(result) {
-                Ok(members) if !members.is_empty() => members
-                    .into_iter()
-                    .map(|(key, value)| row.value(key, value))
-                    .collect(),
-                _ => vec![row.value(String::new(), result)],
-            }
-        }
+        Outcome::Result { result, took } => by_members(&row("result").seconds(took.as_secs_f64()), result),
         Outcome::Error { message, took } => vec![row("error").seconds(took.as_secs_f64()).note(message)],
         Outcome::Skipped { count } => vec![Row {
             value: Some(count.to_string()),

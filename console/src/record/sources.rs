@@ -1,4 +1,4 @@
-//! The sources of a recording, notifications and repeated calls, as they are written on the command
+//! The sources of a recording, notifications, topics and repeated calls, as they are written on the command
 //! line and in a file.
 
 use std::fmt;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use labwire_client::Arguments;
+use labwire_wire::{TopicError, TopicPattern};
 
 use super::nesting::{arguments, closing};
 use crate::key::Key;
@@ -37,6 +38,24 @@ pub(crate) struct Poll {
 pub(crate) struct Subscription {
     pub(crate) service: Arc<str>,
     pub(crate) key: Option<Key>,
+}
+
+/// The topics of a pattern.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Topics(pub(crate) Arc<str>);
+
+impl FromStr for Topics {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        TopicPattern::new(text).map(|pattern| Self(Arc::from(pattern.as_str())))
+    }
+}
+
+impl fmt::Display for Topics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
 }
 
 /// Returns a source as it is written on the command line: a service, and a call or a key of it.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::row::Row;
-use super::sources::{Poll, Subscription};
-use crate::feed::{Event, Heard, Outcome};
+use super::sources::{Poll, Subscription, Topics};
+use crate::feed::{Event, Followed, Heard, Outcome};
 use crate::key::{Key, Values};
 use crate::output::one_line;
 
@@ -20,7 +20,7 @@ pub(super) struct Counts {
     values: u64,
     /// The calls that have failed.
     failed: u64,
-    /// The calls and notifications that were left out.
+    /// The calls, notifications and values of topics that were left out.
     lost: u64,
     /// How often its service was not linked.
     gaps: u64,
@@ -28,7 +28,7 @@ pub(super) struct Counts {
 
 /// A source.
 struct Source {
-    service: Arc<str>,
+    followed: Followed,
     kind: Kind,
     counts: Counts,
     /// Why it has given no value, as far as that is known.
@@ -36,6 +36,7 @@ struct Source {
 }
 
 enum Kind {
+    Topics,
     Watch(Option<Key>),
     /// The call as it was written.
     Poll(Arc<str>),
@@ -46,9 +47,9 @@ pub(super) struct Tally(Vec<Source>);
 
 impl Tally {
     /// Returns the tally of a recording that begins.
-    pub(super) fn new(watch: &[Subscription], poll: &[Poll]) -> Self {
-        let source = |service: &Arc<str>, kind, name: String| Source {
-            service: Arc::clone(service),
+    pub(super) fn new(watch: &[Subscription], topics: &[Topics], poll: &[Poll]) -> Self {
+        let source = |followed, kind, name: String| Source {
+            followed,
             kind,
             counts: Counts {
                 source: name,
@@ -56,45 +57,52 @@ impl Tally {
             },
             reason: None,
         };
-        let watched = watch
-            .iter()
-            .map(|watch| source(&watch.service, Kind::Watch(watch.key.clone()), watch.to_string()));
+        let service = |name| Followed::Service(Arc::clone(name));
+        let watched = watch.iter().map(|watch| {
+            let kind = Kind::Watch(watch.key.clone());
+            source(service(&watch.service), kind, watch.to_string())
+        });
+        let subscribed = topics.iter().map(|topics| {
+            let followed = Followed::Topics(Arc::clone(&topics.0));
+            source(followed, Kind::Topics, topics.to_string())
+        });
         let polled = poll.iter().map(|poll| {
             source(
-                &poll.service,
+                service(&poll.service),
                 Kind::Poll(Arc::clone(&poll.call)),
                 poll.to_string(),
             )
         });
-        Self(watched.chain(polled).collect())
+        Self(watched.chain(subscribed).chain(polled).collect())
     }
 
-    /// Returns the services of the sources; one with several sources occurs several times.
-    pub(super) fn services(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.0.iter().map(|source| &source.service)
+    /// Returns what is followed for the sources; a service with several sources occurs several times.
+    pub(super) fn followed(&self) -> impl Iterator<Item = &Followed> {
+        self.0.iter().map(|source| &source.followed)
     }
 
     /// Counts an event that has become these rows.
     pub(super) fn count(&mut self, heard: &Heard, messages: &[Vec<Row>]) {
         let rows = messages.iter().flatten().filter(|row| row.is_value()).count() as u64;
+        let followed = heard.followed();
         for source in &mut self.0 {
-            if heard.service.as_deref() == Some(&*source.service) {
+            if followed.as_ref() == Some(&source.followed) {
                 source.count(&heard.event, rows);
             }
         }
     }
 
-    /// Counts a gap of a service.
-    pub(super) fn gap(&mut self, service: &str, reason: &str) {
-        self.explain(service, reason);
-        for source in self.0.iter_mut().filter(|source| *source.service == *service) {
+    /// Counts a gap of a service, or of a pattern of topics.
+    pub(super) fn gap(&mut self, followed: &Followed, reason: &str) {
+        self.explain(followed, reason);
+        for source in self.0.iter_mut().filter(|source| source.followed == *followed) {
             source.counts.gaps += 1;
         }
     }
 
-    /// Sets the reason for which a service is not linked.
-    pub(super) fn explain(&mut self, service: &str, reason: &str) {
-        for source in self.0.iter_mut().filter(|source| *source.service == *service) {
+    /// Sets the reason for which a service is not linked, or a topic is not subscribed.
+    pub(super) fn explain(&mut self, followed: &Followed, reason: &str) {
+        for source in self.0.iter_mut().filter(|source| source.followed == *followed) {
             source.reason = Some(reason.to_owned());
         }
     }
@@ -110,6 +118,7 @@ impl Tally {
         empty
             .map(|source| {
                 let reason = source.reason.as_deref().unwrap_or(match source.kind {
+                    Kind::Topics => "nothing was published there",
                     Kind::Watch(_) => "its service has sent no notification",
                     Kind::Poll(_) => "no call was answered before the end",
                 });
@@ -133,6 +142,10 @@ impl Source {
                     Some(key) if values.get(key).is_some() => self.counts.values += 1,
                     Some(key) => self.reason = Some(values.without(key)),
                 }
+            }
+            (Event::Published { value, .. }, Kind::Topics) => {
+                self.counts.lost += value.lost();
+                self.counts.values += rows;
             }
             (Event::Polled(polled), Kind::Poll(call)) if Arc::ptr_eq(call, &polled.call) => {
                 match &polled.outcome {
@@ -183,9 +196,10 @@ mod tests {
     fn each_source_has_its_counts_and_the_reason_for_no_value() {
         let watch = ["Meter".parse().unwrap(), "Meter.x".parse().unwrap()];
         let poll: [Poll; 2] = ["A.b(1) every 1s", "A.b(1) every 2s"].map(|text| text.parse().unwrap());
-        let mut tally = Tally::new(&watch, &poll);
+        let mut tally = Tally::new(&watch, &["lab.>".parse().unwrap()], &poll);
         let outcome = |outcome| Heard {
             service: Some(Arc::clone(&poll[1].service)),
+            topics: None,
             event: Event::Polled(Polled {
                 call: Arc::clone(&poll[1].call),
                 time: present(),
@@ -196,13 +210,17 @@ mod tests {
         let message = "no\nvolts".to_owned();
         tally.count(&outcome(Outcome::Error { message, took }), &[]);
         tally.count(&outcome(Outcome::Skipped { count: 3 }), &[]);
-        tally.gap("Meter", "no service 'Meter' is connected");
+        tally.gap(
+            &Followed::Service("Meter".into()),
+            "no service 'Meter' is connected",
+        );
         let counts: Vec<_> = tally.counts().iter().map(ToString::to_string).collect();
         assert_eq!(
             counts,
             [
                 "Meter: 0 values, 1 gap",
                 "Meter.x: 0 values, 1 gap",
+                "lab.>: 0 values",
                 "A.b(1): 0 values",
                 "A.b(1): 0 values, 1 failed call, 3 left out",
             ]
@@ -212,10 +230,11 @@ mod tests {
             empty[1],
             "Meter.x has given no value: no service 'Meter' is connected"
         );
+        assert_eq!(empty[2], "lab.> has given no value: nothing was published there");
         assert_eq!(
-            empty[2],
+            empty[3],
             "A.b(1) has given no value: no call was answered before the end"
         );
-        assert_eq!(empty[3], "A.b(1) has given no value: no; volts");
+        assert_eq!(empty[4], "A.b(1) has given no value: no; volts");
     }
 }

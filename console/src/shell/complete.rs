@@ -166,7 +166,17 @@ fn after_word(found: &mut Found<'_>, word: &str, rest: &[Word<'_>], known: &Know
             let linked = known.services().iter();
             add_services(found, linked.filter(|(name, _)| known.linked.contains(name)));
         }
-        ("lock", [_]) => {
+        ("lock", [_, ..]) => {
+            for (term, what) in [
+                (
+                    "ttl=",
+                    "the lock ends when it could not be renewed for this time, in seconds",
+                ),
+                ("wait=", "how long to wait for it, in seconds"),
+                ("reason=", "why you hold it, for others"),
+            ] {
+                found.word(term, Some(what.to_owned()), false);
+            }
             found.word(
                 "shared",
                 Some("together with all linked clients".to_owned()),

@@ -1,18 +1,15 @@
 //! Executes the meaning of a line.
 
-use labwire_client::{Client, Link, Lock, ServiceDescription, ServiceIdentity};
-use labwire_home::present;
+use labwire_client::{Client, ServiceDescription, ServiceIdentity};
 use labwire_wire::MANAGER_NAME;
 use serde_json::json;
 
 use super::grammar::{Limit, Meaning, Topic};
 use super::help::{self, Subject};
-use super::links::{HeldLock, described};
+use super::links::described;
 use super::session::{Flow, ShellSession};
-use super::split::typed_name;
 use crate::describe;
 use crate::failure::Failure;
-use crate::linking::not_alone;
 use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
@@ -29,7 +26,11 @@ impl ShellSession {
             Meaning::Use(service) => self.select(service).await?,
             Meaning::Link(service) => self.link(&service).await?,
             Meaning::Unlink(service) => self.unlink(&service).await?,
-            Meaning::Lock { service, shared } => self.lock(&service, shared).await?,
+            Meaning::Lock {
+                service,
+                shared,
+                terms,
+            } => self.lock(&service, shared, &terms).await?,
             Meaning::Unlock(service) => self.unlock(&service).await?,
             Meaning::Status => self.show_status()?,
             Meaning::WhoAmI => {
@@ -50,7 +51,7 @@ impl ShellSession {
 
     /// Checks that a service of this name is connected. Requests the list again if it is not
     /// listed.
-    async fn require(&self, service: &str) -> Result<(), Failure> {
+    pub(super) async fn require(&self, service: &str) -> Result<(), Failure> {
         let is_known = self.shared.known().is_service(service);
         if !is_known {
             self.refresh().await?;
@@ -177,7 +178,7 @@ impl ShellSession {
     }
 
     /// Returns the failure for a service that the shell has no link with.
-    fn not_linked(&self, service: &str, what: &str) -> Failure {
+    pub(super) fn not_linked(&self, service: &str, what: &str) -> Failure {
         let links = self.shared.links();
         let hint = did_you_mean(service, links.keys().map(String::as_str));
         Failure::Refused(format!("this shell has no {what} '{}'", one_line(service))).with_hint(hint)
@@ -190,81 +191,6 @@ impl ShellSession {
         self.connection.in_time(link.unlink()).await?;
         let text = format!("the link with '{}' has ended", one_line(service));
         self.shared.screen.answer("unlink", service, text)
-    }
-
-    async fn lock(&self, service: &str, is_shared: bool) -> Result<(), Failure> {
-        let held = self.shared.link(service).filter(Link::is_linked);
-        let link = if let Some(link) = &held {
-            link.clone()
-        } else {
-            self.require(service).await?;
-            self.link_for_call(service).await?
-        };
-        let held_already = self.shared.links().get_mut(service).and_then(|held| {
-            let lock = held.lock.as_ref().filter(|lock| lock.is_shared == is_shared)?;
-            lock.guard.is_held().then(|| lock.guard.clients().to_vec())
-        });
-        if let Some(clients) = held_already {
-            // A second guard would share the lock, and dropping the first one would end it.
-            let text = format!("'{}' is locked already", one_line(service));
-            return self.shared.screen.answer("lock", &clients, text);
-        }
-        let kind = if is_shared { Lock::Shared } else { Lock::Exclusive };
-        // A lock of the other kind must be released first.
-        let before = match self.shared.links().get_mut(service) {
-            Some(held) if held.lock.as_ref().is_some_and(|lock| lock.is_shared != is_shared) => {
-                held.lock.take()
-            }
-            _ => None,
-        };
-        if let Some(lock) = before {
-            self.connection.in_time(lock.guard.release()).await?;
-        }
-        let guard = match self.connection.in_time(link.lock(kind)).await {
-            Err(Failure::Refused(text)) => {
-                let text = not_alone(&self.connection, service, text).await;
-                let hint = format!("share it with: lock {} shared", one_line(&typed_name(service)));
-                return Err(Failure::Refused(text).with_hint(Some(hint)));
-            }
-            locked => locked?,
-        };
-        let clients = guard.clients().to_vec();
-        if held.is_none() {
-            self.shared.keep(link);
-        }
-        if let Some(held) = self.shared.links().get_mut(service) {
-            held.lock = Some(HeldLock {
-                guard,
-                is_shared,
-                since: present(),
-            });
-        }
-        self.shared.known().selected = Some(service.to_owned());
-        let text = format!(
-            "'{}' is locked for {}",
-            one_line(service),
-            one_line(&clients.join(", "))
-        );
-        self.shared.screen.answer("lock", &clients, text)
-    }
-
-    async fn unlock(&self, service: &str) -> Result<(), Failure> {
-        let lock = self
-            .shared
-            .links()
-            .get_mut(service)
-            .and_then(|held| held.lock.take());
-        let Some(lock) = lock else {
-            return Err(self.not_linked(service, "lock on"));
-        };
-        let others = self.connection.in_time(lock.guard.release()).await?;
-        let text = if others.is_empty() {
-            format!("'{}' is not locked any more", one_line(service))
-        } else {
-            let others = one_line(&others.join(", "));
-            format!("the lock on '{}' is still held by {others}", one_line(service))
-        };
-        self.shared.screen.answer("unlock", &others, text)
     }
 
     fn show_status(&self) -> Result<(), Failure> {

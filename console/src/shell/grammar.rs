@@ -11,6 +11,7 @@ use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use super::known::Known;
 use super::of_connection::{is_of_connection, refused};
 use super::split::{Word, bare_name, split, split_key, typed_name};
+use super::terms::Terms;
 use super::vocabulary::{ShellWord, WORDS};
 use crate::failure::Failure;
 use crate::numbers::check_numbers;
@@ -35,6 +36,7 @@ pub(crate) enum Meaning {
     Lock {
         service: String,
         shared: bool,
+        terms: Terms,
     },
     Unlock(String),
     Status,
@@ -206,7 +208,14 @@ fn lock(words: &[Word<'_>], word: &ShellWord, known: &Known) -> Result<Option<Me
         "exclusive" => Some(false),
         _ => None,
     };
-    let (service, shared) = match words {
+    let mut terms = Terms::default();
+    let mut others = Vec::new();
+    for word in words {
+        if !terms.add(word)? {
+            others.push(word.clone());
+        }
+    }
+    let (service, shared) = match &others[..] {
         [] => (selected(word, known)?, false),
         [only] => match mode(only) {
             Some(shared) if known.selected.is_some() => (selected(word, known)?, shared),
@@ -218,7 +227,11 @@ fn lock(words: &[Word<'_>], word: &ShellWord, known: &Known) -> Result<Option<Me
         },
         _ => return Ok(None),
     };
-    Ok(Some(Meaning::Lock { service, shared }))
+    Ok(Some(Meaning::Lock {
+        service,
+        shared,
+        terms,
+    }))
 }
 
 /// Returns the meaning of a line that is a request.
@@ -344,7 +357,9 @@ mod tests {
                 let (args, kwargs) = arguments.finish().unwrap();
                 format!("{service}.{attribute} {args} {kwargs}")
             }
-            Ok(other) => format!("{other:?}"),
+            Ok(other) => {
+                format!("{other:?}").replace(", terms: Terms { ttl: None, wait: None, reason: None }", "")
+            }
             Err(failure) => format!("! {failure}"),
         }
     }
@@ -423,6 +438,11 @@ mod tests {
             ("lock DMM", "Lock { service: \"DMM\", shared: false }"),
             ("lock DMM shared", "Lock { service: \"DMM\", shared: true }"),
             ("lock shared", "Lock { service: \"shared\", shared: false }"),
+            (
+                "lock DMM wait=10 reason=\"drift, until 4\" shared ttl=1min",
+                "Lock { service: \"DMM\", shared: true, terms: Terms { ttl: Some(Seconds(60s)), wait: Some(Seconds(10s)), \
+                 reason: Some(\"drift, until 4\") } }",
+            ),
             ("unlock DMM", "Unlock(\"DMM\")"),
             ("exit", "Exit"),
             ("Quit", "Exit"),
@@ -441,6 +461,9 @@ mod tests {
         for line in [
             "timeout soon",
             "lock Basic Math",
+            "lock DMM ttl=soon",
+            "lock DMM reason=",
+            "lock DMM until=5",
             "exit now",
             "unlock",
             "link",

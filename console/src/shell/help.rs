@@ -94,8 +94,8 @@ pub(crate) fn overview() -> String {
         text,
         "\n{FAINT}Values: 3, -1.5e-6, 0x1F; true, null; [1, 2], {{\"a\": 1}}; volt, \"two words\";\n\
          \"5\" as a text; @wave.json for the JSON value in a file. A # begins a comment.\n\
-         Tab completes. Ctrl-C gives up a call or a line, Ctrl-R searches the history. A\n\
-         line that begins with a blank, or may hold a password, is not in the history.{FAINT:#}"
+         Tab completes. Ctrl-C stops a call or clears a line. Ctrl-R finds earlier lines.\n\
+         A line that begins with a blank, or may hold a password, is not in the history.{FAINT:#}"
     );
     text
 }

@@ -13,6 +13,7 @@ use super::vocabulary::WORDS;
 use crate::failure::Failure;
 use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
+use crate::report::is_reported;
 
 /// The age from which the list of services is requested again before a completion.
 const FRESH: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ pub(crate) struct Known {
     /// The requests of the manager, with their signatures.
     manager: BTreeMap<String, Value>,
     told: Option<Instant>,
+    /// Whether the manager is Labwire's, not MSL-Network's.
+    is_labwire: bool,
     /// The selected service, whose name may be omitted in calls.
     pub(crate) selected: Option<String>,
     /// The services that the shell is linked with.
@@ -33,9 +36,16 @@ pub(crate) struct Known {
 impl Known {
     /// Replaces the list of services.
     pub(crate) fn learn(&mut self, identities: Identities) {
+        self.is_labwire = is_reported(&identities);
         self.services = identities.services;
         self.manager = identities.attributes;
         self.told = Some(Instant::now());
+    }
+
+    /// Returns whether the manager is Labwire's: it forwards the progress of calls and cancels them, and
+    /// locks have terms.
+    pub(crate) fn is_labwire(&self) -> bool {
+        self.is_labwire
     }
 
     /// Returns whether the list of services is so old that it may be wrong.

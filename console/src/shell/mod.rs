@@ -14,6 +14,7 @@ mod history;
 mod input;
 mod known;
 mod links;
+mod locking;
 mod modes;
 mod monitor;
 mod of_connection;
@@ -24,6 +25,7 @@ mod screen;
 mod session;
 mod signature;
 mod split;
+mod terms;
 mod vocabulary;
 
 use std::io::{self, IsTerminal};
@@ -57,12 +59,16 @@ help lists. The short form needs a selected service:
   BasicMath add 1 y=2.5
   use BasicMath
   add 1 y=2.5
+A lock may have terms, as of labwire lock:
+  lock BasicMath wait=60 ttl=30 reason=\"calibration until 4 pm\"
 
 At a terminal, Tab completes services, attributes and the names of arguments,
 and help DMM.read shows the documentation. The prompt shows the selected service
 with its link and lock. Notifications of linked services are shown between the
-lines. Ctrl-C gives up a call, which the service may still execute; Ctrl-D ends
-the shell. Lines are kept in the file shell-history of the home folder, but for
+lines, and the progress and the items of a call while it lasts. Ctrl-C asks the
+service of a call to stop, and a second one does not wait until it has; a
+service that cannot stop may still execute the call. Ctrl-D ends the shell.
+Lines are kept in the file shell-history of the home folder, but for
 those that begin with a blank or may hold a password.
 
 Without a terminal, lines are read without a prompt and the first error ends the

@@ -10,11 +10,12 @@ use serde_json::json;
 use super::screen::say_result_of_request;
 use super::session::{Administration, ShellSession};
 use super::split::typed_name;
-use crate::call::Called;
+use crate::call::{Called, CalledItem};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{explained_in_shell, is_plain_value, takes_no_arguments};
+use crate::long_call::{LongCall, Unanswered};
 use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say_json};
 
@@ -36,11 +37,11 @@ impl ShellSession {
                 Some(link) => link,
                 None => self.link_for_call(service).await?,
             };
-            self.limited(link.call::<()>(attribute, arguments)).await
+            self.call(link.call::<()>(attribute, arguments), service, attribute)
+                .await?
         };
         let result = outcome.map_err(|error| self.failure(error, service, attribute))?;
-        let screen = &self.shared.screen;
-        if !screen.is_json() {
+        if !self.shared.screen.is_json() {
             return say_result_of_request(&result);
         }
         let (json, text) = json_or_text(&result);
@@ -83,6 +84,47 @@ impl ShellSession {
                 Err(self.shared.known().unknown_service(service))
             }
             linked => linked,
+        }
+    }
+
+    /// Waits for the result of a call to a service. A person sees its progress and its items, and Ctrl-C
+    /// asks the service to stop.
+    async fn call(
+        &self,
+        call: Call<()>,
+        service: &str,
+        attribute: &str,
+    ) -> Result<Result<String, CallError>, Failure> {
+        let screen = &self.shared.screen;
+        if !screen.is_of_person() || !self.shared.known().is_labwire() {
+            return Ok(self.limited(call).await);
+        }
+        let call = match self.limit {
+            Some(limit) => call.raw().timeout(limit),
+            None => call.raw(),
+        };
+        let show = |item: &str| {
+            if !screen.is_json() {
+                return say_result_of_request(item);
+            }
+            let (json, text) = json_or_text(item);
+            say_json(&CalledItem {
+                service,
+                attribute,
+                time: present(),
+                item: json,
+                text,
+            })
+        };
+        let progress = screen.call_progress();
+        let long = LongCall {
+            display: Some(progress.display.clone()),
+            stop: Some(self.stop.clone()),
+        };
+        match long.make(call, show).await {
+            Ok((result, _)) => Ok(Ok(result)),
+            Err(Unanswered::Error(error) | Unanswered::Cancelled(error, _)) => Ok(Err(error)),
+            Err(Unanswered::Failure(failure)) => Err(failure),
         }
     }
 

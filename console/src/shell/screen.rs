@@ -18,6 +18,7 @@ use super::above::LinesAbove;
 use super::editor::Repaint;
 use super::pretty::pretty;
 use crate::failure::Failure;
+use crate::long_call;
 use crate::output::{
     FAINT, STRONG, json_line, json_or_text, one_line, printable, readable, say, say_json, say_result, tell,
     time_of_day,
@@ -46,6 +47,23 @@ struct Typing {
     above: Arc<LinesAbove>,
     prompt: Arc<Mutex<String>>,
     repaint: Repaint,
+    /// The progress of the call in flight.
+    progress: Mutex<Option<long_call::Display>>,
+}
+
+/// The place where the progress of a call is shown until this is dropped. Messages are written above
+/// it.
+pub(crate) struct CallProgress {
+    screen: Screen,
+    /// What shows it.
+    pub(crate) display: long_call::Display,
+}
+
+impl Drop for CallProgress {
+    fn drop(&mut self) {
+        self.display.finish();
+        self.screen.set_progress(None);
+    }
 }
 
 /// A notification, as an object of JSON.
@@ -100,6 +118,7 @@ impl Screen {
                 above: LinesAbove::shown_by(messages),
                 prompt,
                 repaint,
+                progress: Mutex::default(),
             }),
         }))
     }
@@ -137,6 +156,32 @@ impl Screen {
         typing.is_some_and(|typing| typing.is_now.load(Ordering::Relaxed))
     }
 
+    /// Returns a place for the progress of a call.
+    pub(crate) fn call_progress(&self) -> CallProgress {
+        let display = long_call::Display::new();
+        self.set_progress(Some(display.clone()));
+        CallProgress {
+            screen: self.clone(),
+            display,
+        }
+    }
+
+    fn set_progress(&self, display: Option<long_call::Display>) {
+        if let Some(typing) = &self.0.typing {
+            *typing.progress.lock().unwrap_or_else(PoisonError::into_inner) = display;
+        }
+    }
+
+    /// Writes above the progress of a call, if it is shown.
+    fn above_progress<T>(&self, write: impl FnOnce() -> T) -> T {
+        let progress = self.0.typing.as_ref().map(|typing| &typing.progress);
+        let progress = progress.map(|progress| progress.lock().unwrap_or_else(PoisonError::into_inner));
+        match progress.as_deref() {
+            Some(Some(display)) => display.above(write),
+            _ => write(),
+        }
+    }
+
     /// Changes the prompt, also before a line that is being typed.
     pub(crate) fn set_prompt(&self, text: String) {
         let Some(typing) = &self.0.typing else { return };
@@ -151,7 +196,7 @@ impl Screen {
     /// Writes a message for people to standard error, above the line that is being typed.
     pub(crate) fn message(&self, text: impl Display) {
         if !self.above_the_line(format!("{FAINT}{text}{FAINT:#}")) {
-            tell(text);
+            self.above_progress(|| tell(text));
         }
     }
 
@@ -168,7 +213,7 @@ impl Screen {
         let Ok(line) = line else { return };
         if !self.above_the_line(line.clone()) {
             // The next result reports a closed pipe.
-            let _ = say(line);
+            let _ = self.above_progress(|| say(line));
         }
     }
 

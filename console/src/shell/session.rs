@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::output::{message, one_line, tell};
 use crate::questions;
 use crate::seconds::Seconds;
-use crate::stop::{EndSignal, EndSignals, next_of};
+use crate::stop::{EndSignal, EndSignals, Stop, next_of};
 
 /// The longest time that a completion waits for the list of services.
 const REFRESH_TIME: Duration = Duration::from_millis(500);
@@ -51,6 +51,8 @@ pub(crate) struct ShellSession {
     pub(super) questions: Questions,
     /// The task that watches the connection.
     monitor: AbortHandle,
+    /// What a signal asks of the line that is executed.
+    pub(super) stop: Stop,
     /// The time limit of calls.
     pub(super) limit: Option<Duration>,
     keeps_going: bool,
@@ -102,6 +104,7 @@ impl ShellSession {
             refreshes,
             questions,
             monitor: monitor.abort_handle(),
+            stop: Stop::default(),
             limit: arguments.timeout.map(Seconds::duration),
             keeps_going: arguments.keep_going,
         })
@@ -143,13 +146,9 @@ impl ShellSession {
             number += 1;
             // Pasted text may have several lines.
             for line in text.lines() {
-                // Looks for requests in flight before the line is given up.
-                let ended = async { next_of(&mut signals).await.failure() };
-                let outcome = tokio::select! {
-                    biased;
-                    failure = ended => Err(failure),
-                    outcome = self.line(line) => outcome,
-                };
+                let stop = Stop::default();
+                self.stop = stop.clone();
+                let outcome = until_given_up(self.line(line), &stop, &mut signals).await;
                 if let Err(Failure::Signalled(_)) = outcome {
                     return outcome.map(|_| ());
                 }
@@ -305,6 +304,30 @@ impl ShellSession {
             }
         }
         Ok(())
+    }
+}
+
+/// Executes a line until a signal gives it up. The first Ctrl-C cancels a call that can be cancelled, and
+/// the line goes on until it has ended.
+async fn until_given_up(
+    line: impl Future<Output = Result<Flow, Failure>>,
+    stop: &Stop,
+    signals: &mut Option<EndSignals>,
+) -> Result<Flow, Failure> {
+    tokio::pin!(line);
+    let signal = tokio::select! {
+        biased;
+        signal = next_of(signals) => signal,
+        outcome = &mut line => return outcome,
+    };
+    if signal != EndSignal::Interrupt || !stop.ask(signal) {
+        // Looks for requests in flight before the line is given up.
+        return Err(signal.failure());
+    }
+    tokio::select! {
+        biased;
+        signal = next_of(signals) => Err(signal.failure()),
+        outcome = &mut line => outcome,
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) const WORDS: [ShellWord; 19] = [
     word("unlink", "[SERVICE]", "end the link"),
     word(
         "lock",
-        "[SERVICE] [shared]",
-        "link, and lock the service for this shell",
+        "[SERVICE] [TERMS]",
+        "lock it: shared, ttl=60, wait=10, reason=TEXT",
     ),
     word("unlock", "[SERVICE]", "release the lock"),
     word("status", "", "show the connection, the links and the locks"),

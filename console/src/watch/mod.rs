@@ -123,7 +123,7 @@ type Viewer = Box<dyn FnOnce(mpsc::Receiver<Heard>) -> Result<(), Failure> + Sen
 
 impl WatchArgs {
     /// Returns the command that may be meant if no service of this name is connected: a name with a
-    /// point or parentheses may be a service with a value, or with a call.
+    /// point or parentheses may be a service with a value or with a call, or a topic.
     fn meant(&self) -> Option<String> {
         let (service, rest) = self.service.split_once('.')?;
         if service.is_empty() {
@@ -138,11 +138,12 @@ impl WatchArgs {
             .ok()
             .filter(|_| self.key.is_none() && self.plot.is_none())?;
         Some(format!(
-            "for the value '{}' of '{}': labwire watch {} {}",
+            "for the value '{}' of '{}': labwire watch {} {}; for a topic: labwire subscribe {}",
             one_line(rest),
             one_line(service),
             shell_argument(service),
-            shell_argument(rest)
+            shell_argument(rest),
+            shell_argument(&self.service)
         ))
     }
 
