@@ -64,7 +64,10 @@ fn a_command_that_is_ended_early_or_fails_leaves_nothing_behind() {
     let mut link = request("Manager", "link");
     link["args"] = json!(["Meter"]);
     assert_eq!(blocker.request(&link)["error"], false);
-    let mut lock = Process::spawn("labwire", &mut command(&manager, &["lock", "Meter", "--wait", "60"]));
+    let mut lock = Process::spawn(
+        "labwire",
+        &mut command(&manager, &["lock", "Meter", "--wait", "60"]),
+    );
     lock.wait_for("that it waits", |line| line.contains("wait").then_some(()));
     lock.signal(Signal::INT);
     assert_eq!(lock.wait().code(), Some(130));
