@@ -8,6 +8,7 @@
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
+mod array;
 mod batch;
 mod bench;
 mod call;
@@ -30,6 +31,7 @@ mod long_call;
 mod names;
 mod narrator;
 mod near;
+mod npy;
 mod numbers;
 mod other_options;
 mod output;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use labwire_client::Notification;
 
 use super::sources::Subscription;
+use crate::array::is_array;
 use crate::feed::{Event, Heard, Outcome, Polled};
 use crate::key::{Values, members};
 
@@ -138,7 +139,7 @@ fn result(service: &str, polled: &Polled) -> Vec<Row> {
         Outcome::Result { result, took } => {
             let row = row("result").seconds(took.as_secs_f64());
             match members(result) {
-                Ok(members) if !members.is_empty() => members
+                Ok(members) if !members.is_empty() && !is_array(result) => members
                     .into_iter()
                     .map(|(key, value)| row.value(key, value))
                     .collect(),
