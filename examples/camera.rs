@@ -33,7 +33,9 @@ impl Camera {
         #[default(640)] width: u16,
     ) -> Result<Array, ArrayError> {
         let count = u32::from(height) * u32::from(width);
-        let pixels = (0..count).map(|pixel| (pixel % 65_536) as u16).collect();
+        let pixels = (0..count)
+            .map(|pixel| u16::try_from(pixel % 65_536).unwrap_or(u16::MAX))
+            .collect();
         Array::from_vec(&[height.into(), width.into()], pixels)
     }
 

@@ -74,14 +74,11 @@ pub(crate) fn read(file: Vec<u8>) -> Result<Array, String> {
     let text = file.get(start..start + length.min(LONGEST)).unwrap_or_default();
     let header = str::from_utf8(text).ok().and_then(read_header);
     let header = header.ok_or("its header is not that of an array")?;
-    let dtype = match header.descr.as_str().map(str::parse::<Dtype>) {
-        Some(Ok(dtype)) => dtype,
-        _ => {
-            return Err(format!(
-                "its items are of the type {}, which is not sent",
-                header.descr
-            ));
-        }
+    let Some(Ok(dtype)) = header.descr.as_str().map(str::parse::<Dtype>) else {
+        return Err(format!(
+            "its items are of the type {}, which is not sent",
+            header.descr
+        ));
     };
     let bytes = Bytes::from(file).split_off(start + length);
     let array = Array::new(dtype, &header.shape, bytes).map_err(|error| error.to_string())?;
