@@ -90,13 +90,11 @@ impl Heard {
 
     /// Returns the bytes of the array that `value` is or refers to.
     fn array(&self, value: &Value) -> Vec<u8> {
-        match value["$array"]["base64"].as_str() {
-            Some(text) => STANDARD.decode(text).expect("the manager sends base64"),
-            None => {
-                assert_eq!(value["$buffer"], 0, "{value}");
-                self.raw.clone()
-            }
+        if let Some(text) = value["$array"]["base64"].as_str() {
+            return STANDARD.decode(text).expect("the manager sends base64");
         }
+        assert_eq!(value["$buffer"], 0, "{value}");
+        self.raw.clone()
     }
 }
 
