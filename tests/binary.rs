@@ -1,6 +1,8 @@
 //! The feature `binary`: frames that are followed by raw bytes, their conversion for peers without
 //! the feature, and descriptions and bytes that are wrong.
 
+mod hostile;
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -130,6 +130,16 @@ fn arrays_are_the_same_in_every_language() {
 }
 
 #[test]
+fn an_unmodified_client_reads_and_sends_arrays_with_numpy() {
+    let manager = Manager::start(&[]);
+    let _camera = service("camera", "Camera", &manager, &[]);
+    assert_eq!(
+        run_python("camera_client.py", &manager),
+        "[[ 0  1  2  3]\n [ 4  5  6  7]\n [ 8  9 10 11]]\nuint16 22\n5.5\n"
+    );
+}
+
+#[test]
 fn a_shell_needs_netcat_alone() {
     let manager = Manager::start(&["--disable-tls"]);
     let _my_array = service("my_array", "MyArray", &manager, &[]);

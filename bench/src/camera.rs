@@ -1,5 +1,6 @@
 //! A camera whose frames of 4096 × 4096 pixels of 16 bits are raw bytes behind a line: to one client
-//! through Labwire and through a relay in one run, with small calls beside it, and to three clients.
+//! through Labwire and through a relay in one run, with small calls beside it, and to three clients,
+//! through Labwire and through a bare fan-out.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +16,9 @@ use hdrhistogram::Histogram;
 
 /// Width and height of a frame, in pixels.
 const WIDTH: usize = 4_096;
+
+/// The same of the frames that every computer can emit at any rate.
+const SMALL_WIDTH: usize = 512;
 
 /// Bytes of a frame.
 const FRAME: usize = 2 * WIDTH * WIDTH;
@@ -125,12 +129,12 @@ impl Peer {
         Ok(())
     }
 
-    /// Reads a frame with this number, and checks that nothing of it is lost.
-    fn expect_frame(&mut self, number: usize) -> anyhow::Result<()> {
+    /// Reads a frame of this size with this number, and checks that nothing of it is lost.
+    fn expect_frame(&mut self, frame: usize, number: usize) -> anyhow::Result<()> {
         self.expect("{\"buffers\":[")?;
         let mut first = [0; 8];
         self.stream.read_exact(&mut first)?;
-        let mut missing = FRAME + 1 - first.len() - 9;
+        let mut missing = frame + 1 - first.len() - 9;
         while missing > 0 {
             let size = missing.min(READ);
             let count = self.stream.read(&mut self.scratch[..size])?;
@@ -149,8 +153,14 @@ impl Peer {
     }
 }
 
-fn description() -> String {
-    format!("{{\"buffers\":[{{\"dtype\":\"<u2\",\"shape\":[{WIDTH},{WIDTH}],\"bytes\":{FRAME}}}]")
+/// Returns the size of a frame in bytes.
+fn frame_size(width: usize) -> usize {
+    2 * width * width
+}
+
+fn description(width: usize) -> String {
+    let bytes = frame_size(width);
+    format!("{{\"buffers\":[{{\"dtype\":\"<u2\",\"shape\":[{width},{width}],\"bytes\":{bytes}}}]")
 }
 
 /// Marks a frame with its number, at both ends.
@@ -260,7 +270,7 @@ fn transfer(pair: &mut Pair, frames: usize) -> anyhow::Result<f64> {
                 mark(&mut pixels, number);
                 let line = format!(
                     "{},\"error\":false,\"requester\":\"{requester}\",\"result\":{{\"$buffer\":0}},\"uid\":\"1\"}}\r\n",
-                    description()
+                    description(WIDTH)
                 );
                 service.send(&[line.as_bytes(), &pixels, b"\n"])?;
             }
@@ -274,7 +284,7 @@ fn transfer(pair: &mut Pair, frames: usize) -> anyhow::Result<f64> {
                 start = Instant::now();
             }
             client.send(&[request])?;
-            client.expect_frame(number)?;
+            client.expect_frame(FRAME, number)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         sending.join().ok().context("the camera's thread broke off")??;
@@ -282,39 +292,60 @@ fn transfer(pair: &mut Pair, frames: usize) -> anyhow::Result<f64> {
     })
 }
 
-/// Emits frames to [`CLIENTS`] clients. Returns the frames per second.
-fn emit(address: SocketAddr, frames: usize, rate: u32) -> anyhow::Result<f64> {
-    let mut camera = Peer::join(address, r#""type":"service","name":"Emitter","attributes":{}"#)?;
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut client = Peer::join(address, r#""type":"client","name":"viewer""#)?;
-        client.ask("link", "Emitter")?;
-        clients.push(client);
+/// A camera that emits frames, and the clients that receive all of them.
+struct Emitter {
+    camera: Peer,
+    clients: Vec<Peer>,
+}
+
+impl Emitter {
+    fn through_labwire(address: SocketAddr) -> anyhow::Result<Self> {
+        let camera = Peer::join(address, r#""type":"service","name":"Emitter","attributes":{}"#)?;
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut client = Peer::join(address, r#""type":"client","name":"viewer""#)?;
+            client.ask("link", "Emitter")?;
+            clients.push(client);
+        }
+        Ok(Self { camera, clients })
     }
-    let start = Instant::now();
-    thread::scope(|scope| {
-        let receiving: Vec<_> = clients
-            .into_iter()
-            .map(|mut client| {
-                scope.spawn(move || (0..frames).try_for_each(|number| client.expect_frame(number)))
-            })
-            .collect();
-        let mut pixels = vec![7; FRAME];
-        for number in 0..frames {
-            let due = Duration::from_secs(1) * u32::try_from(number)? / rate;
-            thread::sleep(due.saturating_sub(start.elapsed()));
-            mark(&mut pixels, number);
-            let line = format!(
-                "{},\"error\":false,\"result\":[[{{\"$buffer\":0}}],{{}}],\"service\":\"Emitter\",\"uid\":\"notification\"}}\r\n",
-                description()
-            );
-            camera.send(&[line.as_bytes(), &pixels, b"\n"])?;
-        }
-        for client in receiving {
-            client.join().ok().context("a client's thread broke off")??;
-        }
-        Ok(frames as f64 / start.elapsed().as_secs_f64())
-    })
+
+    fn through_fan_out(address: SocketAddr) -> anyhow::Result<Self> {
+        let camera = Peer::connect(address)?;
+        let clients: anyhow::Result<_> = (0..CLIENTS).map(|_| Peer::connect(address)).collect();
+        let clients = clients?;
+        Ok(Self { camera, clients })
+    }
+
+    /// Emits frames. Returns the frames per second.
+    fn emit(mut self, width: usize, frames: usize, rate: u32) -> anyhow::Result<f64> {
+        let size = frame_size(width);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let receiving: Vec<_> = self
+                .clients
+                .into_iter()
+                .map(|mut client| {
+                    scope.spawn(move || (0..frames).try_for_each(|number| client.expect_frame(size, number)))
+                })
+                .collect();
+            let mut pixels = vec![7; size];
+            for number in 0..frames {
+                let due = Duration::from_secs(1) * u32::try_from(number)? / rate;
+                thread::sleep(due.saturating_sub(start.elapsed()));
+                mark(&mut pixels, number);
+                let line = format!(
+                    "{},\"error\":false,\"result\":[[{{\"$buffer\":0}}],{{}}],\"service\":\"Emitter\",\"uid\":\"notification\"}}\r\n",
+                    description(width)
+                );
+                self.camera.send(&[line.as_bytes(), &pixels, b"\n"])?;
+            }
+            for client in receiving {
+                client.join().ok().context("a client's thread broke off")??;
+            }
+            Ok(frames as f64 / start.elapsed().as_secs_f64())
+        })
+    }
 }
 
 /// Returns the peak of a process' memory, in MiB.
@@ -347,13 +378,19 @@ pub(crate) fn run(options: &CameraOptions) -> anyhow::Result<()> {
         .and_then(|port| port.trim().parse().ok())
         .context("it prints its port")?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let (relay, line) = start(Command::new(own).arg("relay"), "listening on ")?;
+    let (relay, line) = start(Command::new(&own).arg("relay"), "listening on ")?;
     let mut addresses = line
         .split_whitespace()
         .filter_map(|word| word.parse::<SocketAddr>().ok());
     let (Some(clients), Some(services)) = (addresses.next(), addresses.next()) else {
         bail!("the relay printed {line:?}");
     };
+    let (fan_out, line) = start(
+        Command::new(&own).args(["fan-out", "--receivers", &CLIENTS.to_string()]),
+        "listening on ",
+    )?;
+    let fan_out_address = line.split_whitespace().find_map(|word| word.parse().ok());
+    let fan_out_address = fan_out_address.with_context(|| format!("the fan-out printed {line:?}"))?;
     // Twice each, in turn, so that a slow moment of the computer shows.
     for _ in 0..2 {
         let labwire = view(
@@ -379,13 +416,23 @@ pub(crate) fn run(options: &CameraOptions) -> anyhow::Result<()> {
         );
     }
     println!("manager: at most {:.0} MiB after one client", peak(&manager)?);
-    let rate = emit(address, options.frames, options.rate)?;
-    println!(
-        "{CLIENTS} clients: {rate:.1} frames/s of {} asked, {:.0} MiB/s in all; nothing lost; at most {:.0} MiB",
-        options.rate,
-        rate * (CLIENTS * FRAME) as f64 / 1_048_576.0,
-        peak(&manager)?
-    );
-    drop((manager, relay));
+    for width in [SMALL_WIDTH, WIDTH, WIDTH] {
+        let frames = if width == WIDTH {
+            options.frames
+        } else {
+            10 * options.frames
+        };
+        let labwire = Emitter::through_labwire(address)?.emit(width, frames, options.rate)?;
+        let bare = Emitter::through_fan_out(fan_out_address)?.emit(width, frames, options.rate)?;
+        println!(
+            "{CLIENTS} clients, {width} x {width}: {labwire:.1} frames/s of {} asked, {:.0} MiB/s in all, {:.2} x \
+             those of a bare fan-out ({bare:.1}); nothing lost; at most {:.0} MiB",
+            options.rate,
+            labwire * (CLIENTS * frame_size(width)) as f64 / 1_048_576.0,
+            labwire / bare,
+            peak(&manager)?
+        );
+    }
+    drop((manager, relay, fan_out));
     Ok(())
 }

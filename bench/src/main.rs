@@ -11,6 +11,7 @@ mod compare;
 mod connection;
 mod dialect;
 mod driver;
+mod fan_out;
 mod idle;
 mod large;
 mod launch;
@@ -59,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Command::Camera(options) => camera::run(&options)?,
         Command::Compare(options) => compare::run(&options)?,
         Command::Relay(options) => relay::run(options.listen, options.listen_services)?,
+        Command::FanOut(options) => fan_out::run(options.listen, options.receivers)?,
         Command::Mux(options) => mux::run(options.listen)?,
         Command::Launch(options) => launch::run(&options)?,
     }

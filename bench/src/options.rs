@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Compare(CompareOptions),
     /// Runs a relay, which copies bytes without reading them
     Relay(RelayOptions),
+    /// Runs a fan-out, which copies the bytes of one connection to others
+    FanOut(FanOutOptions),
     /// Runs a mux, which reads only the members needed for routing, and checks nothing
     Mux(MuxOptions),
     /// Runs a program on one core until the parent process ends
@@ -213,6 +215,16 @@ pub(crate) struct MuxOptions {
     /// Address to listen on; for port 0 the system chooses a port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FanOutOptions {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Number of connections that receive
+    #[arg(long, default_value_t = 3)]
+    pub(crate) receivers: usize,
 }
 
 #[derive(Debug, Args)]

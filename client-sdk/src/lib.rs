@@ -138,6 +138,37 @@
 //!
 //! [`Error`] covers all operations, for programs that propagate every error with `?`.
 //!
+//! # Arrays
+//!
+//! An [`Array`] in arguments and results holds numbers of one type, or bytes. They are sent as they are,
+//! not as text. With the feature `ndarray`, it is made from an array of that crate (version 0.17), and
+//! read as one, without a copy where that is possible:
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # struct Camera;
+//! # #[labwire_service::service]
+//! # impl Camera {
+//! #     pub fn keep(&self, image: labwire_service::Array) -> labwire_service::Array { image }
+//! # }
+//! # #[cfg(not(feature = "ndarray"))]
+//! # fn main() {}
+//! # #[cfg(feature = "ndarray")]
+//! # fn main() { support::lab(|options| async move {
+//! use labwire_client::{Array, Client, args};
+//! use ndarray::{Ix2, array};
+//!
+//! # let _camera = labwire_service::Runner::new(Camera).options(options.clone()).connect().await?;
+//! let client = Client::connect("Ada", options).await?;
+//! let camera = client.link("Camera").await?;
+//! let image = Array::from(array![[1.5, f64::NAN], [3.0, 4.0]]);
+//! let kept: Array = camera.call("keep", args![image]).await?;
+//! let kept = kept.as_ndarray::<f64, Ix2>()?;
+//! assert_eq!(kept.column(0), array![1.5, 3.0]);
+//! # Ok(())
+//! # }); }
+//! ```
+//!
 //! # Notifications, locks and identities
 //!
 //! [`Link::notifications`] is a stream of the messages that a service sends without a request.

@@ -6,20 +6,23 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
-use labwire_client::{Arguments, Link};
+use labwire_client::{Arguments, Array, Link, from_json};
 use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::array;
 use crate::batch::Batch;
 use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::linking::{call_failure, check_call, link};
 use crate::long_call::{Display, LongCall, Unanswered};
+use crate::npy;
 use crate::output::{
-    OutputArgs, json_line, json_or_text, message, readable, say_line, say_result, shell_argument, tell,
+    OutputArgs, json_line, json_or_text, message, one_line, readable, say_line, say_result, shell_argument,
+    tell,
 };
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
@@ -32,6 +35,7 @@ Examples:
   labwire call BasicMath add 1 2
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
+  labwire call Camera image --output image.npy
   labwire call Thermometer read --repeat 10 --every 1s --json
   labwire call Spectrometer scan 300 900 --progress --cancel-on-interrupt
   labwire call --batch calls.txt --jobs 4 --json -o results.jsonl";
@@ -45,21 +49,26 @@ Values:
   '\"5\"', '\"true\"'          texts that look like something else
   channel=2, unit='V m'       keyword arguments, behind the others
   @wave.json, -               the JSON value in a file, or on standard input
+  @image.npy                  the array in a file of NumPy
 
 Examples:
   labwire call BasicMath add 1 2
   labwire call DMM read channel=2 --timeout 5
   labwire call AWG load @waveform.json
+  labwire call Camera image --output image.npy
   labwire call Thermometer read --repeat 10 --every 1s --json
   labwire call Spectrometer scan 300 900 --progress --cancel-on-interrupt
   labwire call --batch calls.txt --jobs 4 --json -o results.jsonl
   seq 1 8 | labwire call DMM read --batch -
 
-A text is printed as it is, any other result as JSON. With --json, each call is
-one object: service, attribute, time (of the request), seconds (its duration)
-and result. A result with NaN or Infinity is not JSON: then result is null, and
+A text is printed as it is, an array by its type, shape and size, and any other
+result as JSON. With --json, each call is one object: service, attribute, time
+(of the request), seconds (its duration) and result. A result with NaN or Infinity is not JSON: then result is null, and
 text is what was received. A failed call prints nothing there; its error is on
 standard error. A call takes a client's place at a service that limits them.
+
+--output FILE.npy writes an array in NumPy's format. In JSON an array is
+{\"$array\": {\"dtype\": …, \"shape\": …, \"base64\": …}}, also in any other --output.
 
 Each line of a batch is a call: SERVICE ATTRIBUTE VALUE … KEY=VALUE …, or only
 its values if SERVICE and ATTRIBUTE are given; names and texts with blanks are
@@ -105,7 +114,7 @@ pub struct CallArgs {
     /// Let Ctrl-C cancel the call, and wait until the service confirms that
     #[arg(long, conflicts_with = "batch")]
     cancel_on_interrupt: bool,
-    /// Write the results to this file instead of standard output
+    /// Write the results to this file instead of standard output; one that ends with .npy is for one array
     #[arg(long = "output", short = 'o', value_name = "FILE")]
     file: Option<PathBuf>,
     /// Make the calls in the lines of this file, - for standard input
@@ -237,6 +246,41 @@ impl CallArgs {
         }
     }
 
+    /// Returns whether the result is written in NumPy's format.
+    fn is_for_array(&self) -> bool {
+        self.file.as_deref().is_some_and(npy::is_named)
+    }
+
+    /// Writes the array that a result is.
+    fn write_array(&self, file: &mut ResultFile, result: &str) -> Result<(), Failure> {
+        let array: Array = from_json(result).map_err(|_| {
+            let path = self.file.as_deref().unwrap_or(Path::new(""));
+            Failure::Failed(format!(
+                "the result is no array, so it is not in {}; for JSON choose another ending than .npy: {}",
+                path.display(),
+                one_line(&array::line(result))
+            ))
+        })?;
+        file.write_bytes([&npy::header(&array), array.bytes()])
+    }
+
+    /// Checks that a file for one array gets one.
+    fn check_file(&self) -> Result<(), Failure> {
+        let other = [
+            (self.form.json, "--json"),
+            (self.progress, "--progress"),
+            (self.batch.is_some(), "--batch"),
+            (self.repeat.is_some(), "--repeat"),
+            (self.every.is_some(), "--every"),
+        ];
+        match other.iter().find(|(is_set, _)| *is_set) {
+            Some((_, option)) if self.is_for_array() => Err(Failure::Usage(format!(
+                "a file .npy has one array, it does not go with {option}: choose another ending for --output"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Shows a result: to the file, if there is one. `json` returns its line of JSON.
     fn show(
         &self,
@@ -245,6 +289,7 @@ impl CallArgs {
         json: impl FnOnce() -> Result<String, Failure>,
     ) -> Result<(), Failure> {
         match (file, self.form.json) {
+            (Some(file), _) if self.is_for_array() => self.write_array(file, result),
             (Some(file), true) => file.write(&json()?),
             (Some(file), false) => file.write(&readable(result, false)),
             (None, true) => say_line(&json()?),
@@ -284,6 +329,7 @@ impl CallArgs {
 }
 
 pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure> {
+    arguments.check_file()?;
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
     if let Some(path) = &arguments.batch {

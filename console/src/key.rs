@@ -8,6 +8,7 @@ use labwire_client::Notification;
 use labwire_wire::frames::json_string;
 use labwire_wire::{JsonError, array_elements, as_string, scan_object};
 
+use crate::array;
 use crate::near::did_you_mean;
 use crate::output::{escaped_json, one_line};
 
@@ -119,9 +120,10 @@ impl<'a> Values<'a> {
         positional.chain(self.keywords.iter().cloned())
     }
 
-    /// Returns all values in one line for people, as they are typed in a call: `1.5 "two" unit="V"`.
+    /// Returns all values in one line for people, as they are typed in a call: `1.5 "two" unit="V"`. Arrays
+    /// are short.
     pub(crate) fn line(&self) -> String {
-        let positional = self.positional.iter().map(|value| escaped_json(value));
+        let positional = self.positional.iter().map(|value| array::line(value));
         let keywords = self.keywords.iter().map(|(name, value)| named(name, value));
         positional.chain(keywords).collect::<Vec<_>>().join(" ")
     }
@@ -130,7 +132,7 @@ impl<'a> Values<'a> {
 /// Returns a named value for people, as in `unit="V"`. A name that is no word is quoted.
 pub(crate) fn named(name: &str, value: &str) -> String {
     let is_word = |character: char| character.is_alphanumeric() || "_.[]".contains(character);
-    let value = escaped_json(value);
+    let value = array::line(value);
     if !name.is_empty() && name.chars().all(is_word) {
         return format!("{name}={value}");
     }

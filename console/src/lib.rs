@@ -8,6 +8,7 @@
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
+mod array;
 mod batch;
 mod bench;
 mod breaks;
@@ -32,6 +33,7 @@ mod long_call;
 mod names;
 mod narrator;
 mod near;
+mod npy;
 mod numbers;
 mod other_options;
 mod output;

@@ -12,6 +12,7 @@ use labwire_wire::visible;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::array;
 use crate::failure::Failure;
 use crate::shortened::shortened;
 
@@ -212,10 +213,10 @@ pub(crate) fn readable(result: &str, is_for_terminal: bool) -> String {
     if is_for_terminal { printable(&text) } else { text }
 }
 
-/// Writes a result as text.
+/// Writes a result as text, in which arrays are short.
 pub(crate) fn say_result(result: &str) -> Result<(), Failure> {
     let stdout = io::stdout();
-    let text = readable(result, stdout.is_terminal());
+    let text = readable(&array::shortened(result, ("", "")), stdout.is_terminal());
     written(writeln!(stdout.lock(), "{text}"))
 }
 

@@ -53,6 +53,11 @@ impl ResultFile {
 
     /// Writes a text and a line end.
     pub(crate) fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.write_bytes([text.as_bytes(), b"\n"])
+    }
+
+    /// Writes bytes.
+    pub(crate) fn write_bytes(&mut self, pieces: [&[u8]; 2]) -> Result<(), Failure> {
         let is_first = !std::mem::replace(&mut self.is_emptied, true);
         if is_first {
             unwritten(None);
@@ -63,7 +68,8 @@ impl ResultFile {
         } else {
             Ok(())
         };
-        let written = emptied.and_then(|()| writeln!(self.file, "{text}"));
+        let mut pieces = pieces.into_iter();
+        let written = emptied.and_then(|()| pieces.try_for_each(|piece| self.file.write_all(piece)));
         written.map_err(|error| Failure::Failed(format!("cannot write the result: {error}")))
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use crate::array;
 use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
@@ -36,8 +37,8 @@ Examples:
 quote them for the shell. Values that the manager retains come first. Topics
 need a manager of Labwire, not of MSL-Network.
 
-Each line has the time, the topic and the value: a text as it is, anything else
-as JSON. A retained value is marked. At a terminal a long value is cut.
+Each line has the time, the topic and the value: a text as it is, an array by its
+type, shape and size, anything else as JSON. A retained value is marked. At a terminal a long value is cut.
 
 The manager may start later, or restart: subscribe waits for it, and reports on
 standard error when it is away and back. What was published meanwhile is missed.
@@ -159,7 +160,7 @@ impl Printer {
                 .tell(&format!("{values} left out, since this reader was too slow"));
         }
         let mark = if value.is_retained() { " (retained)" } else { "" };
-        let text = readable(value.json(), false);
+        let text = readable(&array::shortened(value.json(), ("", "")), false);
         say_line(&format!(
             "{}  {}  {}{mark}",
             time_of_day(time),

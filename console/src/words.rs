@@ -6,15 +6,17 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
 
 use clap::{Arg, Command};
-use labwire_client::Arguments;
+use labwire_client::{Arguments, Array, to_json};
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use labwire_wire::{array_elements, scan_object};
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::npy;
 use crate::numbers::check_numbers;
 use crate::output::one_line;
 use crate::shell::{is_unclosed, split, split_key, typed_name};
@@ -55,6 +57,9 @@ fn unchecked_value(word: &str) -> Result<String, Failure> {
             json_document(&text, "standard input")
         }
         word => match word.strip_prefix('@') {
+            Some(path) if npy::is_named(Path::new(path)) => {
+                to_json(&array_in(path)?).map_err(|error| Failure::Failed(error.to_string()))
+            }
             Some(path) => {
                 let text = fs::read_to_string(path)
                     .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
@@ -63,6 +68,21 @@ fn unchecked_value(word: &str) -> Result<String, Failure> {
             None => typed(word),
         },
     }
+}
+
+/// Returns the array that a word is which names a file of NumPy's.
+fn array(word: &str) -> Result<Option<Array>, Failure> {
+    let path = word
+        .strip_prefix('@')
+        .filter(|path| npy::is_named(Path::new(path)));
+    path.map(array_in).transpose()
+}
+
+/// Returns the array in a file.
+fn array_in(path: &str) -> Result<Array, Failure> {
+    let cannot = |reason: &str| Failure::Failed(format!("cannot read {path}: {reason}"));
+    let file = fs::read(path).map_err(|error| cannot(&error.to_string()))?;
+    npy::read(file).map_err(|reason| cannot(&reason))
 }
 
 /// Checks that a text is one JSON value, and returns it as one line. `origin` is where it is from.
@@ -212,14 +232,20 @@ pub(crate) fn arguments(words: &[String]) -> Result<Arguments, Failure> {
                 return Err(Failure::Usage(format!("the argument {key} is given twice")));
             }
             keys.push(key);
-            arguments = arguments.keyword_json(key, &value(word)?);
+            arguments = match array(word)? {
+                Some(array) => arguments.keyword(key, &array),
+                None => arguments.keyword_json(key, &value(word)?),
+            };
         } else if let Some(key) = keys.last() {
             return Err(Failure::Usage(format!(
                 "'{word}' follows {key}=…: values without a key come first (quote a text that contains '=': \
                  '\"a=b\"')"
             )));
         } else {
-            arguments = arguments.positional_json(&value(word)?);
+            arguments = match array(word)? {
+                Some(array) => arguments.positional(&array),
+                None => arguments.positional_json(&value(word)?),
+            };
         }
     }
     Ok(arguments)

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `echo` | the smallest service |
 //! | `basic_math` | slow methods that overlap, values as attributes, errors |
-//! | `my_array` | arrays, defaults |
+//! | `my_array` | lists, defaults |
+//! | `camera` | arrays, as raw bytes |
 //! | `heartbeat` | notifications, a background task, state that changes |
 //! | `digital_multimeter`, `simulated_multimeter` | an instrument that speaks SCPI over TCP or a serial port |
 //! | `shutdownable_services` | a manager and its services in one program, which clients can end |
@@ -23,6 +24,8 @@
 
 #[path = "../basic_math.rs"]
 pub mod basic_math;
+#[path = "../camera.rs"]
+pub mod camera;
 #[path = "../digital_multimeter.rs"]
 pub mod digital_multimeter;
 #[path = "../echo.rs"]
@@ -35,6 +38,7 @@ pub mod my_array;
 pub mod simulated_multimeter;
 
 pub use basic_math::BasicMath;
+pub use camera::Camera;
 pub use digital_multimeter::DigitalMultimeter;
 pub use echo::Echo;
 pub use heartbeat::Heartbeat;

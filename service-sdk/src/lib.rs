@@ -211,6 +211,44 @@
 //! }
 //! ```
 //!
+//! # Arrays
+//!
+//! A method takes and returns arrays of numbers, and bytes, as [`Array`], alone or within other types. They
+//! are sent as they are, not as text. With the feature `ndarray`, it is made from an array of that crate
+//! (version 0.17), and read as one, without a copy where that is possible:
+//!
+//! ```
+//! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+//! # #[cfg(not(feature = "ndarray"))]
+//! # fn main() {}
+//! # #[cfg(feature = "ndarray")]
+//! # fn main() {
+//! use labwire_service::{Array, ArrayError, service};
+//! use ndarray::{Axis, Ix2};
+//!
+//! struct Spectrometer;
+//!
+//! #[service]
+//! impl Spectrometer {
+//!     /// Returns the mean of each column.
+//!     pub fn mean(&self, image: Array) -> Result<Array, ArrayError> {
+//!         let image = image.as_ndarray::<f64, Ix2>()?;
+//!         Ok(image.mean_axis(Axis(0)).unwrap_or_default().into())
+//!     }
+//! }
+//! # use labwire_service::args;
+//! # support::serve(Spectrometer, async |spectrometer| {
+//! #     let image = Array::from(ndarray::array![[1.0, 2.0], [3.0, 5.0]]);
+//! #     let mean: Array = spectrometer.call("mean", args![&image]).await?;
+//! #     assert_eq!(mean.to_vec::<f64>()?, [2.0, 3.5]);
+//! #     let text: Array = Array::from(&b"text"[..]);
+//! #     let error = spectrometer.call::<Array>("mean", args![text]).await.unwrap_err();
+//! #     assert!(error.to_string().contains("the items of the array are of the type |u1, not <f8"), "{error}");
+//! #     Ok(())
+//! # });
+//! # }
+//! ```
+//!
 //! # What clients see
 //!
 //! The identity of the service contains a signature in Python's notation for each method, and the

@@ -29,6 +29,9 @@ pub const MAX_DIMENSIONS: usize = 32;
 /// The longest description of all buffers of a frame, in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 64 * 1024;
 
+/// The bytes of buffers, and of their descriptions, that are put into a text in any case.
+const MAX_INLINED_BYTES: usize = 1024 * 1024 * 1024;
+
 /// The key of an object that refers to a buffer, in quotes.
 const REFERENCE: &[u8] = b"\"$buffer\"";
 
@@ -218,6 +221,11 @@ impl Buffer {
     /// Returns the number of bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns the most bytes of the object that stands for the array, without those in base64.
+    fn described(&self) -> usize {
+        64 + 24 * self.shape.len()
     }
 
     /// Appends `{"dtype":…,"shape":…,"bytes":…}`.
@@ -416,7 +424,8 @@ impl Buffers {
     }
 
     /// Returns JSON text in which `{"$array":…}` stands for each reference to one of these buffers.
-    /// `raw` are the bytes of each buffer.
+    /// `raw` are the bytes of each buffer. References are short, and any number of them can be to one
+    /// buffer: those for which the text would become longer than some gigabytes stay.
     ///
     /// ```
     /// use labwire_wire::buffers::{Buffer, Buffers, Dtype};
@@ -431,9 +440,13 @@ impl Buffers {
     /// If `raw` are not the bytes of these buffers.
     pub fn inlined(&self, text: &str, raw: &[&[u8]]) -> String {
         let mut inlined = BytesMut::with_capacity(text.len() + self.bytes.div_ceil(3) * 4);
-        let mut written = 0;
+        let (mut written, mut left) = (0, MAX_INLINED_BYTES.max(2 * self.bytes));
         for (range, index) in references_in(text.as_bytes()) {
             if let (Some(buffer), Some(bytes)) = (self.list.get(index), raw.get(index)) {
+                match left.checked_sub(buffer.bytes + buffer.described()) {
+                    Some(rest) => left = rest,
+                    None => break,
+                }
                 inlined.put_slice(&text.as_bytes()[written..range.start]);
                 put_array(&mut inlined, buffer, bytes);
                 written = range.end;
@@ -468,19 +481,22 @@ impl Buffers {
         let rest = rest.trim_ascii_start();
         let rest = rest.strip_prefix(b",").unwrap_or(rest);
         let mut references = Vec::new();
-        let (mut bytes, mut length) = (0, rest.len() + 16);
+        let (mut bytes, mut described) = (0_usize, 0_usize);
         for (range, index) in references_in(rest) {
             let Some(buffer) = self.list.get(index) else {
                 continue;
             };
-            bytes += buffer.bytes;
-            if bytes > limit {
+            bytes = bytes.saturating_add(buffer.bytes);
+            described += buffer.described();
+            // A reference is short, and stands for a description also if the buffer is empty.
+            if bytes > limit || described > limit.max(MAX_DESCRIPTION_BYTES) {
                 return None;
             }
-            length += buffer.bytes.div_ceil(3) * 4 + 64 + 24 * buffer.shape.len();
             references.push((range, index));
         }
-        let mut text = BytesMut::with_capacity(length);
+        // Of each buffer, two bytes of padding at most.
+        let encoded = bytes.div_ceil(3) * 4 + 4 * references.len();
+        let mut text = BytesMut::with_capacity(rest.len() + 16 + encoded + described);
         text.put_u8(b'{');
         let mut written = 0;
         for (range, index) in references {
@@ -599,6 +615,30 @@ mod tests {
         assert_eq!(buffers.list(), list);
         assert_eq!((buffers.end(), buffers.bytes()), (end, 33_554_432 + 5 + 16));
         assert_eq!(read("[]").unwrap().bytes(), 0);
+    }
+
+    #[test]
+    fn references_to_empty_buffers_with_long_shapes_are_not_converted_without_a_bound() {
+        let shape = [&[0], &[usize::MAX; MAX_DIMENSIONS - 1][..]].concat();
+        let buffer = Buffer::new(Dtype::BYTES, shape).unwrap();
+        let mut line = BytesMut::new();
+        Buffers::of(vec![buffer]).put(&mut line);
+        let line = |count: usize| {
+            let references = vec!["{\"$buffer\":0}"; count].join(",");
+            [&line[..], format!(",\"result\":[{references}]}}").as_bytes()].concat()
+        };
+        for (count, limit, is_converted) in [
+            (50, 0, true),
+            (100, 0, false),
+            (1_000, 1 << 20, true),
+            (10_000, 1 << 20, false),
+        ] {
+            let line = line(count);
+            let buffers = Buffers::read(&line).unwrap();
+            let converted = buffers.without_feature(&line, b"", limit);
+            assert_eq!(converted.is_some(), is_converted, "{count} {limit}");
+            assert!(converted.is_none_or(|line| line.len() < line.capacity() && line.capacity() < 3 << 20));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use labwire_client::{Notification, TopicValue};
 
 use super::sources::Subscription;
+use crate::array::is_array;
 use crate::feed::{Event, Followed, Heard, Outcome, Polled};
 use crate::key::{Values, members};
 
@@ -145,7 +146,7 @@ fn published(time: Timestamp, value: &TopicValue) -> Vec<Row> {
 /// Returns a row for each member of an object, or one for any other value.
 fn by_members(row: &Row, value: &str) -> Vec<Row> {
     match members(value) {
-        Ok(members) if !members.is_empty() => members
+        Ok(members) if !members.is_empty() && !is_array(value) => members
             .into_iter()
             .map(|(key, value)| row.value(key, value))
             .collect(),

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use super::above::LinesAbove;
 use super::editor::Repaint;
 use super::pretty::pretty;
+use crate::array;
 use crate::failure::Failure;
 use crate::long_call;
 use crate::output::{
@@ -259,6 +260,9 @@ impl Screen {
     }
 }
 
+/// The marks around a short array. JSON has no such characters in its texts.
+const ARRAY: (&str, &str) = ("\"\u{1}", "\u{1}\"");
+
 /// Writes the result of a request, which is JSON text: indented for a terminal.
 pub(crate) fn say_result_of_request(json: &str) -> Result<(), Failure> {
     if !io::stdout().is_terminal() {
@@ -267,7 +271,10 @@ pub(crate) fn say_result_of_request(json: &str) -> Result<(), Failure> {
     if serde_json::from_str::<String>(json).is_ok() {
         return say(readable(json, true));
     }
-    say(printable(&pretty(json, columns())))
+    // Arrays are short. As long as the text is laid out, they are texts of JSON.
+    let shortened = array::shortened(json, ARRAY);
+    let text = pretty(&shortened, columns());
+    say(printable(&text.replace(ARRAY.0, "").replace(ARRAY.1, "")))
 }
 
 /// Returns the columns for a result.
@@ -293,13 +300,13 @@ fn notification_line(notification: &Notification) -> String {
 
 /// Returns arguments as they are typed: `1 "two" unit="V"`.
 fn values(args: &str, kwargs: &str) -> String {
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let text = |value: &[u8]| array::shortened(&String::from_utf8_lossy(value), ("", "")).into_owned();
     let positional = array_elements(args.as_bytes()).unwrap_or_default();
     let mut values: Vec<_> = positional.into_iter().map(text).collect();
     // After an error, the values before it are shown.
     let _ = scan_object(kwargs.as_bytes(), |key, value| {
         let key = key.decode().unwrap_or_default();
-        values.push(format!("{key}={}", &kwargs[value]));
+        values.push(format!("{key}={}", array::shortened(&kwargs[value], ("", ""))));
         Ok::<_, JsonError>(())
     });
     values.join(" ")

@@ -68,12 +68,36 @@ pub enum ArrayError {
     #[error(transparent)]
     Dimensions(BuffersError),
     /// The items are of another type.
-    #[error("the items of the array are of the type {dtype}, not {expected}")]
+    #[error("the items of the array are of the type {dtype}, not {expected}; its shape is {shape:?}")]
     Type {
         /// The type of the items.
         dtype: Dtype,
+        /// The shape.
+        shape: Vec<usize>,
         /// The type that was asked for.
         expected: Dtype,
+    },
+    /// The array has another number of dimensions.
+    #[error("an array {dtype} of the shape {shape:?} has {} dimensions, not {expected}", shape.len())]
+    NumberOfDimensions {
+        /// The type of the items.
+        dtype: Dtype,
+        /// The shape.
+        shape: Vec<usize>,
+        /// The number of dimensions that was asked for.
+        expected: usize,
+    },
+    /// The items cannot be used where they are: they have the byte order of other computers, or an address
+    /// that is no multiple of their alignment. A copy can.
+    #[error(
+        "the items of the array {dtype} of the shape {shape:?} must be copied: they have another byte order than this \
+         computer, or are not aligned"
+    )]
+    NotInPlace {
+        /// The type of the items.
+        dtype: Dtype,
+        /// The shape.
+        shape: Vec<usize>,
     },
 }
 
@@ -252,7 +276,25 @@ impl Array {
         if T::dtype() != self.dtype() {
             return None;
         }
+        if self.bytes.is_empty() {
+            // They have no address.
+            return Some(&[]);
+        }
         bytemuck::try_cast_slice(&self.bytes).ok()
+    }
+
+    /// Checks the type of the items, whatever their byte order.
+    pub(super) fn check_type<T: Item>(&self) -> Result<(), ArrayError> {
+        let (dtype, expected) = (self.dtype(), T::dtype());
+        if dtype.kind() == expected.kind() && dtype.item_bytes() == expected.item_bytes() {
+            return Ok(());
+        }
+        let shape = self.shape().to_vec();
+        Err(ArrayError::Type {
+            dtype,
+            shape,
+            expected,
+        })
     }
 
     /// Returns a copy of the items, in the byte order of this computer.
@@ -262,16 +304,12 @@ impl Array {
     ///
     /// See the example of [`Array`].
     pub fn to_vec<T: Item>(&self) -> Result<Vec<T>, ArrayError> {
-        let (dtype, expected) = (self.dtype(), T::dtype());
-        let is_same = dtype.kind() == expected.kind() && dtype.item_bytes() == expected.item_bytes();
-        if !is_same {
-            return Err(ArrayError::Type { dtype, expected });
-        }
+        self.check_type::<T>()?;
         let mut items = match self.as_slice::<T>() {
             Some(items) => items.to_vec(),
             None => bytemuck::pod_collect_to_vec(&self.bytes),
         };
-        if dtype != expected {
+        if self.dtype() != T::dtype() {
             for item in &mut items {
                 *item = item.swapped();
             }

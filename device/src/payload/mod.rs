@@ -21,6 +21,8 @@ mod array;
 mod decode;
 mod encode;
 mod json;
+#[cfg(feature = "ndarray")]
+mod matrix;
 mod outgoing;
 mod reader;
 mod received;

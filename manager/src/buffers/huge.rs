@@ -1,4 +1,4 @@
-//! The memory of huge lines, of which one piece is kept for reuse.
+//! The memory of huge lines, of which one piece is kept for reuse, beside one that is in use.
 //!
 //! Clearing fresh memory takes the system longer than everything else that is done with a line of
 //! hundreds of megabytes, and a reply is often as long as its request.
@@ -70,16 +70,13 @@ impl Spare {
     }
 
     /// Keeps `memory`, which is empty, in place of the memory kept before: most likely the next
-    /// line is as long as the last. While memory is lent, releases it instead.
+    /// line is as long as the last. Also while other memory is lent: a camera sends its next frame
+    /// while the last one is being read, so that the two pieces are used in turn.
     pub(super) fn keep(&'static self, memory: BytesMut) {
         let mut state = self.state();
-        let (unused, was_watched) = if state.is_lent {
-            (Some(memory), true)
-        } else {
-            let before = state.memory.replace((memory, Instant::now()));
-            let was_watched = std::mem::replace(&mut state.is_watched, true);
-            (before.map(|(memory, _)| memory), was_watched)
-        };
+        let before = state.memory.replace((memory, Instant::now()));
+        let was_watched = std::mem::replace(&mut state.is_watched, true);
+        let unused = before.map(|(memory, _)| memory);
         drop(state);
         if unused.is_none() && was_watched {
             return;
@@ -159,11 +156,15 @@ mod tests {
         static SPARE: Spare = Spare::new();
         SPARE.keep(BytesMut::with_capacity(1_000));
         let (memory, loan) = SPARE.lend(1_000).unwrap();
-        SPARE.keep(BytesMut::with_capacity(1_000));
+        let other = BytesMut::with_capacity(1_000);
+        let address = other.as_ptr();
+        SPARE.keep(other);
         assert!(SPARE.lend(1_000).is_none());
         drop(loan);
-        assert!(SPARE.lend(1_000).is_none(), "none was kept meanwhile");
+        let (other, loan) = SPARE.lend(1_000).expect("it was kept meanwhile");
+        assert_eq!(other.as_ptr(), address);
         SPARE.keep(memory);
+        drop(loan);
         assert!(SPARE.lend(1_000).is_some());
     }
 }

@@ -37,7 +37,7 @@ const ON_ITS_WAY: usize = 1 << 20;
 
 /// A closed database: every request fails at once, and no password is checked. While a task waits
 /// for a database's thread, a paused clock takes the runtime for idle.
-static CLOSED: LazyLock<Store> = LazyLock::new(|| {
+pub(super) static CLOSED: LazyLock<Store> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("fuzzing.sqlite3");
     let store = Store::open(&path, &StoreOptions::default()).expect("a new database can be opened");
@@ -47,7 +47,7 @@ static CLOSED: LazyLock<Store> = LazyLock::new(|| {
 
 /// Creates a runtime whose clock stands still while there is something to do, and then jumps to the
 /// next deadline: seconds take no time.
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     let mut builder = Builder::new_current_thread();
     let builder = builder.enable_time().start_paused(true);
     builder.build().expect("a runtime can be made")
@@ -63,7 +63,7 @@ fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
     Hub::new(&manager, authentication, limits, pace, store, LogControl::none())
 }
 
-async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {
+pub(super) async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {
     let own = SocketAddr::from(([127, 0, 0, 1], 1875));
     hub.admission
         .resolver

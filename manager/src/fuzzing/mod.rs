@@ -4,6 +4,8 @@
 //! Each function takes arbitrary bytes, and panics if a check fails.
 
 mod acts;
+#[cfg(test)]
+mod arrays;
 mod connections;
 #[cfg(test)]
 mod tests;

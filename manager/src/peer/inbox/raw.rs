@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::buffers::{self as wire_buffers, Buffers, BuffersError, WrongBuffers};
 use labwire_wire::{Frame, Payload, Salvage};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Inbox, SEARCHED_OF_LONG, in_turn};
@@ -20,6 +21,10 @@ use crate::work::{BYTES_PER_WORK, FRESH_BYTES_PER_WORK, LARGE_BYTES_PER_WORK};
 
 /// The most bytes that are converted by the thread that has them. It takes less than a millisecond.
 const CONVERTED_HERE: usize = 512 * 1024;
+
+/// The frames that are converted by other threads at a time. Each takes up to twice the memory of
+/// `--convert`, beside what is counted, and the processor for a tenth of a second.
+static CONVERSIONS: Semaphore = Semaphore::const_new(2);
 
 /// The fewest bytes of a reference to a buffer: `{"$buffer":0}`.
 const SHORTEST_REFERENCE: usize = 13;
@@ -326,13 +331,24 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Converts the buffers of the first waiting message. If that takes long, another thread does
     /// it.
     pub(in crate::peer) async fn convert(&mut self, conversion: Conversion, limit: usize) {
+        let is_short = self.front().is_none_or(|incoming| {
+            let content = incoming.frame.content();
+            let payload = incoming.frame.payload();
+            let described = |payload: &Payload| payload.len() + payload.description(content).len();
+            let references = 1 + content.len() / SHORTEST_REFERENCE;
+            payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
+        });
+        // Those that wait are served in their order. It fails if the semaphore is closed, which it is not.
+        let _permit = if is_short {
+            None
+        } else {
+            CONVERSIONS.acquire().await.ok()
+        };
         // It is not handled yet.
         let Some(incoming) = self.front.take().map(|front| *front) else {
             return;
         };
-        let bytes = incoming.frame.payload().map_or(0, Payload::len);
-        let references = 1 + incoming.frame.content().len() / SHORTEST_REFERENCE;
-        if bytes.saturating_mul(references) <= CONVERTED_HERE {
+        if is_short {
             self.front = Some(Box::new(convert(incoming, conversion, limit)));
         } else if let Some(incoming) = self
             .on_another_thread(move || convert(incoming, conversion, limit))
