@@ -135,7 +135,7 @@ impl Events {
             Event::WentAway(presence) | Event::CameBack(presence) => self.publish_presence(&presence),
             // The place of a peer whose grace period is over is taken from the table of sessions, and then
             // the peer leaves.
-            Event::GraceOver { .. } | Event::LockEndsForgotten => 1,
+            Event::GraceOver { .. } | Event::Forgotten => 1,
             Event::Abandoned { requests, reason } => {
                 Counters::add(&self.counters.abandoned, requests.count());
                 FRAME_WORK + requests.tell(reason)

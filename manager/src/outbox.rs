@@ -28,7 +28,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use kept::{NeverSent, Resumption};
+pub(crate) use kept::{Asked, FIRST_PACE, NeverSent, Resumption, Watch};
 pub(crate) use producers::Permit;
 pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 
@@ -188,6 +188,8 @@ impl Outbox {
         if state.producers.wait() || !self.fits(&state, length, self.limit) {
             if state.is_away() {
                 self.keep(&mut state, length, write);
+                drop(state);
+                self.relieve_sessions();
                 return Ok(());
             }
             return Err(Full);
@@ -210,6 +212,8 @@ impl Outbox {
         if state.producers.waits_with(limit) || !self.fits(&state, length, limit) {
             if state.is_away() {
                 self.keep(&mut state, length, write);
+                drop(state);
+                self.relieve_sessions();
                 return Ok(());
             }
             return Err(Full);
@@ -239,6 +243,7 @@ impl Outbox {
         let number = state.producers.enter(length, limit);
         // A frame that was refused because others waited may fit by now.
         self.grant(&mut state);
+        state.note_waiting();
         drop(state);
         Permit::new(Arc::clone(self), number)
     }
@@ -276,6 +281,9 @@ impl Outbox {
             behind.bytes += written;
             state.queued += written;
             return self.count(state);
+        }
+        if state.holds() {
+            return self.hold(state, write);
         }
         self.append_in_front(state, write);
     }
@@ -432,9 +440,13 @@ impl Outbox {
             state.is_over = false;
         }
         self.grant(&mut state);
+        let has_session = state.kept.is_some();
         drop(state);
         self.wrote.notify_waiters();
         self.budget.serve_waiting();
+        if has_session {
+            self.relieve_sessions();
+        }
         awaited
     }
 

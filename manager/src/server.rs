@@ -192,6 +192,8 @@ impl Manager {
         }
         info!("shutting down the Network Manager");
         while accepting.join_next().await.is_some() {}
+        // None of them can return any more, and what they wait for would hold up the drain.
+        hub.routing.release_away();
         let had = match drain(&hub.routing).await {
             None => format!("they had {} s at most", hub.routing.limits.drain.as_secs_f64()),
             Some(after) => format!("since the wait was cut short after {:.1} s", after.as_secs_f64()),

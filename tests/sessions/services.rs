@@ -91,6 +91,128 @@ fn callers_of_another_service_are_told_at_once_and_stay_linked() {
 }
 
 #[test]
+fn a_late_reply_of_a_service_that_was_away_answers_no_other_request() {
+    let manager = start(&[]);
+    let mut dmm = SessionPeer::service(&manager, "DMM", &json!({}));
+    let mut client = SessionPeer::client(&manager, "Ada");
+    client.send(&call("DMM", ""));
+    let asked = dmm.read_frame();
+    dmm.confirm();
+    dmm.break_off();
+    let ended = client.read_json();
+    assert_eq!((&ended["uid"], &ended["executed"]), (&json!(""), &json!("maybe")));
+    dmm.come_back();
+    // The old reply may still come, and nothing tells it from the reply to this one.
+    let refused = client.request(&call("DMM", ""));
+    assert!(message(&refused).contains("may still reply to it"), "{refused}");
+    assert_eq!(refused["executed"], "no");
+    client.send(&call("DMM", "2"));
+    dmm.send(&reply(&asked, &json!("late")));
+    dmm.answer(&json!(2));
+    let received = client.read_json();
+    assert_eq!((&received["uid"], &received["result"]), (&json!("2"), &json!(2)));
+    client.send(&call("DMM", ""));
+    dmm.answer(&json!("new"));
+    assert_eq!(client.read_json()["result"], "new");
+}
+
+#[test]
+fn a_service_that_would_owe_too_many_replies_leaves_when_its_connection_breaks() {
+    let manager = start(&[]);
+    let mut dmm = SessionPeer::service(&manager, "DMM", &json!({}));
+    let mut client = SessionPeer::client(&manager, "Ada");
+    client.request(&about("link", "DMM"));
+    for _ in 0..65 {
+        client.send(&call("DMM", ""));
+        dmm.read_frame();
+    }
+    dmm.break_off();
+    for _ in 0..65 {
+        assert!(message(&client.read_json()).contains("left before it replied"));
+    }
+    expect_told(&mut client, "unlinked", "DMM");
+    let received = dmm.read;
+    let refused = dmm.try_return(received);
+    assert!(
+        message(&refused).starts_with("KeyError: there is no session"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_request_that_ends_while_its_service_is_away_never_reaches_it() {
+    let manager = start(&[]);
+    let mut dmm = SessionPeer::service(&manager, "DMM", &json!({ "keep_callers": true }));
+    let mut client = SessionPeer::client(&manager, "Ada");
+    let mut other = SessionPeer::client(&manager, "Other");
+    dmm.break_off();
+    wait_until_away(&manager, &dmm.name);
+    let mut with_deadline = call("DMM", "1");
+    with_deadline["deadline"] = json!(0.01);
+    let ended = client.request(&with_deadline);
+    assert_eq!((&ended["uid"], &ended["executed"]), (&json!("1"), &json!("no")));
+    assert!(
+        message(&ended).contains("was not sent to it within 0.01 s"),
+        "{ended}"
+    );
+    client.send(&call("DMM", "2"));
+    let mut cancel = about("cancel", "2");
+    cancel["uid"] = json!("c");
+    let ended = client.request(&cancel);
+    assert_eq!((&ended["uid"], &ended["executed"]), (&json!("2"), &json!("no")));
+    assert!(
+        message(&ended).contains("cancelled before it was sent"),
+        "{ended}"
+    );
+    assert_eq!(client.read_json()["result"], "ended");
+    other.send(&call("DMM", "3"));
+    other.request(&about("link", "DMM"));
+    other.send(&json!({ "service": "Manager", "attribute": "__disconnect__" }));
+    other.expect_closed();
+    client.send(&call("DMM", "2"));
+    dmm.come_back();
+    let asked = dmm.answer(&json!(2));
+    assert_eq!(asked["uid"], "2", "the uid of one that was taken back is free");
+    assert_eq!(client.read_json()["result"], 2);
+}
+
+#[test]
+fn a_service_for_which_a_request_could_be_lost_leaves_when_its_connection_breaks() {
+    let manager = start(&["--session-kept", "64KiB"]);
+    let mut dmm = SessionPeer::service(&manager, "DMM", &json!({ "keep_callers": true }));
+    let mut client = SessionPeer::client(&manager, "Ada");
+    let mut long = call("DMM", "1");
+    long["args"] = json!(["x".repeat(100_000)]);
+    client.send(&long);
+    dmm.read_frame();
+    // It has not confirmed, so that the manager cannot know that it has the request.
+    dmm.break_off();
+    let ended = client.read_json();
+    assert_eq!(
+        (&ended["uid"], &ended["executed"]),
+        (&json!("1"), &json!("maybe"))
+    );
+    let received = dmm.read;
+    let refused = dmm.try_return(received);
+    assert!(
+        message(&refused).starts_with("KeyError: there is no session"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_request_that_waits_for_a_service_that_does_not_return_was_not_executed() {
+    let manager = start(&[]);
+    let mut dmm = SessionPeer::service(&manager, "DMM", &json!({ "grace": 1, "keep_callers": true }));
+    let mut client = SessionPeer::client(&manager, "Ada");
+    dmm.break_off();
+    wait_until_away(&manager, &dmm.name);
+    let ended = client.request(&call("DMM", "1"));
+    assert_eq!((&ended["uid"], &ended["executed"]), (&json!("1"), &json!("no")));
+    assert!(message(&ended).contains(" is away since "), "{ended}");
+}
+
+#[test]
 fn a_service_that_does_not_return_has_left_for_its_clients() {
     let manager = start(&[]);
     let mut dmm = SessionPeer::service(&manager, "DMM", &json!({ "grace": 1, "keep_callers": true }));

@@ -58,6 +58,9 @@ impl OwnSession {
         };
         let frame = begun.frame(name, outbox.told_features(), routing.name());
         outbox.begin_session(&frame, limits.kept, &routing.sessions.budget);
+        if is_service {
+            outbox.hold_requests();
+        }
         let secret = secret.hash();
         Some(Self {
             secret,
@@ -161,7 +164,7 @@ impl Attachment {
             self.sender()
                 .refuse(&call.uid, &SessionRefusal::LoginInterrupted.into());
         }
-        if !routing.go_away(self.id, &self.outbox, session.grace) {
+        if !routing.go_away(self.id, self.is_service, &self.outbox, session.grace) {
             routing.sessions.give_back(&place);
             self.session = Some(session);
             return false;

@@ -55,7 +55,6 @@ impl Pool {
     }
 
     /// Returns the number of peers that have something.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn users(&self) -> usize {
         self.users
     }

@@ -22,7 +22,7 @@ use crate::outbox::{NeverSent, Outbox, Resumption};
 use crate::pace::Pace;
 use crate::principal::Principal;
 use crate::refusal::{LockCause, Refusal, SessionRefusal};
-use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket};
+use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket, WentAway};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::sessions::Sessions;
@@ -338,21 +338,34 @@ impl Routing {
     }
 
     /// Keeps the place of a peer whose connection is broken, and notifies everyone concerned.
-    /// Returns `false` if it has left.
-    pub(crate) fn go_away(self: &Arc<Self>, id: PeerId, outbox: &Outbox, grace: Duration) -> bool {
+    /// Returns `false` if it has left, or must: a service to which a request could be lost, or which
+    /// would owe more replies to requests that end now than can be noted.
+    pub(crate) fn go_away(
+        self: &Arc<Self>,
+        id: PeerId,
+        is_service: bool,
+        outbox: &Outbox,
+        grace: Duration,
+    ) -> bool {
         let now = self.moment();
         let mut registry = self.registry();
-        let Some((event, callers)) = registry.go_away(id, grace, now) else {
+        if self.is_draining() || (is_service && !outbox.loses_nothing()) {
             return false;
-        };
+        }
         // Under the registry's lock: whoever routes to it sees both.
         outbox.go_away();
-        self.events.publish(event, None);
+        let Some(WentAway { presence, callers }) = registry.go_away(id, grace, now) else {
+            return false;
+        };
+        let is_kept = presence.is_some();
+        if let Some(presence) = presence {
+            self.events.publish(Event::WentAway(presence), None);
+        }
         if let Some(callers) = callers {
             let service = callers.name().to_owned();
             self.tell_all(registry, callers, Refusal::ServiceLeft { service });
         }
-        true
+        is_kept
     }
 
     /// Lets a peer go on that is back. Returns the frame `resumed`'s position and the requests in

@@ -4,20 +4,27 @@
 //! Positions count the bytes of the queue from the first one on. Those of the wire count from the
 //! end of the frame `registered`, which is the first in the queue.
 
+mod charge;
 mod framing;
+mod held;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::{Buf, Bytes};
 
+use self::charge::Charge;
 use self::framing::Framing;
+use self::held::Held;
 use super::queue::{Batch, FrameWriter, Queue};
 use super::{Outbox, State};
 use crate::budget::SessionBudget;
 use crate::buffers;
+
+pub(crate) use charge::Watch;
+pub(crate) use held::Asked;
 
 /// What is kept for a peer with a session.
 #[derive(Debug)]
@@ -27,6 +34,9 @@ pub(super) struct Kept {
     budget: Arc<SessionBudget>,
     /// The bytes counted towards the budget.
     counted: usize,
+    /// Its number among the users of the budget, and its queue.
+    number: u64,
+    own: Weak<Outbox>,
     /// The length of the frame `registered`: what the positions of the wire leave out.
     registered: u64,
     /// The bytes that the writer has taken and that the peer has not confirmed, and the position of
@@ -40,7 +50,13 @@ pub(super) struct Kept {
     taken: u64,
     /// How many of the bytes that the writer has taken it has not written.
     unwritten: usize,
+    /// The position up to which the peer has confirmed.
+    confirmed: u64,
     is_away: bool,
+    /// For a service: what is held while it is away.
+    held: Option<Held>,
+    /// How long others have waited for the peer.
+    charge: Charge,
 }
 
 /// How a peer goes on after a break.
@@ -63,20 +79,45 @@ impl Kept {
             self.unwritten += segment.len();
             self.segments.push_back(segment.clone());
         }
-        while self.bytes > self.limit || !self.is_admitted(self.bytes) {
-            let Some(oldest) = self.segments.pop_front() else {
-                break;
-            };
-            self.budget.count_dropped(oldest.len());
-            self.forget(oldest);
-        }
-        self.count(self.bytes);
     }
 
     /// Notes that the writer has written `count` bytes.
     #[inline]
     pub(super) fn written(&mut self, count: usize) {
         self.unwritten = self.unwritten.saturating_sub(count);
+        let (mut written, limit) = (self.written_bytes(), self.limit);
+        if written > limit || !self.is_admitted(written) {
+            written = self.drop_written(|written, kept| written <= limit && kept.is_admitted(written));
+        }
+        self.count(written);
+    }
+
+    /// Returns the number of bytes that are written and not confirmed.
+    fn written_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.unwritten)
+    }
+
+    /// Drops the oldest bytes that are written, until `is_enough`. Those that are not written are
+    /// never dropped here: the peer cannot have received them. Returns how many are left.
+    fn drop_written(&mut self, is_enough: impl Fn(usize, &Self) -> bool) -> usize {
+        let mut written = self.written_bytes();
+        while !is_enough(written, self)
+            && let Some(oldest) = self.segments.front()
+            && oldest.len() <= written
+        {
+            let oldest = self.segments.pop_front().unwrap_or_default();
+            self.budget.count_dropped(oldest.len());
+            self.forget(oldest);
+            written = self.written_bytes();
+        }
+        written
+    }
+
+    /// Notes that the peer has received everything up to a position of the queue.
+    fn note_confirmed(&mut self, position: u64) {
+        self.charge
+            .note_confirmed(position.saturating_sub(self.confirmed));
+        self.confirmed = self.confirmed.max(position);
     }
 
     fn forget(&mut self, oldest: Bytes) {
@@ -89,13 +130,19 @@ impl Kept {
     /// Returns whether the budget admits that many bytes for this peer.
     fn is_admitted(&self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.counted);
-        more == 0 || self.budget.admits(self.counted, more)
+        more == 0 || self.budget.admits(self.counted, more, self.is_pinned())
+    }
+
+    /// Returns whether nothing of what is kept can be dropped, since requests are among it.
+    fn is_pinned(&self) -> bool {
+        self.is_away && self.held.is_some()
     }
 
     fn count(&mut self, bytes: usize) {
         if bytes != self.counted {
-            self.budget
-                .change(std::mem::replace(&mut self.counted, bytes), bytes);
+            let before = std::mem::replace(&mut self.counted, bytes);
+            let user = (self.number, &self.own);
+            self.budget.change(user, before, bytes, self.is_pinned());
         }
     }
 
@@ -122,6 +169,10 @@ impl Kept {
         usize::try_from(self.start - before).unwrap_or_default()
     }
 }
+
+/// The bytes that a reader must take at first within the patience while others wait for it, unless
+/// its queue is shorter. With the default patience of 5 s that is 210 kB/s: a slow radio link.
+pub(crate) const FIRST_PACE: usize = 1024 * 1024;
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -169,6 +220,8 @@ impl Outbox {
             limit,
             budget: Arc::clone(budget),
             counted: 0,
+            number: budget.next_number(),
+            own: Weak::clone(&self.own),
             registered: registered.len() as u64,
             segments: VecDeque::new(),
             bytes: 0,
@@ -176,7 +229,10 @@ impl Outbox {
             framing: Framing::new(self.takes_buffers),
             taken: 0,
             unwritten: 0,
+            confirmed: 0,
             is_away: false,
+            held: None,
+            charge: Charge::new(),
         }));
         self.append(&mut state, |frame| frame.copied(registered));
     }
@@ -191,9 +247,10 @@ impl Outbox {
             return Ok(());
         };
         let position = position.saturating_add(kept.registered);
-        if position > kept.taken {
+        if position > kept.taken - kept.unwritten as u64 {
             return Err(NeverSent);
         }
+        kept.note_confirmed(position);
         while let Some(first) = kept.segments.front()
             && kept.start + first.len() as u64 <= position
         {
@@ -201,7 +258,7 @@ impl Outbox {
             kept.forget(first);
         }
         if !kept.is_away {
-            kept.count(kept.bytes);
+            kept.count(kept.written_bytes());
         }
         Ok(())
     }
@@ -223,14 +280,20 @@ impl Outbox {
         if kept.is_away {
             return;
         }
+        kept.charge.go_away(*queued, FIRST_PACE.min(self.limit));
+        kept.count(0);
         kept.is_away = true;
         *queued = *queued - kept.unwritten.min(*queued) + kept.bytes;
+        kept.taken -= kept.unwritten as u64;
         kept.unwritten = 0;
         kept.bytes = 0;
         queue.prepend(std::mem::take(&mut kept.segments));
-        kept.count(0);
+        if behind.is_none() {
+            kept.hold_unwritten(queue);
+        }
         let mut dropped = 0;
-        while *queued > kept.limit || !kept.budget.admits(0, *queued) {
+        // For a service this was checked before: see `loses_nothing`.
+        while kept.held.is_none() && (*queued > kept.limit || !kept.is_admitted(*queued)) {
             let Some(length) = queue.first_segment().map(Bytes::len) else {
                 break;
             };
@@ -267,6 +330,57 @@ impl Outbox {
         drop(state);
         self.wrote.notify_waiters();
         self.budget.serve_waiting();
+        self.relieve_sessions();
+    }
+
+    /// Lets peers that have more than their share of the budget of sessions lose their oldest bytes,
+    /// if it is exceeded. No queue may be locked.
+    #[cold]
+    pub(super) fn relieve_sessions(&self) {
+        let budget = self.state().kept.as_ref().map(|kept| Arc::clone(&kept.budget));
+        if let Some(budget) = budget {
+            budget.relieve(Self::drop_kept);
+        }
+    }
+
+    /// Drops the oldest bytes that are kept for the peer, until at most `share` are left.
+    fn drop_kept(&self, share: usize) {
+        let mut state = self.state();
+        if !state.is_away() {
+            if let Some(kept) = &mut state.kept {
+                let written = kept.drop_written(|written, _| written <= share);
+                kept.count(written);
+            }
+            return;
+        }
+        if state.behind.is_some() {
+            // The beginning of the frame that is arriving may be lost.
+            self.break_off_arriving_in(&mut state);
+        }
+        let State {
+            kept: Some(kept),
+            queue,
+            queued,
+            ..
+        } = &mut *state
+        else {
+            return;
+        };
+        if kept.is_pinned() {
+            return;
+        }
+        let before = kept.start;
+        while *queued > share
+            && let Some(length) = queue.first_segment().map(Bytes::len)
+        {
+            kept.drop_front(queue, length);
+            *queued -= length.min(*queued);
+        }
+        let partial = kept.drop_partial_frame(queue);
+        *queued -= partial.min(*queued);
+        kept.budget
+            .count_dropped(usize::try_from(kept.start - before).unwrap_or_default());
+        self.count(&mut state);
     }
 
     /// Returns whether `length` more bytes can be kept for the peer, which is away.
@@ -302,6 +416,7 @@ impl Outbox {
         if position > kept.taken {
             return Err(NeverSent);
         }
+        kept.note_confirmed(position);
         let before = kept.start;
         if position < kept.start {
             kept.drop_partial_frame(queue);
@@ -312,9 +427,10 @@ impl Outbox {
         *queued -= usize::try_from(kept.start - before)
             .unwrap_or_default()
             .min(*queued);
+        kept.release_held(queue);
+        kept.count(0);
         kept.is_away = false;
         kept.taken = kept.start;
-        kept.count(0);
         let from = kept.start.saturating_sub(kept.registered);
         self.grant(&mut state);
         drop(state);

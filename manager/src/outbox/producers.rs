@@ -171,6 +171,11 @@ impl Permit {
         }
         // The frame may be shorter than its granted room.
         self.outbox.grant(&mut state);
+        let is_away = state.is_away();
+        drop(state);
+        if is_away {
+            self.outbox.relieve_sessions();
+        }
     }
 }
 

@@ -145,6 +145,11 @@ impl Queue {
         Some((batch, count.cast_signed() - counted.cast_signed()))
     }
 
+    /// Returns whether there are frames that are not composed yet.
+    pub(super) fn has_deferred(&self) -> bool {
+        self.deferred.is_some()
+    }
+
     /// Returns the number of pieces before the first deferred frames; `None` if there are none.
     pub(super) fn segments_before_deferred(&self) -> Option<usize> {
         let first = self.deferred.as_ref()?.front()?;

@@ -58,6 +58,7 @@ impl Outbox {
             }
             _ => {}
         }
+        state.note_waiting();
         self.count(state);
     }
 

@@ -4,22 +4,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::outbox::Waiters;
+use crate::outbox::{FIRST_PACE, Outbox, Waiters, Watch};
 use crate::slow_readers::shortened;
 
-/// The bytes that a reader must take within the patience while others wait for it, unless its queue
-/// is shorter. With the default patience of 5 s that is 210 kB/s: a slow radio link.
-const PACE_BYTES: usize = 1024 * 1024;
-
 /// The most bytes that a client must take within the patience. With the default that is 6.7 MB/s.
-const FAST_BYTES: usize = 32 * PACE_BYTES;
+const FAST_BYTES: usize = 32 * FIRST_PACE;
 
 /// The times after which a reader is too slow, while others wait for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
     /// The time in which it takes nothing.
     pub(super) stall: Duration,
-    /// The time in which it takes less than the required bytes: [`PACE_BYTES`] at first.
+    /// The time in which it takes less than the required bytes: [`FIRST_PACE`] at first.
     pub(super) patience: Duration,
     /// The number of clients from the same network that were recently disconnected because they did
     /// not read. It [shortens](shortened) both times if producers wait. If only memory is awaited,
@@ -45,19 +41,10 @@ pub(super) struct Judge {
     waits: Waits,
     /// The queue's limit in bytes.
     limit: usize,
+    /// Whether its peer has a session, which has the watch then.
+    has_session: bool,
     /// Set while others wait.
     watch: Option<Watch>,
-}
-
-#[derive(Debug)]
-struct Watch {
-    /// When the reader last took something.
-    progressed: Instant,
-    /// The start of the current period.
-    since: Instant,
-    /// The bytes taken in this period, and the bytes required within the patience.
-    taken: usize,
-    pace: usize,
 }
 
 impl Judge {
@@ -66,12 +53,33 @@ impl Judge {
         Self {
             waits,
             limit,
+            has_session: false,
             watch: None,
+        }
+    }
+
+    /// Creates a judge for the reader of that queue.
+    pub(super) fn of(waits: Waits, outbox: &Outbox) -> Self {
+        Self {
+            has_session: outbox.has_session(),
+            ..Self::new(waits, outbox.limit())
         }
     }
 
     pub(super) fn waits(&self) -> Waits {
         self.waits
+    }
+
+    /// As [`note_taken`](Self::note_taken), for the reader of that queue. That of a peer with a session
+    /// is judged over all its connections.
+    pub(super) fn note(&mut self, outbox: &Outbox, count: usize, awaited: Waiters) -> bool {
+        if !self.has_session {
+            return self.note_taken(count, awaited);
+        }
+        let Self { waits, limit, .. } = self;
+        outbox.judge(count, awaited, |watch, taken, now, is_kept| {
+            waits.is_too_slow(*limit, watch, (taken, awaited), now, is_kept)
+        })
     }
 
     /// Notes that the reader took `count` bytes since the last call, and who waited for it. Returns
@@ -81,22 +89,39 @@ impl Judge {
             self.watch = None;
             return false;
         }
+        let now = Instant::now();
+        self.waits
+            .is_too_slow(self.limit, &mut self.watch, (count, awaited), now, false)
+    }
+}
+
+impl Waits {
+    /// Returns whether a reader is too slow that took `count` bytes since the last call. With
+    /// `is_kept`, what is known of it is kept although nobody waits.
+    fn is_too_slow(
+        self,
+        limit: usize,
+        kept: &mut Option<Watch>,
+        (count, awaited): (usize, Waiters),
+        now: Instant,
+        is_kept: bool,
+    ) -> bool {
+        if awaited == Waiters::Nobody && !is_kept {
+            *kept = None;
+            return false;
+        }
         let disconnects = match awaited {
-            Waiters::Producers => self.waits.disconnects,
+            Waiters::Producers => self.disconnects,
             _ => 0,
         };
-        let [stall, patience] =
-            [self.waits.stall, self.waits.patience].map(|wait| shortened(wait, disconnects));
-        let now = Instant::now();
-        let watch = self.watch.get_or_insert(Watch {
-            progressed: now,
-            since: now,
-            taken: 0,
-            pace: PACE_BYTES.min(self.limit),
-        });
+        let [stall, patience] = [self.stall, self.patience].map(|wait| shortened(wait, disconnects));
+        let watch = kept.get_or_insert_with(|| Watch::begin(now, FIRST_PACE.min(limit)));
         if count > 0 {
             watch.progressed = now;
             watch.taken = watch.taken.saturating_add(count);
+        }
+        if awaited == Waiters::Nobody {
+            return false;
         }
         if now.duration_since(watch.progressed) >= stall {
             return true;
@@ -106,8 +131,8 @@ impl Judge {
                 return true;
             }
             (watch.since, watch.taken) = (now, 0);
-            if self.waits.rises && awaited == Waiters::Producers {
-                watch.pace = (2 * watch.pace).min(FAST_BYTES).min(self.limit);
+            if self.rises && awaited == Waiters::Producers {
+                watch.pace = (2 * watch.pace).min(FAST_BYTES).min(limit);
             }
         }
         false
@@ -146,8 +171,8 @@ mod tests {
         let step = Duration::from_millis(500);
         assert_eq!(found_after(0, step).await, Some(STALL));
         assert_eq!(found_after(1, step).await, Some(WAITS.patience), "it sips");
-        assert_eq!(found_after(PACE_BYTES / 10, step).await, Some(WAITS.patience));
-        assert_eq!(found_after(PACE_BYTES / 10 + 1, step).await, None);
+        assert_eq!(found_after(FIRST_PACE / 10, step).await, Some(WAITS.patience));
+        assert_eq!(found_after(FIRST_PACE / 10 + 1, step).await, None);
     }
 
     #[tokio::test(start_paused = true)]

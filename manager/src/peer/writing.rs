@@ -31,14 +31,14 @@ pub(super) async fn write_frames<W: AsyncWrite + Unpin>(
     mut writer: W,
     waits: Waits,
 ) -> Result<(), Departure> {
-    let mut judge = Judge::new(waits, outbox.limit());
+    let mut judge = Judge::of(waits, outbox);
     let mut turn = 0;
     while let Some(mut batch) = outbox.next_batch().await {
         while !batch.is_empty() {
             let count = write_pieces(&batch, outbox, &mut writer, &mut judge).await?;
             batch.advance(count);
             let awaited = outbox.written(count, batch.written_in_part(), Instant::now);
-            if judge.note_taken(count, awaited) {
+            if judge.note(outbox, count, awaited) {
                 return Err(Departure::Stalled);
             }
             turn += count;
@@ -104,7 +104,7 @@ async fn unless_stalled<T>(
     loop {
         match timeout(look, &mut write).await {
             Ok(written) => return written.map_err(Departure::Failed),
-            Err(_) if judge.note_taken(0, outbox.awaited(Instant::now)) => return Err(Departure::Stalled),
+            Err(_) if judge.note(outbox, 0, outbox.awaited(Instant::now)) => return Err(Departure::Stalled),
             Err(_) => {}
         }
     }

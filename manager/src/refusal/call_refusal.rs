@@ -16,6 +16,21 @@ pub(crate) enum CallRefusal {
         quoted(service)
     )]
     Cancelled { service: String },
+    /// The client has cancelled the request, which its service has not received, since it is away.
+    #[error(
+        "CancelledError: the request to the {} Service was cancelled before it was sent, since the service is away; it \
+         was not executed",
+        quoted(service)
+    )]
+    CancelledUnsent { service: String },
+    /// The deadline of the request has passed, and its service has not received it, since it is away.
+    #[error(
+        "TimeoutError: the {} Service is away and the request was not sent to it within {} s, the deadline of the request; \
+         it was not executed",
+        quoted(service),
+        limit.as_secs_f64()
+    )]
+    DeadlineUnsent { service: String, limit: Duration },
     /// The deadline of the request has passed.
     #[error(
         "TimeoutError: the {} Service did not reply within {} s, the deadline of the request, {}the request may still be \
@@ -44,12 +59,7 @@ pub(crate) enum CallRefusal {
     )]
     DeadlineNeedsUid,
     /// The uid is that of a request that has ended before its reply, which may still come.
-    #[error(
-        "ValueError: a request with the uid {} was cancelled or took too long, and the {} Service may still reply to it; \
-         choose another uid, the request was not executed",
-        quoted(uid),
-        quoted(service)
-    )]
+    #[error("ValueError: {}", owed(service, uid))]
     Owed { service: String, uid: String },
     /// Cancel a request that is not in flight.
     #[error("KeyError: {}", not_in_flight(uid, service.as_deref()))]
@@ -68,6 +78,21 @@ pub(crate) enum CallRefusal {
         "ValueError: the client cannot read this value, since it is nested too deep or has a number with too many digits"
     )]
     Unreadable,
+}
+
+fn owed(service: &str, uid: &str) -> String {
+    let service = quoted(service);
+    if uid.is_empty() {
+        return format!(
+            "a request that was typed or has no uid ended before its reply, and the {service} Service may still reply to \
+             it; wait until then or send a uid, the request was not executed"
+        );
+    }
+    format!(
+        "a request with the uid {} ended before its reply, and the {service} Service may still reply to it; choose another \
+         uid, the request was not executed",
+        quoted(uid)
+    )
 }
 
 fn not_in_flight(uid: &str, service: Option<&str>) -> String {

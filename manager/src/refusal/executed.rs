@@ -55,7 +55,9 @@ impl Refusal {
             | Self::Lock(_)
             | Self::Topic(_)
             | Self::Call(
-                CallRefusal::WrongDeadline { .. }
+                CallRefusal::CancelledUnsent { .. }
+                | CallRefusal::DeadlineUnsent { .. }
+                | CallRefusal::WrongDeadline { .. }
                 | CallRefusal::DeadlineNeedsUid
                 | CallRefusal::Owed { .. }
                 | CallRefusal::NotInFlight { .. }

@@ -244,7 +244,7 @@ impl fmt::Display for WaitEnd {
 }
 
 /// Returns a time of day of the manager's time zone, to the second.
-fn local(time: Timestamp) -> impl fmt::Display {
+pub(super) fn local(time: Timestamp) -> impl fmt::Display {
     time.to_zoned(local_time_zone())
         .strftime("%Y-%m-%dT%H:%M:%S%:z")
         .to_string()

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use labwire_wire::{Executed, quoted};
 
+use super::locks::local;
+
 /// Why the manager refuses a returning peer, or a request for a service that is away.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SessionRefusal {
@@ -21,16 +23,17 @@ pub(crate) enum SessionRefusal {
     )]
     OtherUser,
     /// The peer has received more than was sent to it.
-    #[error("ValueError: the position {received} cannot have been received, fewer bytes were sent")]
+    #[error("ValueError: {} cannot have been received, fewer bytes were sent", position(*received))]
     NeverSent { received: u64 },
     /// The old connection does not end.
     #[error("ConnectionError: the old connection of the session does not end, try again")]
     OldConnection,
     /// The name is kept for a service that is away.
     #[error(
-        "NameError: the {} Service is away until {until} at the latest: its connection broke at {since}, and its name is \
-         kept for it",
-        quoted(name)
+        "NameError: the {} Service is away until {} at the latest: its connection broke at {}, and its name is kept for it",
+        quoted(name),
+        local(*until),
+        local(*since)
     )]
     NameAway {
         name: String,
@@ -39,15 +42,17 @@ pub(crate) enum SessionRefusal {
     },
     /// The service is away and did not ask that its callers wait.
     #[error(
-        "ConnectionError: the {} Service is away since {since}, the request was not executed",
-        quoted(service)
+        "ConnectionError: the {} Service is away since {}, the request was not executed",
+        quoted(service),
+        local(*since)
     )]
     ServiceAway { service: String, since: Timestamp },
     /// The service is away, and no more requests can be kept for it.
     #[error(
-        "ConnectionError: the {} Service is away since {since} and no more requests can be kept for it \
+        "ConnectionError: the {} Service is away since {} and no more requests can be kept for it \
          (--session-kept, --budget-sessions), the request was not executed",
-        quoted(service)
+        quoted(service),
+        local(*since)
     )]
     ServiceAwayFull { service: String, since: Timestamp },
     /// A service went away while a long request was arriving, which could not be kept.
@@ -74,6 +79,14 @@ pub(crate) enum SessionRefusal {
         "ConnectionError: the connection broke before the login was complete, the request was not executed"
     )]
     LoginInterrupted,
+}
+
+/// Names a position that a peer wrote. A number that is too large is read as the largest.
+fn position(position: u64) -> String {
+    if position == u64::MAX {
+        return "bytes up to such a large position".to_owned();
+    }
+    format!("bytes up to the position {position}")
 }
 
 impl SessionRefusal {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use jiff::Timestamp;
 use labwire_tcp::WatchedSocket;
 
@@ -13,7 +14,7 @@ use super::moment::Moment;
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::{Client, Registry, Service};
-use crate::outbox::Outbox;
+use crate::outbox::{Asked, Outbox};
 use crate::principal::Principal;
 use crate::refusal::{Refusal, SessionRefusal};
 
@@ -33,7 +34,39 @@ impl Away {
     }
 }
 
+/// What follows when the connection of a peer is broken.
+#[derive(Debug)]
+pub(crate) struct WentAway {
+    /// The change; `None` if the peer must leave, since it would owe more replies than can be noted.
+    pub(crate) presence: Option<Presence>,
+    /// The callers of a service whose requests end now: see
+    /// [`next_concerned`](Registry::next_concerned).
+    pub(crate) callers: Option<Leaving>,
+}
+
 impl Service {
+    /// Takes the requests of a client back of which nothing was written, since the service is away.
+    /// They are no longer among `requests`.
+    pub(super) fn take_back_of(&self, requester: &str, requests: &mut Requests) -> Requests {
+        let mut unsent = Requests::default();
+        if self.away.is_some() {
+            for Asked { uid, .. } in self
+                .outbox
+                .take_back(usize::MAX, |asked| *asked.requester == *requester)
+            {
+                requests.move_to(&mut unsent, &uid);
+            }
+        }
+        unsent
+    }
+
+    /// Takes back a request of which nothing was written, since the service is away. Returns whether
+    /// there was one.
+    pub(super) fn take_back(&self, requester: &str, uid: &[u8]) -> bool {
+        let is_it = |asked: &Asked| *asked.requester == *requester && *asked.uid == *uid;
+        self.away.is_some() && !self.outbox.take_back(1, is_it).is_empty()
+    }
+
     /// Returns the refusal of a request, if the service is away and did not ask that its callers
     /// wait.
     #[inline]
@@ -63,21 +96,68 @@ impl Service {
     }
 }
 
+/// The requests that an away service never received, by client.
+pub(super) type Unsent = HashMap<PeerId, Requests>;
+
 impl Registry {
-    /// Notes that a peer's connection is broken, and keeps its place for `grace`. Returns `None` if
-    /// it has left. If it is a service whose callers do not wait, it is returned with those whose
-    /// requests end now: see [`next_concerned`](Self::next_concerned).
-    pub(crate) fn go_away(
-        &mut self,
-        id: PeerId,
-        grace: Duration,
-        now: Moment,
-    ) -> Option<(Event<'static>, Option<Leaving>)> {
+    /// Takes the requests of all clients back of which nothing was written, since the service is away
+    /// and its requests end now. Returns also what their callers are told.
+    pub(super) fn never_received(&mut self, id: PeerId) -> (Unsent, Option<Refusal>) {
+        let mut unsent = Unsent::default();
+        let Some(service) = self.services.get_mut(id) else {
+            return (unsent, None);
+        };
+        let Some(away) = &service.away else {
+            return (unsent, None);
+        };
+        let refusal = SessionRefusal::ServiceAway {
+            service: service.name.to_string(),
+            since: away.since,
+        };
+        let manager = self.manager.name();
+        let is_request = |asked: &Asked| *asked.requester != *manager;
+        for Asked { requester, uid } in service.outbox.take_back(usize::MAX, is_request) {
+            let Some(client) = self.client_names.get(&*requester) else {
+                continue;
+            };
+            let requests = service.callers.get_mut(client);
+            if let Some(requests) = requests {
+                requests.move_to(unsent.entry(*client).or_default(), &uid);
+            }
+        }
+        unsent.retain(|_, requests| requests.count() > 0);
+        (unsent, Some(refusal.into()))
+    }
+
+    /// Takes the requests back of which nothing was written, and that had ended when the service went
+    /// away: nobody waits for them.
+    fn take_back_ended(&mut self, id: PeerId) {
+        let Some(service) = self.services.get(id) else {
+            return;
+        };
+        let manager = self.manager.name();
+        let has_ended = |asked: &Asked| {
+            let client = self.client_names.get(&*asked.requester);
+            let requests = client.and_then(|client| service.callers.get(client));
+            *asked.requester != *manager && !requests.is_some_and(|held| held.holds(&asked.uid))
+        };
+        for Asked { requester, uid } in service.outbox.take_back(usize::MAX, has_ended) {
+            let client = self.client_names.get(&*requester);
+            if let Some(client) = client.and_then(|client| self.clients.get_mut(*client)) {
+                // No reply will come.
+                self.owed -= usize::from(client.owed.remove(id, &uid));
+            }
+        }
+    }
+
+    /// Notes that a peer's connection is broken, and keeps its place for `grace`. What is queued for
+    /// it is prepared for that before. Returns `None` if it has left.
+    pub(crate) fn go_away(&mut self, id: PeerId, grace: Duration, now: Moment) -> Option<WentAway> {
         let away = Away {
             since: now.time,
             until: now.after(grace),
         };
-        let (presence, leaving) = if let Some(client) = self.clients.get_mut(id) {
+        if let Some(client) = self.clients.get_mut(id) {
             client.away = Some(Box::new(away));
             let presence = Presence {
                 name: (*client.name).into(),
@@ -86,20 +166,37 @@ impl Registry {
                 away: Some(away),
                 told: Vec::new(),
             };
-            (presence, None)
-        } else {
-            let service = self.services.get_mut(id)?;
-            service.away = Some(Box::new(away));
-            service.socket = None;
-            let leaving = (!service.keep_callers && service.in_flight > 0).then(|| {
-                service.in_flight = 0;
-                let callers = std::mem::take(&mut service.callers);
-                Leaving::of_callers(id, Arc::clone(&service.name), callers)
+            self.deadlines.insert(away.until.instant, Expiring::Away(id));
+            return Some(WentAway {
+                presence: Some(presence),
+                callers: None,
             });
-            (self.presence_of_service(id)?, leaving)
-        };
+        }
+        let service = self.services.get_mut(id)?;
+        service.away = Some(Box::new(away));
+        service.socket = None;
+        self.take_back_ended(id);
+        let service = self.services.get_mut(id)?;
+        let (mut callers, mut can_owe) = (None, true);
+        if !service.keep_callers && service.in_flight > 0 {
+            let (unsent, reason) = self.never_received(id);
+            let service = self.services.get_mut(id)?;
+            service.in_flight = 0;
+            let name = Arc::clone(&service.name);
+            let sent = std::mem::take(&mut service.callers);
+            can_owe = self.can_owe(&sent);
+            for (client, requests) in sent.iter().filter(|_| can_owe) {
+                for uid in requests.each() {
+                    self.note_owed(*client, id, uid);
+                }
+            }
+            callers = Some(Leaving::of_callers(id, name, (unsent, reason), sent));
+        }
         self.deadlines.insert(away.until.instant, Expiring::Away(id));
-        Some((Event::WentAway(presence), leaving))
+        Some(WentAway {
+            presence: self.presence_of_service(id).filter(|_| can_owe),
+            callers,
+        })
     }
 
     /// Notes that a peer is back, with the result of its authentication. Returns `None` if it has

@@ -182,6 +182,25 @@ impl Registry {
         now: u64,
         events: &mut Vec<Event<'static>>,
     ) -> Option<Cancelled> {
+        let holder = self.services.get(service)?;
+        let name = holder.name.to_string();
+        if holder.away.is_some() {
+            // As many as its service cannot have received.
+            let requester = Arc::clone(&self.clients.get(client)?.name);
+            let mut outcome = None;
+            while let Some(holder) = self.services.get(service)
+                && holder.take_back(&requester, uid.as_bytes())
+            {
+                let refusal = CallRefusal::CancelledUnsent {
+                    service: name.clone(),
+                };
+                events.extend(self.end_unsent(client, service, uid, refusal.into(), |_| now));
+                outcome = Some(Cancelled::Ended);
+            }
+            if outcome.is_some() {
+                return outcome;
+            }
+        }
         let holder = self.services.get_mut(service)?;
         if holder.features.cancel {
             let outbox = Arc::clone(&holder.outbox);
@@ -199,7 +218,6 @@ impl Registry {
             }));
             return Some(Cancelled::Asked);
         }
-        let name = holder.name.to_string();
         let (count, _) = holder.callers.get_mut(&client)?.same(uid.as_bytes())?;
         for _ in 0..count {
             let refusal = CallRefusal::Cancelled {
@@ -216,6 +234,20 @@ impl Registry {
         let (_, limit) = request.deadline.take()?;
         let (client, service, uid) = (request.client, request.service, request.uid.get().into_owned());
         let holder = self.services.get(service)?;
+        if holder.away.is_some() {
+            let requester = &self.clients.get(client)?.name;
+            if holder.take_back(requester, uid.as_bytes()) {
+                let service_name = holder.name.to_string();
+                let refusal = CallRefusal::DeadlineUnsent {
+                    service: service_name,
+                    limit,
+                };
+                let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+                return self.end_unsent(client, service, &uid, refusal.into(), |begun| {
+                    begun.saturating_add(limit)
+                });
+            }
+        }
         let refusal = CallRefusal::Deadline {
             service: holder.name.to_string(),
             limit,
@@ -254,33 +286,57 @@ impl Registry {
     ) -> Option<Event<'static>> {
         let holder = self.services.get(service)?;
         let stopped = holder.features.cancel.then(|| Arc::clone(&holder.outbox));
-        let awaited = self.awaited_by(client, service, uid)?;
-        let was_asked = awaited.is_cancelled();
-        let (outbox, requester) = (Arc::clone(awaited.outbox), Arc::clone(awaited.requester));
-        let features = awaited.features;
-        let now = now(awaited.begun());
-        awaited.end(Answered::with_refusal(now));
-        if let Some(client) = self.clients.get_mut(client) {
-            client.owed.add(service, uid.as_bytes(), &mut self.owed);
-        }
-        let stop = stopped.filter(|_| !was_asked).map(|outbox| Stop {
+        let (mut ended, was_asked) = self.end_refused(client, service, uid, refusal, now)?;
+        self.note_owed(client, service, uid.as_bytes());
+        ended.stop = stopped.filter(|_| !was_asked).map(|outbox| Stop {
             outbox,
-            requester: Arc::clone(&requester),
+            requester: Arc::clone(&ended.requester),
             uid: uid.clone(),
-            cause: match &refusal {
+            cause: match &ended.refusal {
                 Refusal::Session(_) => StopCause::Disconnected,
                 _ => StopCause::Deadline,
             },
             reason: None,
         });
-        Some(Event::EndedEarly(Box::new(EndedEarly {
-            outbox,
-            requester,
-            features,
+        Some(Event::EndedEarly(Box::new(ended)))
+    }
+
+    /// As [`end_early`](Self::end_early), for a request that was taken back, since its service is
+    /// away: nobody replies to it.
+    fn end_unsent(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'static>,
+        refusal: Refusal,
+        now: impl FnOnce(u64) -> u64,
+    ) -> Option<Event<'static>> {
+        let (ended, _) = self.end_refused(client, service, uid, refusal, now)?;
+        Some(Event::EndedEarly(Box::new(ended)))
+    }
+
+    /// Ends a request. Returns also whether its service was asked to stop.
+    fn end_refused(
+        &mut self,
+        client: PeerId,
+        service: PeerId,
+        uid: &Uid<'static>,
+        refusal: Refusal,
+        now: impl FnOnce(u64) -> u64,
+    ) -> Option<(EndedEarly, bool)> {
+        let awaited = self.awaited_by(client, service, uid)?;
+        let was_asked = awaited.is_cancelled();
+        let ended = EndedEarly {
+            outbox: Arc::clone(awaited.outbox),
+            requester: Arc::clone(awaited.requester),
+            features: awaited.features,
             uid: uid.clone(),
             refusal,
-            stop,
-        })))
+            stop: None,
+        };
+        let now = now(awaited.begun());
+        awaited.end(Answered::with_refusal(now));
+        Some((ended, was_asked))
     }
 }
 

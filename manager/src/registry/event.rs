@@ -95,9 +95,9 @@ pub(crate) enum Event<'a> {
     ReservationEnded(Box<ReservationEnded>),
     /// A request for a lock waits no longer.
     WaitRefused(WaitRefused),
-    /// It was forgotten that the locks of some clients on a service that has left had ended. Nobody
-    /// is told.
-    LockEndsForgotten,
+    /// It was forgotten that the locks of some clients on a service that has left had ended, or that
+    /// it owed them replies. Nobody is told.
+    Forgotten,
     /// A client's link has ended because its service has left.
     LinkEnded {
         service: &'a str,

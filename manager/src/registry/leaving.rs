@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::abandoned::Abandoned;
 use super::deadlines::Expiring;
@@ -34,11 +34,17 @@ pub(crate) struct Leaving {
     id: PeerId,
     name: Arc<str>,
     requests: usize,
+    /// The requests that the service never received, since it was away, and what their callers are
+    /// told.
+    unsent: IntoIter<PeerId, Requests>,
+    unsent_reason: Option<Refusal>,
     callers: IntoIter<PeerId, Requests>,
     links: IntoIter<PeerId, Arc<Outbox>>,
     locks: Locks,
     waiting: btree_map::IntoIter<Ticket, Waiter>,
     ended_locks: IntoIter<PeerId, LockEnd>,
+    /// The clients to whom it may owe a reply.
+    owing: std::collections::hash_set::IntoIter<PeerId>,
     /// The frame that notifies a client of the end of its link, once composed.
     unlinked: OnceCell<Bytes>,
     /// Whether the name is free once everyone is notified.
@@ -47,16 +53,24 @@ pub(crate) struct Leaving {
 
 impl Leaving {
     /// The callers of a service that is away: their requests end, and nothing else.
-    pub(super) fn of_callers(id: PeerId, name: Arc<str>, callers: HashMap<PeerId, Requests>) -> Self {
+    pub(super) fn of_callers(
+        id: PeerId,
+        name: Arc<str>,
+        (unsent, unsent_reason): (HashMap<PeerId, Requests>, Option<Refusal>),
+        callers: HashMap<PeerId, Requests>,
+    ) -> Self {
         Self {
             id,
-            requests: callers.values().map(Requests::count).sum(),
+            requests: callers.values().chain(unsent.values()).map(Requests::count).sum(),
+            unsent: unsent.into_iter(),
+            unsent_reason,
             name,
             callers: callers.into_iter(),
             links: HashMap::default().into_iter(),
             locks: Locks::default(),
             waiting: BTreeMap::new().into_iter(),
             ended_locks: HashMap::default().into_iter(),
+            owing: HashSet::default().into_iter(),
             unlinked: OnceCell::new(),
             frees_name: false,
         }
@@ -89,6 +103,7 @@ impl Registry {
             };
             return Some((event, None));
         }
+        let (unsent, unsent_reason) = self.never_received(id);
         let service = self.services.remove(id)?;
         let away = Self::away_deadline(service.away.as_deref());
         self.deadlines.remove(away, Expiring::Away(id));
@@ -102,7 +117,8 @@ impl Registry {
         if service.links.len() > DROPPED_HERE {
             buffers::discard(service.linked);
         }
-        let requests = service.callers.values().map(Requests::count).sum();
+        let all = service.callers.values().chain(unsent.values());
+        let requests = all.map(Requests::count).sum();
         let event = Event::Left {
             name: service.full_name,
             is_service: true,
@@ -114,12 +130,15 @@ impl Registry {
         let leaving = Leaving {
             id,
             requests,
+            unsent: unsent.into_iter(),
+            unsent_reason,
             name: service.name,
             callers: service.callers.into_iter(),
             links: service.links.into_iter(),
             locks: service.locks,
             waiting: service.lock_queue.into_all(),
             ended_locks: service.ended_locks.into_iter(),
+            owing: service.owing.into_iter(),
             unlinked: OnceCell::new(),
             frees_name: true,
         };
@@ -134,6 +153,15 @@ impl Registry {
         leaving: &'a mut Leaving,
         reason: &'a Refusal,
     ) -> Option<Event<'a>> {
+        let unsent_reason = leaving.unsent_reason.as_ref().unwrap_or(reason);
+        for (caller, requests) in leaving.unsent.by_ref() {
+            if let Some(requests) = self.abandon(leaving.id, caller, requests) {
+                return Some(Event::Abandoned {
+                    requests,
+                    reason: unsent_reason,
+                });
+            }
+        }
         for (caller, requests) in leaving.callers.by_ref() {
             if let Some(requests) = self.abandon(leaving.id, caller, requests) {
                 return Some(Event::Abandoned { requests, reason });
@@ -152,13 +180,17 @@ impl Registry {
                 return Some(Event::WaitRefused(WaitRefused::new(client, waiter, refusal)));
             }
         }
+        if leaving.owing.len() > 0 {
+            self.forget_owing(leaving.id, leaving.owing.by_ref().take(FORGOTTEN_AT_ONCE));
+            return Some(Event::Forgotten);
+        }
         if leaving.ended_locks.len() > 0 {
             for (client, _) in leaving.ended_locks.by_ref().take(FORGOTTEN_AT_ONCE) {
                 if let Some(client) = self.clients.get_mut(client) {
                     client.ended_locks.remove(&leaving.id);
                 }
             }
-            return Some(Event::LockEndsForgotten);
+            return Some(Event::Forgotten);
         }
         for (client, outbox) in leaving.links.by_ref() {
             let lock = leaving.locks.get(client);
@@ -221,7 +253,8 @@ impl Registry {
     ) -> Option<Abandoned> {
         requests.untrack(&mut self.tracked, &mut self.deadlines, false);
         let client = self.clients.get_mut(caller)?;
-        // A service that was away may be back already and hold others.
+        // A service that was away may be back already and hold others, and one that leaves may hold
+        // some that it received beside those that it did not.
         let place = self.services.get(service);
         if place.is_none_or(|service| !service.callers.contains_key(&caller)) {
             client.asked.remove(&service);

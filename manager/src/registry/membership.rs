@@ -175,6 +175,7 @@ impl Registry {
                 .session
                 .as_ref()
                 .is_some_and(|session| session.keep_callers),
+            owing: HashSet::default(),
         };
         let number = self.next_number();
         let id = self.services.insert(number, service);
@@ -188,6 +189,11 @@ impl Registry {
     pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> (Vec<Arc<str>>, Vec<LeftBehind>) {
         let mut left_behind = Vec::new();
         self.owed -= client.owed.len();
+        for service in client.owed.services() {
+            if let Some(service) = self.services.get_mut(service) {
+                service.owing.remove(&id);
+            }
+        }
         self.deadlines.remove(client.deadline, Expiring::LastReplies(id));
         let away = Self::away_deadline(client.away.as_deref());
         self.deadlines.remove(away, Expiring::Away(id));
@@ -210,6 +216,9 @@ impl Registry {
                 && let Some(mut requests) = service.callers.remove(&id)
             {
                 service.in_flight -= requests.count();
+                // What an away service has not received, it never receives.
+                let mut unsent = service.take_back_of(&client.name, &mut requests);
+                unsent.untrack(&mut self.tracked, &mut self.deadlines, false);
                 requests.untrack(&mut self.tracked, &mut self.deadlines, true);
                 if service.features.cancel && requests.count() > 0 {
                     left_behind.push(LeftBehind {

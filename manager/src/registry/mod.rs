@@ -46,6 +46,7 @@ mod uid;
 mod uids;
 
 pub(crate) use asking::Awaited;
+pub(crate) use away::WentAway;
 pub(crate) use cancelling::{EndedEarly, Stop};
 pub(crate) use event::{Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
 pub(crate) use leaving::Leaving;

@@ -61,6 +61,11 @@ impl Requests {
         self.by_uid.contains(uid.as_bytes())
     }
 
+    /// As [`contains`](Self::contains), for the bytes of a uid.
+    pub(super) fn holds(&self, uid: &[u8]) -> bool {
+        self.by_uid.contains(uid)
+    }
+
     /// Returns the uids.
     pub(super) fn uids(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
         self.by_uid.iter().map(|same| same.uid.get())
@@ -126,6 +131,33 @@ impl Requests {
                 same.count = 0;
             }
         }
+    }
+
+    /// Moves a request with that uid to others. Returns whether there was one.
+    pub(super) fn move_to(&mut self, others: &mut Self, uid: &[u8]) -> bool {
+        let Some(mut found) = self.by_uid.find(uid) else {
+            return false;
+        };
+        let same = found.get_mut();
+        others.add(uid, same.begun);
+        if same.count > 1 {
+            same.count -= 1;
+        } else {
+            if let Some(id) = same.tracked {
+                others.track(uid, id);
+                self.tracked -= 1;
+            }
+            found.remove();
+        }
+        self.count -= 1;
+        self.bytes -= uid.len();
+        true
+    }
+
+    /// Returns the bytes of the uid of each request.
+    pub(super) fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let same = self.by_uid.iter();
+        same.flat_map(|same| std::iter::repeat_n(same.uid.as_bytes(), same.count as usize))
     }
 
     /// Finds a request by its uid.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::garble::{number, other_type, refusal_frame};
 use super::model::Model;
 use super::speech::{Asked, Form, Payload, Say, Spoken, escaped};
 use super::state::{InFlight, Key, MANAGER, ModelPhase, Predicted};
-use crate::refusal::{LockRefusal, Refusal};
+use crate::refusal::{CallRefusal, LockRefusal, Refusal};
 
 /// The most requests of a client that are searched for a uid that is the same number in another
 /// spelling.
@@ -153,6 +153,15 @@ impl Model {
                 return Predicted::Next;
             }
         };
+        if self.is_owed(from, service, uid) {
+            let refusal = CallRefusal::Owed {
+                service: name.to_owned(),
+                uid: text_of_uid(uid),
+            };
+            self.sums.refused += 1;
+            self.refuse(from, uid, &refusal.into());
+            return Predicted::Next;
+        }
         let requester = json!(self.peers[&from].full_name()).to_string();
         let length = spoken.content().len() + requester.len() + ENVELOPE_BYTES;
         if !self.takes(from, service, length, false) {
@@ -245,7 +254,9 @@ impl Model {
             let exact = place(uid).filter(|_| !is_proper);
             let other = exact.or_else(|| other_type(uid).and_then(|other| place(&other)));
             let Some(held) = other.or(proper.filter(|_| !is_proper)) else {
-                self.sums.unsolicited += 1;
+                if !(is_proper && self.take_owed(client, from, uid)) {
+                    self.sums.unsolicited += 1;
+                }
                 return Predicted::Next;
             };
             return self.end_malformed(from, held, |model, held| {
@@ -280,6 +291,25 @@ impl Model {
         self.was_told.remove(&from);
         self.sums.replies += 1;
         Predicted::Next
+    }
+
+    /// Returns whether a service may still reply to a request that has ended.
+    pub(super) fn is_owed(&self, client: Key, service: Key, uid: &str) -> bool {
+        self.place_of_owed(client, service, uid).is_some()
+    }
+
+    fn place_of_owed(&self, client: Key, service: Key, uid: &str) -> Option<usize> {
+        let is_it = |owed: &InFlight| (owed.client, owed.service, &*owed.uid) == (client, service, uid);
+        self.owed.iter().position(is_it)
+    }
+
+    /// Notes that a service has replied to a request that has ended. Returns whether there was one.
+    fn take_owed(&mut self, client: Key, service: Key, uid: &str) -> bool {
+        let place = self.place_of_owed(client, service, uid);
+        if let Some(place) = place {
+            self.owed.remove(place);
+        }
+        place.is_some()
     }
 
     /// Returns the index of a client's request at a service whose uid is the same number in another
@@ -338,6 +368,14 @@ impl Model {
             }
         }
         wait_unless_empty(waiting)
+    }
+}
+
+/// Returns the text of a uid, which is JSON text.
+fn text_of_uid(uid: &str) -> String {
+    match serde_json::from_str(uid) {
+        Ok(Value::String(text)) => text,
+        _ => uid.to_owned(),
     }
 }
 

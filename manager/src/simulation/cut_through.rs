@@ -69,6 +69,9 @@ impl Model {
             return None;
         }
         let service = self.may_call(from, name, is_deep).ok()?;
+        if self.is_owed(from, service, uid) {
+            return None;
+        }
         let found = &self.peers[&service];
         let has_it_alone = self.locks.contains_key(&(service, from)) || found.max_clients() == Some(1);
         let is_alone = has_it_alone

@@ -11,7 +11,9 @@ use super::garble::refusal_frame;
 use super::locks::{Held, LockWait};
 use super::queue::Queue;
 use super::speech::Spoken;
-use super::state::{CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Peer, Predicted, Sums, Told};
+use super::state::{
+    CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Owed, Peer, Predicted, Sums, Told,
+};
 use crate::refusal::{LockEnd, Refusal, SessionRefusal};
 
 /// The expected state of the manager, and the frames that it must send.
@@ -45,6 +47,10 @@ pub(super) struct Model {
     pub(super) retained: BTreeMap<&'static str, Vec<u8>>,
     /// The peers whose publication waits, and has reached some subscribers.
     pub(super) begun: BTreeSet<Key>,
+    /// The requests that ended when their service went away, and to which it may still reply.
+    pub(super) owed: Vec<Owed>,
+    /// The names of the clients that have left in this step.
+    pub(super) left: Vec<String>,
 }
 
 impl Model {
@@ -67,6 +73,8 @@ impl Model {
             subscriptions: BTreeSet::new(),
             retained: BTreeMap::new(),
             begun: BTreeSet::new(),
+            owed: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -208,7 +216,10 @@ impl Model {
         let linked = Self::with(&self.links, key);
         let waiting = self.forget_locks(key);
         self.in_flight.retain(|request| request.client != key);
+        self.owed
+            .retain(|request| request.client != key && request.service != key);
         if !peer.is_service() {
+            self.left.push(peer.full_name());
             self.settle();
             return 0;
         }
@@ -232,9 +243,18 @@ impl Model {
     }
 
     pub(super) fn abandon(&mut self, service: Key, refusal: &Refusal) -> usize {
+        self.abandon_some(refusal, |request| request.service == service)
+    }
+
+    /// Ends some requests with an error. Returns their number.
+    pub(super) fn abandon_some(
+        &mut self,
+        refusal: &Refusal,
+        mut ends: impl FnMut(&InFlight) -> bool,
+    ) -> usize {
         let (lost, kept) = std::mem::take(&mut self.in_flight)
             .into_iter()
-            .partition::<Vec<_>, _>(|request| request.service == service);
+            .partition::<Vec<_>, _>(|request| ends(request));
         self.in_flight = kept;
         self.sums.abandoned += lost.len() as u64;
         for request in &lost {

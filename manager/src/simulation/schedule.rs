@@ -298,7 +298,10 @@ impl Schedule<'_, '_> {
                 let service = self.any_service();
                 self.world.break_locks(&service)
             }
-            95..97 if self.world.may_go_away(key) => self.world.go_away(key),
+            95..97 if self.world.may_go_away(key) => {
+                let kept = self.choices.one_of(&[usize::MAX, usize::MAX, 5_000, 500]);
+                self.world.go_away(key, kept)
+            }
             98 if number < self.clients.len() && self.world.has_said_all(key) => self.world.finish(key),
             2..27 if unread > 0 => {
                 let count = match self.choices.below(4) {

@@ -1,16 +1,20 @@
 //! Peers that go away and return to their session.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use labwire_wire::{Identity, SessionBegun};
-use serde_json::Value;
+use labwire_wire::{Identity, SessionBegun, frames};
+use serde_json::{Value, json};
 
 use super::model::Model;
-use super::state::{Key, Login, ModelPhase, Told};
+use super::speech::escaped;
+use super::state::{Key, Login, MANAGER, ModelPhase, Told};
 use super::world::{Failure, World, queued};
 use crate::attachment::{Attachment, Returned};
+use crate::bounds::MOST_OWED;
 use crate::principal::{Introduced, Principal};
 use crate::refusal::{Refusal, SessionRefusal};
 use crate::registry::PeerId;
@@ -43,6 +47,8 @@ pub(super) struct Known {
     secret: String,
     /// The position up to which it has received.
     pub(super) received: u64,
+    /// Those bytes, of a service.
+    pub(super) log: Vec<u8>,
 }
 
 /// A peer that is away.
@@ -53,6 +59,8 @@ pub(super) struct Absent {
     identity: Identity,
     /// What is kept for it.
     told: Told,
+    /// The number of frames among them of which something was written. The others can be taken back.
+    begun: usize,
 }
 
 impl Absent {
@@ -63,6 +71,42 @@ impl Absent {
         }
         self.told.frames.extend(told.frames);
     }
+
+    /// Removes the requests of a client that has left, of which nothing was written. Returns the
+    /// number of their bytes.
+    fn take_back(&mut self, client: &str) -> usize {
+        let mut bytes = 0;
+        let (mut place, begun) = (0, self.begun);
+        self.told.frames.retain(|frame| {
+            place += 1;
+            let is_kept = place <= begun || !is_request_of(frame, client);
+            bytes += if is_kept { 0 } else { frame.len() };
+            is_kept
+        });
+        bytes
+    }
+}
+
+/// Returns whether a frame for a service is a request of that client.
+fn is_request_of(frame: &[u8], client: &str) -> bool {
+    let is_whole = !frame.ends_with(frames::BROKEN_OFF);
+    is_whole && contains(frame, &format!("\"requester\":{}", json!(client)))
+}
+
+/// Returns whether a frame for a service is this request.
+fn is_request(frame: &[u8], client: &str, uid: &str) -> bool {
+    let uid = format!(",\"uid\":{},", escaped(uid));
+    is_request_of(frame, client) && contains(frame, &uid)
+}
+
+/// Returns whether a frame for a service is a request of any client.
+fn is_any_request(frame: &[u8]) -> bool {
+    let is_whole = !frame.ends_with(frames::BROKEN_OFF);
+    contains(frame, "\"attribute\":") && !is_request_of(frame, MANAGER) && is_whole
+}
+
+fn contains(frame: &[u8], text: &str) -> bool {
+    frame.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
 impl Model {
@@ -80,34 +124,108 @@ impl Model {
         }
     }
 
-    /// Notes that the connection of a peer is broken.
-    fn go_away(&mut self, key: Key) {
+    /// Notes that the connection of a peer is broken. `unsent` are the frames for a service of which
+    /// nothing was written. Returns whether its place is kept.
+    fn go_away(&mut self, key: Key, unsent: &mut Vec<Vec<u8>>) -> bool {
         self.give_up_places(key);
         self.begun.remove(&key);
         // The clock of the manager shows whole seconds.
         let since = Duration::from_secs(self.time.as_secs());
         let Some(peer) = self.peers.get_mut(&key) else {
-            return;
+            return false;
         };
         peer.queue.unread = 0;
+        // If anyone waits for room, all was written before the break.
+        peer.queue.grant();
         let session = peer.identity.session.clone().unwrap_or_default();
         let grace = Duration::from_secs(session.grace.unwrap_or(30));
         let login = std::mem::take(&mut peer.login);
         for (_, uid) in login.pending {
             self.refuse(key, &uid, &SessionRefusal::LoginInterrupted.into());
         }
-        if let Some(peer) = self.peers.get_mut(&key) {
+        // Nobody waits for requests that had ended before.
+        let held = self.in_flight.iter().filter(|request| request.service == key);
+        let held: Vec<_> = held
+            .map(|request| (self.peers[&request.client].full_name(), request.uid.clone()))
+            .collect();
+        let is_held = |frame: &Vec<u8>| held.iter().any(|(name, uid)| is_request(frame, name, uid));
+        unsent.retain(|frame| !is_any_request(frame) || is_held(frame));
+        let ends = self.peers[&key].is_service() && !session.keep_callers;
+        let is_kept = !ends || self.can_owe(key, unsent);
+        if let Some(peer) = self.peers.get_mut(&key).filter(|_| is_kept) {
             peer.queue.is_away = true;
             peer.away = Some(Absence {
                 since,
                 until: since + grace,
             });
         }
-        self.tell_presence(key, "down");
-        if self.peers[&key].is_service() && !session.keep_callers {
-            let service = self.peers[&key].identity.name.clone();
-            self.abandon(key, &Refusal::ServiceLeft { service });
+        if is_kept {
+            self.tell_presence(key, "down");
         }
+        if ends {
+            self.end_requests(key, since, unsent, is_kept);
+        }
+        is_kept
+    }
+
+    /// Returns whether the replies can be noted that a service would owe that goes away.
+    fn can_owe(&self, key: Key, unsent: &[Vec<u8>]) -> bool {
+        let mut unsent: Vec<_> = unsent.iter().collect();
+        let mut counts = BTreeMap::<Key, usize>::new();
+        for request in self.in_flight.iter().filter(|request| request.service == key) {
+            let name = self.peers[&request.client].full_name();
+            match unsent
+                .iter()
+                .position(|frame| is_request(frame, &name, &request.uid))
+            {
+                Some(place) => drop(unsent.remove(place)),
+                None => *counts.entry(request.client).or_default() += 1,
+            }
+        }
+        counts.into_iter().all(|(client, count)| {
+            let owed = self.owed.iter().filter(|owed| owed.client == client);
+            owed.count() + count <= MOST_OWED
+        })
+    }
+
+    /// Ends the requests at a service whose callers do not wait: those that it cannot have received,
+    /// which are taken back, and the others, to which it may still reply.
+    fn end_requests(&mut self, key: Key, since: Duration, unsent: &mut Vec<Vec<u8>>, is_kept: bool) {
+        let service = self.peers[&key].identity.name.clone();
+        self.end_unsent(key, since, unsent);
+        // One with the same uid as another may have ended.
+        unsent.retain(|frame| !is_any_request(frame));
+        if is_kept {
+            let owed = self.in_flight.iter().filter(|request| request.service == key);
+            self.owed.extend(owed.cloned());
+        }
+        self.abandon(key, &Refusal::ServiceLeft { service });
+    }
+
+    /// Ends the requests that a service cannot have received.
+    fn end_unsent(&mut self, key: Key, since: Duration, unsent: &mut Vec<Vec<u8>>) {
+        let peers = self.peers.iter();
+        let names: BTreeMap<Key, String> = peers.map(|(key, peer)| (*key, peer.full_name())).collect();
+        let refusal = SessionRefusal::ServiceAway {
+            service: self.peers[&key].identity.name.clone(),
+            since: time_of_day(since),
+        };
+        self.abandon_some(&refusal.into(), |request| {
+            let is_it = |frame: &Vec<u8>| is_request(frame, &names[&request.client], &request.uid);
+            let place = unsent.iter().position(is_it).filter(|_| request.service == key);
+            if let Some(place) = place {
+                unsent.remove(place);
+            }
+            place.is_some()
+        });
+    }
+
+    /// Lets a peer leave that is away. `unsent` are the frames of which nothing was written.
+    fn leave_away(&mut self, key: Key, unsent: &mut Vec<Vec<u8>>) {
+        if let Some(away) = self.peers[&key].away.filter(|_| self.peers[&key].is_service()) {
+            self.end_unsent(key, away.since, unsent);
+        }
+        self.leave(key);
     }
 
     /// Notes that a peer is back.
@@ -153,6 +271,7 @@ impl World {
         Some(Known {
             secret: begun.expect("it has a session").secret,
             received: 0,
+            log: Vec::new(),
         })
     }
 
@@ -172,28 +291,86 @@ impl World {
             && self.model.phase < ModelPhase::Stopping
     }
 
-    /// Breaks the connection of a peer.
-    pub(super) fn go_away(&mut self, key: Key) -> Result<(), Failure> {
+    /// Breaks the connection of a peer. `kept` is the number of bytes that can be kept for a service.
+    /// What a service has not read was not written to its connection, unless others wait for room in its
+    /// queue. For a client, all was written.
+    pub(super) fn go_away(&mut self, key: Key, kept: usize) -> Result<(), Failure> {
         let Some(mut peer) = self.peers.remove(&key) else {
             return Ok(());
         };
-        let Some(known) = peer.known.take() else {
+        let Some(mut known) = peer.known.take() else {
             return Err("it has no session".to_owned());
         };
         let id = peer.attachment.id();
+        let outbox = Arc::clone(peer.attachment.outbox());
         peer.forget_line();
-        if !peer.attachment.park(0) {
-            return Err("there is no place for a peer that is away".to_owned());
+        let is_service = self.model.peers[&key].is_service();
+        let unread = self.model.peers[&key].queue.unread;
+        let (mut begun, mut unsent) = (None, Vec::new());
+        // In the smallest queue each line waits for the one before it.
+        let may_wait = self.outbox_limit <= 1 || self.model.peers[&key].queue.has_line();
+        if is_service && !may_wait {
+            let written = known.log.len() - unread;
+            let is_amid = written > 0 && known.log[written - 1] != b'\n';
+            let rest = known.log.split_off(written);
+            known.received = written as u64;
+            unsent = rest
+                .split_inclusive(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect();
+            begun = is_amid.then(|| unsent.remove(0));
+            outbox.keep_at_most(kept);
+        } else {
+            let now = self.now();
+            outbox.written(unread, 0, || now.into());
         }
-        self.model.go_away(key);
+        let loses = self.model.phase > ModelPhase::Serving || (is_service && !outbox.loses_nothing());
+        let is_kept = peer.attachment.park(0);
+        outbox.keep_at_most(usize::MAX);
+        if loses {
+            self.model.leave(key);
+            return if is_kept {
+                Err("it is kept although it loses something, or cannot return".to_owned())
+            } else {
+                Ok(())
+            };
+        }
+        let predicted = self.model.go_away(key, &mut unsent);
+        if is_kept != predicted {
+            return Err(format!("the place of a peer is kept: {is_kept}"));
+        }
+        if !is_kept {
+            self.model.leave(key);
+            return Ok(());
+        }
+        let frames: Vec<_> = begun.iter().cloned().chain(unsent).collect();
+        if let Some(peer) = self.model.peers.get_mut(&key) {
+            peer.queue.unread += frames.iter().map(Vec::len).sum::<usize>();
+        }
         let absent = Absent {
             id,
             known,
             identity: self.model.peers[&key].identity.clone(),
-            told: Told::default(),
+            told: Told {
+                frames,
+                ..Told::default()
+            },
+            begun: usize::from(begun.is_some()),
         };
         self.absent.insert(key, absent);
         Ok(())
+    }
+
+    /// Expects that the requests are taken back of clients that have left, at services that are away.
+    pub(super) fn take_back_of_left(&mut self) {
+        for client in std::mem::take(&mut self.model.left) {
+            for (key, absent) in &mut self.absent {
+                let bytes = absent.take_back(&client);
+                if let Some(peer) = self.model.peers.get_mut(key) {
+                    peer.queue.unread -= bytes;
+                }
+            }
+        }
     }
 
     /// Lets a peer return that is away.
@@ -206,7 +383,7 @@ impl World {
             principal: Principal::sample(),
             came: Timestamp::UNIX_EPOCH,
         };
-        let Known { secret, received } = &absent.known;
+        let Known { secret, received, .. } = &absent.known;
         let returned = Attachment::resume(&self.routing, &introduced, secret, *received, None);
         let Ok(Returned::Resumed { attachment, resumed }) = returned else {
             return Err("a peer cannot return".to_owned());
@@ -226,7 +403,9 @@ impl World {
             known: Known {
                 secret: String::new(),
                 received: 0,
+                log: Vec::new(),
             },
+            begun: 0,
             identity: introduced.identity,
         };
         all.tell(later);
@@ -253,8 +432,14 @@ impl World {
             .collect();
         due.sort_unstable();
         for (_, _, key) in due {
-            self.absent.remove(&key);
-            self.model.leave(key);
+            self.leave_absent(key);
+        }
+    }
+
+    fn leave_absent(&mut self, key: Key) {
+        if let Some(Absent { mut told, begun, .. }) = self.absent.remove(&key) {
+            let mut unsent = told.frames.split_off(begun.min(told.frames.len()));
+            self.model.leave_away(key, &mut unsent);
         }
     }
 
@@ -267,8 +452,8 @@ impl World {
     /// Expects that all peers leave that are away, since the manager stops.
     pub(super) fn release_away(&mut self) {
         self.routing.release_away();
-        for key in std::mem::take(&mut self.absent).into_keys() {
-            self.model.leave(key);
+        for key in self.absent.keys().copied().collect::<Vec<_>>() {
+            self.leave_absent(key);
         }
     }
 }

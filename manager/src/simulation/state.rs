@@ -105,6 +105,9 @@ pub(super) struct InFlight {
     pub(super) uid: String,
 }
 
+/// A request that has ended before its reply, which its service may still send.
+pub(super) type Owed = InFlight;
+
 /// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelPhase {

@@ -74,7 +74,7 @@ pub(super) struct World {
     pub(super) peers: BTreeMap<Key, Peer>,
     /// The peers that are away.
     pub(super) absent: BTreeMap<Key, Absent>,
-    outbox_limit: usize,
+    pub(super) outbox_limit: usize,
     last_key: Key,
     /// When the manager started, for timers.
     pub(super) began: Instant,
@@ -272,11 +272,13 @@ impl World {
         let now = self.now();
         if let Some(peer) = self.peers.get(&key) {
             peer.attachment.outbox().written(count, 0, || now.into());
-            if let Some(known) = peer.known.as_ref().filter(|known| known.received % 2 == 0) {
-                // What it has received was sent, so that this succeeds.
-                let _ = peer.attachment.outbox().confirm(known.received);
-            }
             self.model.read(key, count);
+            if let Some(known) = peer.known.as_ref().filter(|known| known.received % 2 == 0) {
+                let unread = self.model.peers[&key].queue.unread as u64;
+                // What it has read was written, so that this succeeds.
+                let read = known.received.saturating_sub(unread);
+                let _ = peer.attachment.outbox().confirm(read);
+            }
         }
     }
 
@@ -284,6 +286,7 @@ impl World {
     pub(super) fn drain(&mut self) {
         self.routing.advance(Phase::Draining);
         self.model.phase = ModelPhase::Draining;
+        self.release_away();
     }
 
     /// Stops the manager.
@@ -298,12 +301,16 @@ impl World {
     /// Compares the frames for every peer, and every counter, with the model.
     pub(super) fn check(&mut self) -> Result<(), Failure> {
         self.routing.settle_all();
+        self.take_back_of_left();
         let mut told = self.model.take_told();
         for (key, peer) in &mut self.peers {
             let mut expected = told.remove(key).unwrap_or_default();
             let bytes = queued(peer.attachment.outbox());
             if let Some(known) = &mut peer.known {
                 known.received += bytes.len() as u64;
+                if self.model.peers[key].is_service() {
+                    known.log.extend(&bytes);
+                }
             }
             let is_arriving = self.model.peers[key].behind.is_some();
             if bytes.is_empty() && expected.frames.is_empty() && expected.ended.is_none() && !is_arriving {

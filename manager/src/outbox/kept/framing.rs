@@ -8,7 +8,7 @@ use memchr::memchr;
 const MAX_ANNOUNCEMENT: usize = BEGINNING.len() + MAX_DESCRIPTION_BYTES;
 
 /// The place in the current frame.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Framing {
     /// Of a peer that receives lines only: whether a line begins here.
     Lines { begins: bool },
@@ -16,7 +16,7 @@ pub(super) enum Framing {
     Frames(Place),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     /// In a line that may announce buffers. What has passed of its beginning; nothing where a frame
     /// begins.

@@ -155,7 +155,7 @@ fn the_ends_of_many_locks_are_forgotten_in_several_steps() {
     let mut leaving = gone(&mut registry, id);
     let mut steps = 0;
     while let Some(event) = registry.next_concerned(&mut leaving, &Refusal::Stopping) {
-        assert!(matches!(event, Event::LockEndsForgotten), "{event:?}");
+        assert!(matches!(event, Event::Forgotten), "{event:?}");
         steps += 1;
     }
     assert!((10..COUNT).contains(&steps), "{steps}");
