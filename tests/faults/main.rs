@@ -2,7 +2,7 @@
 //! the built `labwire` while a pair of bystanders keeps working.
 //!
 //! ```console
-//! $ cargo test --test faults                      # the short form, a minute at most
+//! $ cargo test --test faults                      # the short form, two minutes at most
 //! $ cargo test --release --test faults -- --long  # the full figures
 //! ```
 //!
@@ -99,6 +99,7 @@ const CASES: &[Case] = cases![
     sessions::calls_in_flight_over_a_network_that_falls_silent_end_once_with_their_replies,
     sessions::a_lock_is_its_holders_again_after_kills_of_the_manager_and_a_rival_never_gets_in,
     sessions::breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_one_outcome,
+    sessions::breaks_of_peers_for_whom_little_is_kept_leave_each_call_one_outcome,
     long_calls::a_reader_that_stops_amid_items_is_cut_in_time_and_one_that_goes_on_loses_nothing,
     long_calls::a_service_that_ignores_deadlines_and_cancellation_keeps_no_caller_beyond_them,
     clock::the_wall_clock_decides_about_no_deadline_link_or_connection,

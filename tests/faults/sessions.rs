@@ -25,18 +25,26 @@ use crate::support::{DEADLINE, POLL_INTERVAL};
 /// Memory of what is kept for a peer that is away, in bytes, by default.
 const KEPT: u64 = MIB;
 
-/// A client, and its links with both services.
+/// Services: beside the proxies, behind one with callers that wait while it is away, and behind it
+/// with callers that are told at once.
+const SERVICES: [&str; 3] = ["Near", "Far", "Brief"];
+
+/// A client, and its links with all services.
 #[derive(Clone)]
 struct Caller {
     client: Client,
-    links: [Link; 2],
+    links: [Link; SERVICES.len()],
 }
 
 impl Caller {
     async fn connect(name: &str, options: labwire_client::ConnectOptions) -> Self {
         let client = connect(name, options).await;
-        let [near, far] = [client.link("Near").await, client.link("Far").await];
-        let links = [near, far].map(|link| link.expect("the service is here"));
+        let links = SERVICES.map(|service| {
+            let client = client.clone();
+            async move { client.link(service).await.expect("the service is here") }
+        });
+        let [near, far, brief] = links;
+        let links = [near.await, far.await, brief.await];
         Self { client, links }
     }
 
@@ -54,26 +62,32 @@ impl Caller {
     }
 }
 
-/// A manager, callers behind a proxy, a service beside it, and a service behind it whose callers
-/// wait while it is away.
+/// A manager, callers behind a proxy, and services beside it and behind another.
 struct Divided {
     subject: Subject,
-    proxy: Proxy,
+    /// Of the callers, and of the services.
+    proxies: [Proxy; 2],
     counter: Counter,
     services: Vec<RunningService>,
     callers: Vec<Caller>,
 }
 
 impl Divided {
-    fn start(callers: usize) -> Self {
-        let subject = Subject::start(&["--disable-tls"]);
-        let proxy = Proxy::start(subject.target.address);
+    fn start(callers: usize, options: &[&str]) -> Self {
+        let subject = Subject::start(&[&["--disable-tls"], options].concat());
+        let proxies = [(); 2].map(|()| Proxy::start(subject.target.address));
         let counter = Counter::default();
-        let services = vec![
-            counter.serve("Near", direct(&subject.target)),
-            counter.serve("Far", behind(&proxy).keep_callers(true)),
+        let [callers_options, services_options] = proxies.each_ref().map(behind);
+        let all_options = [
+            direct(&subject.target),
+            services_options.clone().keep_callers(true),
+            services_options,
         ];
-        let options = behind(&proxy);
+        let services = SERVICES.into_iter().zip(all_options);
+        let services = services
+            .map(|(name, options)| counter.serve(name, options))
+            .collect();
+        let options = callers_options;
         let callers = run(async move {
             let mut connected = Vec::new();
             for number in 0..callers {
@@ -83,7 +97,7 @@ impl Divided {
         });
         Self {
             subject,
-            proxy,
+            proxies,
             counter,
             services,
             callers,
@@ -104,6 +118,10 @@ impl Divided {
         started
     }
 
+    fn set(&self, network: Network) {
+        self.proxies.iter().for_each(|proxy| proxy.set(network));
+    }
+
     /// Waits until all peers are connected again.
     fn wait_until_back(&mut self) {
         for caller in &self.callers {
@@ -122,12 +140,12 @@ impl Divided {
     ) -> String {
         let Self {
             mut subject,
-            proxy,
+            proxies,
             counter,
             services,
             callers,
         } = self;
-        let peers = callers.len() as u64 + 1;
+        let peers = callers.len() as u64 + 2;
         for caller in callers {
             block_on(caller.client.disconnect());
         }
@@ -145,7 +163,7 @@ impl Divided {
         ] {
             assert_eq!(subject.statistic(name), 0, "{name}");
         }
-        drop(proxy);
+        drop(proxies);
         let resumed = subject.statistic("resumed");
         // Only now nothing can be executed any more.
         let figures = figures(outcomes.map(|outcomes| judge(&outcomes, &counter)));
@@ -170,19 +188,19 @@ fn expect_replies(outcomes: &[Outcome]) {
 pub(crate) fn calls_in_flight_over_a_network_that_is_cut_end_once_with_their_replies() -> String {
     let cut = Duration::from_secs(scaled(2, 10));
     let (clients, calls) = (100, 3);
-    let mut divided = Divided::start(clients);
+    let mut divided = Divided::start(clients, &[]);
     let in_flight = divided.call(calls, cut / 2, cut + Duration::from_secs(1));
     divided.counter.wait_for(in_flight.len());
     let at_the_cut = divided.call(1, Duration::ZERO, Duration::from_millis(100));
-    let half = in_flight.len() + at_the_cut.len() / 2;
-    while divided.counter.total() < half {
+    // Some of them have begun, and others are on their way.
+    while divided.counter.total() <= in_flight.len() {
         std::thread::yield_now();
     }
-    divided.proxy.set(Network::Cut);
+    divided.set(Network::Cut);
     sleep_for(cut / 2);
     let during = divided.call(1, Duration::ZERO, Duration::from_millis(100));
     sleep_for(cut / 2);
-    divided.proxy.set(Network::Up);
+    divided.set(Network::Up);
     let restored = Instant::now();
     divided.wait_until_back();
     let back = restored.elapsed();
@@ -192,7 +210,7 @@ pub(crate) fn calls_in_flight_over_a_network_that_is_cut_end_once_with_their_rep
     let outcomes = [in_flight, join(at_the_cut), join(during)];
     divided.finish(outcomes, |[in_flight, at_the_cut, during]| {
         format!(
-            "{clients} clients and a service were cut off for {} s: all {} calls in flight had their replies; of {} calls \
+            "{clients} clients and two services were cut off for {} s: all {} calls in flight had their replies; of {} calls \
              at the cut {} had, {} were not executed, {} perhaps ({} were); of {} during it {} were not executed; back \
              after {}, all replies after {}",
             cut.as_secs(),
@@ -211,23 +229,23 @@ pub(crate) fn calls_in_flight_over_a_network_that_is_cut_end_once_with_their_rep
 }
 
 pub(crate) fn calls_in_flight_over_a_network_that_falls_silent_end_once_with_their_replies() -> String {
-    let silence = Duration::from_secs(scaled(2, 10));
+    let silence = Duration::from_secs(scaled(1, 10));
     let (clients, calls) = (100, 2);
-    let mut divided = Divided::start(clients);
+    let mut divided = Divided::start(clients, &[]);
     let (mut outcomes, mut times) = (Vec::new(), Vec::new());
     // First the connections go on, then others replace them.
     for replaces in [false, true] {
         let begun = divided.counter.total();
         let in_flight = divided.call(calls, silence / 2, silence + Duration::from_secs(1));
         divided.counter.wait_for(begun + in_flight.len());
-        divided.proxy.set(Network::Silent);
+        divided.set(Network::Silent);
         sleep_for(silence / 2);
         let during = divided.call(1, Duration::ZERO, Duration::from_millis(100));
         sleep_for(silence / 2);
         if replaces {
-            divided.proxy.close_all();
+            divided.proxies.iter().for_each(Proxy::close_all);
         }
-        divided.proxy.set(Network::Up);
+        divided.set(Network::Up);
         let restored = Instant::now();
         divided.wait_until_back();
         let in_flight = join(in_flight);
@@ -242,7 +260,7 @@ pub(crate) fn calls_in_flight_over_a_network_that_falls_silent_end_once_with_the
     let outcomes: [_; 4] = outcomes.try_into().expect("there are two of each");
     divided.finish(outcomes, |[first, first_during, second, second_during]| {
         format!(
-            "{clients} clients and a service heard nothing for {} s twice: {} and {} calls in flight had their replies, also \
+            "{clients} clients and two services heard nothing for {} s twice: {} and {} calls in flight had their replies, also \
              {} during the first time; of {} during the second {} had, {} were not executed, {} perhaps; all ended {} \
              after it went on, {} after new connections were possible",
             silence.as_secs(),
@@ -286,7 +304,8 @@ impl Chance {
 /// Makes one call of a random kind. Returns its outcome.
 async fn call_somehow(caller: &Caller, chance: &mut Chance) -> Outcome {
     let number = next_number();
-    let link = &caller.links[usize::from(chance.below(2) == 0)];
+    let service = usize::try_from(chance.below(SERVICES.len() as u64)).expect("it is small");
+    let link = &caller.links[service];
     let time = chance.time(300);
     let arguments = (number, u64::try_from(time.as_millis()).expect("it is short"));
     let limit = chance.time(300) + Duration::from_millis(1);
@@ -349,8 +368,17 @@ const CALLS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_one_outcome() -> String {
-    let (clients, time) = scaled((20, Duration::from_secs(6)), (100, Duration::from_mins(3)));
-    let mut divided = Divided::start(clients);
+    break_by_chance(&[])
+}
+
+pub(crate) fn breaks_of_peers_for_whom_little_is_kept_leave_each_call_one_outcome() -> String {
+    break_by_chance(&["--session-kept", "16KiB"])
+}
+
+/// Breaks connections of callers and services by chance, while they work.
+fn break_by_chance(options: &[&str]) -> String {
+    let (clients, time) = scaled((20, Duration::from_secs(4)), (100, Duration::from_mins(3)));
+    let mut divided = Divided::start(clients, options);
     let ends = Instant::now() + time;
     let is_last = Arc::new(AtomicBool::new(false));
     let callers = divided.callers.iter().cycle().take(clients * CALLS).cloned();
@@ -378,9 +406,8 @@ pub(crate) fn breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_
     while Instant::now() < ends {
         sleep_for(chance.time(100));
         if chance.below(20) > 0 {
-            divided
-                .proxy
-                .close_one(usize::try_from(chance.below(1_000)).unwrap());
+            let proxy = &divided.proxies[usize::from(chance.below(4) == 0)];
+            proxy.close_one(usize::try_from(chance.below(1_000)).expect("it is small"));
             closed += 1;
             continue;
         }
@@ -389,9 +416,9 @@ pub(crate) fn breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_
         } else {
             Network::Silent
         };
-        divided.proxy.set(state);
+        divided.set(state);
         sleep_for(chance.time(1_000));
-        divided.proxy.set(Network::Up);
+        divided.set(Network::Up);
         others += 1;
     }
     is_last.store(true, Ordering::Relaxed);
@@ -407,10 +434,11 @@ pub(crate) fn breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_
             _ => {}
         }
     }
+    let dropped = divided.subject.statistic("session_bytes_dropped");
     divided.finish([outcomes], |[tally]| {
         format!(
             "{} calls of {clients} clients in {} s, {closed} closed connections and {others} cuts: {} replies, {} not \
-             executed, {} perhaps ({} were; {late} deadlines, {cancelled} cancelled); the last ended {} after it was quiet",
+             executed, {} perhaps ({} were; {late} deadlines, {cancelled} cancelled); {dropped} bytes were not kept; the last ended {} after it was quiet",
             tally.all(),
             time.as_secs(),
             tally.replies,
