@@ -20,6 +20,7 @@ use crate::proxy::{Network, Proxy};
 use crate::runner::scaled;
 use crate::support::manager::Manager;
 use crate::support::process::Signal;
+use crate::support::waiting::wait_until;
 use crate::support::{DEADLINE, POLL_INTERVAL};
 
 /// Memory of what is kept for a peer that is away, in bytes, by default.
@@ -577,6 +578,7 @@ pub(crate) fn a_lock_is_its_holders_again_after_kills_of_the_manager_and_a_rival
     rival.is_released.store(true, Ordering::SeqCst);
     let released = Instant::now();
     run(async move { guard.release().await }).expect("the holder may");
+    wait_until("the rival gets in", || rival.trying.is_finished());
     let got_in = rival.trying.join().duration_since(released);
     run(async move {
         holder.disconnect().await;
