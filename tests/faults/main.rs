@@ -2,7 +2,7 @@
 //! the built `labwire` while a pair of bystanders keeps working.
 //!
 //! ```console
-//! $ cargo test --test faults                      # the short form, a minute at most
+//! $ cargo test --test faults                      # the short form, two minutes at most
 //! $ cargo test --release --test faults -- --long  # the full figures
 //! ```
 //!
@@ -29,6 +29,7 @@ mod bystander;
 mod clients;
 mod clock;
 mod contention;
+mod counting;
 mod crowds;
 mod endings;
 mod generator;
@@ -36,14 +37,17 @@ mod guesses;
 #[path = "../hardening/support.rs"]
 #[allow(dead_code, reason = "the other black-box tests need more of it")]
 mod hostile;
+mod long_calls;
 mod notifications;
 mod observed;
 mod outcomes;
 mod peer;
 mod programs;
+mod proxy;
 mod rejections;
 mod runner;
 mod services;
+mod sessions;
 mod stalls;
 mod strangers;
 #[path = "../support/mod.rs"]
@@ -91,6 +95,13 @@ const CASES: &[Case] = cases![
     stalls::refused_links_cost_little_however_many_clients_are_linked,
     stalls::a_service_leaves_at_once_whatever_its_callers_wait_for,
     stalls::half_closed_clients_cost_nothing_while_they_wait,
+    sessions::calls_in_flight_over_a_network_that_is_cut_end_once_with_their_replies,
+    sessions::calls_in_flight_over_a_network_that_falls_silent_end_once_with_their_replies,
+    sessions::a_lock_is_its_holders_again_after_kills_of_the_manager_and_a_rival_never_gets_in,
+    sessions::breaks_returns_cancels_deadlines_and_slow_readers_leave_each_call_one_outcome,
+    sessions::breaks_of_peers_for_whom_little_is_kept_leave_each_call_one_outcome,
+    long_calls::a_reader_that_stops_amid_items_is_cut_in_time_and_one_that_goes_on_loses_nothing,
+    long_calls::a_service_that_ignores_deadlines_and_cancellation_keeps_no_caller_beyond_them,
     clock::the_wall_clock_decides_about_no_deadline_link_or_connection,
 ];
 
