@@ -130,6 +130,7 @@ fn a_service_that_breaks_off_amid_the_buffers_of_a_reply_sends_it_again() {
         ada.send_bytes(&request_with("1", &raw));
         let asked = camera.read_frame();
         assert!(camera.read_bytes(length + 1) == [&raw[..], b"\n"].concat());
+        camera.confirm();
         let handled = camera.sent;
         let frame = reply_with(asked["requester"].as_str().unwrap(), "1", &raw);
         camera.send_bytes(&frame[..frame.len() - length / 2]);
