@@ -204,13 +204,15 @@ impl Sessions {
         }
     }
 
-    /// Removes the sessions of all peers that are away, since the manager stops. Returns their places.
+    /// Removes the sessions of all peers that are away, since the manager stops. Returns their places in
+    /// the order in which the peers joined.
     pub(crate) fn close(&self) -> Vec<Parked> {
-        let peers: Vec<_> = {
+        let mut peers: Vec<_> = {
             let mut state = self.state();
             state.is_closed = true;
             state.away.keys().copied().collect()
         };
+        peers.sort_unstable();
         let parked = peers.into_iter().filter_map(|peer| self.expire(peer));
         parked.map(|parked| *parked).collect()
     }

@@ -221,6 +221,7 @@ impl Schedule<'_, '_> {
             *step += 1;
             if number == drained_at && self.world.model.phase < ModelPhase::Draining {
                 self.world.drain();
+                self.world.check()?;
             }
             if number == stopped_at {
                 self.world.stop();

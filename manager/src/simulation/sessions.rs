@@ -307,9 +307,7 @@ impl World {
         let is_service = self.model.peers[&key].is_service();
         let unread = self.model.peers[&key].queue.unread;
         let (mut begun, mut unsent) = (None, Vec::new());
-        // In the smallest queue each line waits for the one before it.
-        let may_wait = self.outbox_limit <= 1 || self.model.peers[&key].queue.has_line();
-        if is_service && !may_wait {
+        if is_service && !self.model.peers[&key].queue.has_line() {
             let written = known.log.len() - unread;
             let is_amid = written > 0 && known.log[written - 1] != b'\n';
             let rest = known.log.split_off(written);
@@ -328,6 +326,8 @@ impl World {
         let is_kept = peer.attachment.park(0);
         outbox.keep_at_most(usize::MAX);
         if loses {
+            // Its line was forgotten before its requests ended.
+            self.model.give_up_places(key);
             self.model.leave(key);
             return if is_kept {
                 Err("it is kept although it loses something, or cannot return".to_owned())
@@ -452,7 +452,9 @@ impl World {
     /// Expects that all peers leave that are away, since the manager stops.
     pub(super) fn release_away(&mut self) {
         self.routing.release_away();
-        for key in self.absent.keys().copied().collect::<Vec<_>>() {
+        let mut all: Vec<_> = self.absent.iter().map(|(key, absent)| (absent.id, *key)).collect();
+        all.sort_unstable();
+        for (_, key) in all {
             self.leave_absent(key);
         }
     }
