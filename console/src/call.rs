@@ -63,9 +63,10 @@ Examples:
 
 A text is printed as it is, an array by its type, shape and size, and any other
 result as JSON. With --json, each call is one object: service, attribute, time
-(of the request), seconds (its duration) and result. A result with NaN or Infinity is not JSON: then result is null, and
-text is what was received. A failed call prints nothing there; its error is on
-standard error. A call takes a client's place at a service that limits them.
+(of the request), seconds (its duration) and result. A result with NaN or
+Infinity is not JSON: then result is null, and text is what was received. A
+failed call prints nothing there; its error is on standard error. A call takes a
+client's place at a service that limits them.
 
 --output FILE.npy writes an array in NumPy's format. In JSON an array is
 {\"$array\": {\"dtype\": …, \"shape\": …, \"base64\": …}}, also in any other --output.

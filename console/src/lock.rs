@@ -6,7 +6,7 @@ use clap::Args;
 use labwire_client::{CallError, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::breaks::{Breaks, reported};
+use crate::breaks::{Breaks, RETURNING};
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::held::{Announcement, Held};
@@ -279,19 +279,11 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     };
     show(*form, "locked", service, Some(guard.clients()), &text)?;
     let client = connection.client();
-    let kept = || {
-        if guard.is_held() {
-            "the lock is still held"
-        } else {
-            "the lock is lost"
-        }
-    };
     let is_lost = tokio::select! {
         biased;
         _ = stop.requested() => false,
         () = announcement.release_requested() => false,
         () = lost_for_good(&guard, &connection) => true,
-        never = reported(client, kept) => match never {},
     };
     if is_lost {
         show(*form, "lost", service, None, "is not locked any more")?;
@@ -319,8 +311,8 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     Ok(())
 }
 
-/// Waits until the lock is lost and cannot be held again. Tells when that is not sure, and when it is
-/// held again after a restart of the manager.
+/// Waits until the lock is lost and cannot be held again. Tells when the connection breaks and is back,
+/// when the loss is not sure, and when the lock is held again after a restart of the manager.
 async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
     let client = connection.client();
     let service = one_line(guard.link().service());
@@ -330,6 +322,7 @@ async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
         ));
     };
     let mut session = client.session();
+    let mut since = Instant::now();
     loop {
         tokio::select! {
             biased;
@@ -351,10 +344,14 @@ async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
                 }
                 session = now;
                 match now {
-                    SessionState::Away => tell(format_args!(
-                        "labwire: the connection is broken, the manager keeps the lock on '{service}' for a while"
+                    SessionState::Away => {
+                        since = Instant::now();
+                        tell(format_args!("labwire: {RETURNING}"));
+                    }
+                    SessionState::Kept if guard.is_held() => tell(format_args!(
+                        "labwire: back after {:.1} s, the lock is still held",
+                        since.elapsed().as_secs_f64()
                     )),
-                    SessionState::Kept => tell(format_args!("labwire: the connection is back, '{service}' is locked")),
                     SessionState::Lost => {
                         let linked = async {
                             client.connected().await;

@@ -85,13 +85,15 @@ fn a_lock_that_cannot_be_returned_to_ends_with_a_clear_failure() {
     let mut lock = Process::spawn("labwire", &mut lock);
     wait(&lock, "is locked");
     way.cut();
+    // The manager may be restarting: then it keeps the lock.
+    wait(
+        &lock,
+        "the lock on 'Meter' is lost unless the manager is being restarted",
+    );
+    way.repair();
     assert_eq!(lock.wait().code(), Some(3), "{}", lock.everything_printed());
     let printed = lock.everything_printed();
     assert!(printed.contains("the lock on 'Meter' is lost: "), "{printed}");
-    assert!(
-        printed.contains("could not return to its session within its grace period"),
-        "{printed}"
-    );
 }
 
 #[test]

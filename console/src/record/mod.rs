@@ -73,15 +73,15 @@ Each row is one value. Its columns:
   event     notification, result    a value
             published               a value of a topic; its sender is in note
             error                   a call failed; the reason is in note
-            linked, gap             the service was linked or the topic was
-                                    subscribed, or is not (the reason is in note)
+            linked, gap             the service was linked or the topic
+                                    subscribed, or is not (reason: see note)
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given
   service, source                   the service, and the call or the topic
-  key       the name of a value in a notification, or in an object as a result or
-            as the value of a topic;
-            positional values of a notification have the keys 0, 1 and so on
+  key       the name of a value in a notification, or in an object that is a
+            result or the value of a topic; positional values of a notification
+            have the keys 0, 1 and so on
   value     a number, a text, or JSON for a list or an object
   seconds   how long the call took, or the service was away
   note      a text for people

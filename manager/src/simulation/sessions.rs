@@ -452,7 +452,11 @@ impl World {
     /// Expects that all peers leave that are away, since the manager stops.
     pub(super) fn release_away(&mut self) {
         self.routing.release_away();
-        let mut all: Vec<_> = self.absent.iter().map(|(key, absent)| (absent.id, *key)).collect();
+        let mut all: Vec<_> = self
+            .absent
+            .iter()
+            .map(|(key, absent)| (absent.id, *key))
+            .collect();
         all.sort_unstable();
         for (_, key) in all {
             self.leave_absent(key);

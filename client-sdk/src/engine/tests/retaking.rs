@@ -61,7 +61,7 @@ impl Holder {
         let status = receiver.try_recv().unwrap().unwrap();
         let (reply, lock) = oneshot::channel();
         let options = LockOptions::new(Lock::Exclusive)
-            .ttl(Duration::from_secs(60))
+            .ttl(Duration::from_mins(1))
             .reason("calibration");
         let command = Command::Lock {
             uid: 2,

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_help_page_shows_the_defaults_that_count() {
         let shown = shown();
-        assert_eq!(shown.len(), 27);
+        assert_eq!(shown.len(), 28);
         let options = typed(shown.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         assert_eq!(limits(&options).unwrap(), Limits::default());
         assert_eq!(limits(&Options::default()).unwrap(), Limits::default());
