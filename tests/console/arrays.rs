@@ -87,7 +87,7 @@ fn an_array_is_written_and_sent_in_the_format_of_numpy() {
 
     let program = "\
         np.save('columns.npy', np.asfortranarray([[1, 2, 6], [3, 4, 2]], dtype='>u2'))\n\
-        np.save('row.npy', np.arange(3, dtype='<u2'))\n\
+        np.save('row.npy', np.array([0, 1, 2], dtype='<u2'))\n\
         np.save('floats.npy', np.zeros(2))\n\
         np.save('objects.npy', np.array([None]))";
     numpy(&home, program);
