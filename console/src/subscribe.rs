@@ -37,9 +37,9 @@ Examples:
 quote them for the shell. Values that the manager retains come first. Topics
 need a manager of Labwire, not of MSL-Network.
 
-Each line has the time, the topic and the value: a text as it is, an array by its
-type, shape and size, anything else as JSON. A retained value is marked. At a
-terminal a long value is cut.
+Each line has the time, the topic and the value: a text as it is, an array by
+its type, shape and size, anything else as JSON. A retained value is marked. At
+a terminal a long value is cut.
 
 The manager may start later, or restart: subscribe waits for it, and reports on
 standard error when it is away and back. What was published meanwhile is missed.

@@ -233,7 +233,7 @@ fn a_lock_goes_on_over_a_restart_of_the_manager_and_says_so() {
     manager.wait_for_end();
     drop(balance);
     holder.wait_for("the break", |line| {
-        line.contains("the connection is broken").then_some(())
+        line.contains("disconnected; returning").then_some(())
     });
     let home = manager.take_home();
     let mut again = home.command(&["start", "--disable-tls", "--port", &port]);

@@ -3,7 +3,7 @@
 //! A frame is forwarded before its end if its receiver asked for that, if the members needed for
 //! routing come before the payload, and if the receiver listens to nobody else. An error at its end
 //! is found too late. Then the receiver discards the line, which is broken off
-//! ([`frames::BROKEN_OFF`]), and the caller receives an error.
+//! ([`frames::BROKEN_OFF`](labwire_wire::frames::BROKEN_OFF)), and the caller receives an error.
 
 mod raw;
 
