@@ -20,8 +20,9 @@ Examples:
   labwire publish lab.door null --retain    removes the retained value
 
 The value is one as for labwire call: a number, a text, JSON, @FILE or - for
-standard input. It returns once the value is queued for all subscribers. Topics
-need a manager of Labwire, not of MSL-Network.
+standard input. It returns once the value is queued for all subscribers. The
+manager keeps a retained value until it stops. Topics need a manager of Labwire,
+not of MSL-Network.
 
 Exit codes: see `labwire --help`.";
 

@@ -100,7 +100,7 @@ fn a_reference_to_a_buffer_that_is_not_there_is_passed_on_as_it_is() {
 }
 
 #[test]
-fn a_bystander_hardly_notices_that_ten_peers_have_long_arrays_converted() {
+fn a_bystander_is_served_while_ten_peers_have_long_arrays_converted() {
     let (manager, mut administrator) = start(&["--convert", "16M"]);
     let raw = pixels(16 * MIB);
     let mut cameras = Vec::new();

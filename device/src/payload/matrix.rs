@@ -5,7 +5,7 @@ use ndarray::{ArrayView, Dimension, Ix0, Ix1, Ix2, Ix3, Ix4, Ix5, Ix6, IxDyn};
 use super::array::{Array, ArrayError, Item};
 
 impl Array {
-    /// Returns the array without copying it. `D` has its number of dimensions, [`IxDyn`] has any.
+    /// Returns the array without copying it. `D` has its number of dimensions, [`IxDyn`](type@ndarray::IxDyn) has any.
     ///
     /// Needs the feature `ndarray`.
     ///
@@ -38,7 +38,7 @@ impl Array {
     }
 
     /// Returns a copy of the array, in the byte order of this computer. `D` has its number of dimensions,
-    /// [`IxDyn`] has any.
+    /// [`IxDyn`](type@ndarray::IxDyn) has any.
     ///
     /// Needs the feature `ndarray`.
     ///
