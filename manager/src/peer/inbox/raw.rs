@@ -104,14 +104,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let limit = self.splitter.limit();
         let content = head.frame.content();
         let read = Buffers::read(content).and_then(|buffers| {
-            let following = buffers.bytes() as u64 + wire_buffers::END.len() as u64;
             let length = buffers.bytes().saturating_add(content.len());
             if length.saturating_add(wire_buffers::END.len()) <= limit {
                 Ok(buffers)
             } else {
                 Err(WrongBuffers {
                     error: BuffersError::TooLong { limit },
-                    following: Some(following),
+                    following: Some(following(&buffers)),
                 })
             }
         });
@@ -130,7 +129,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             // The line is refused for another reason.
             Ok(buffers) => {
                 self.front = Some(Box::new(head));
-                self.skip_raw(buffers.bytes() as u64 + wire_buffers::END.len() as u64);
+                self.skip_raw(following(&buffers));
             }
             Err(WrongBuffers { error, following }) => {
                 let salvage = Salvage::of(&content[..content.len().min(SEARCHED_OF_LONG)]);
@@ -155,12 +154,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     pub(super) fn skip_announced(&mut self) {
         let line = self.splitter.buffer();
         if self.is_binary && self.raw.is_none() && Buffers::follow(line) {
-            let following = match Buffers::read(line) {
-                Ok(buffers) => Some(buffers.bytes() as u64 + wire_buffers::END.len() as u64),
+            let announced = match Buffers::read(line) {
+                Ok(buffers) => Some(following(&buffers)),
                 Err(wrong) => wrong.following,
             };
-            match following {
-                Some(following) => self.announced = Some(following),
+            match announced {
+                Some(announced) => self.announced = Some(announced),
                 None => self.end_with(Departure::Unsplittable(BuffersError::Description)),
             }
         }
@@ -357,6 +356,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.front = Some(Box::new(incoming));
         }
     }
+}
+
+/// Returns the number of bytes that follow the line, with the byte after the last buffer. A number
+/// that is not representable is one that never arrives.
+fn following(buffers: &Buffers) -> u64 {
+    (buffers.bytes() as u64).saturating_add(wire_buffers::END.len() as u64)
 }
 
 /// Returns memory for the first `arrived` of `missing` bytes.

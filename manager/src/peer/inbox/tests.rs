@@ -152,3 +152,79 @@ async fn a_frame_that_is_thrown_away_is_handled_once_its_buffers_have_arrived() 
     assert_eq!(inbox.handled(), frame as u64);
     assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
 }
+
+/// Returns the lines that are taken from these bytes, up to the end of input, and the inbox.
+async fn lines_of(bytes: &[u8]) -> (Vec<Incoming>, Inbox<&[u8]>) {
+    let mut inbox = binary_inbox(bytes).await;
+    let mut lines = Vec::new();
+    loop {
+        while inbox.look().await {
+            lines.extend(inbox.take_front());
+        }
+        if inbox.has_ended() || inbox.read().await == 0 {
+            while inbox.look().await {
+                lines.extend(inbox.take_front());
+            }
+            return (lines, inbox);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_line_is_taken_from_raw_bytes_whose_number_is_unknown_or_never_reached() {
+    let buffer = |count: &str| format!("{{\"dtype\":\"|u1\",\"shape\":[{count}],\"bytes\":{count}}}");
+    let (most, half) = (u64::MAX.to_string(), (1_u64 << 63).to_string());
+    for (description, is_known) in [
+        (buffer(&most), true),
+        (buffer("18446744073709551614"), true),
+        (buffer("18446744073709551616"), false),
+        ([&*buffer(&half), &buffer(&half)].join(","), false),
+        ([&*buffer(&most), &buffer(&most)].join(","), false),
+        (buffer("4.0"), false),
+        (buffer("-1"), false),
+        ("5".to_owned(), false),
+        (buffer("4") + &" ".repeat(70_000), false),
+    ] {
+        let bytes = format!(
+            "{{\"buffers\":[{description}],\"service\":\"S\",\"attribute\":\"a\",\"uid\":\"1\"}}\r\n\
+             {{\"service\":\"S\",\"attribute\":\"fire\",\"uid\":\"2\"}}\r\n"
+        );
+        let (lines, mut inbox) = lines_of(bytes.as_bytes()).await;
+        let [line] = &lines[..] else {
+            panic!("{} lines: {description:.100}", lines.len());
+        };
+        assert!(matches!(line.kind, Kind::Broken(_)), "{description:.100}");
+        let departure = inbox.take_departure();
+        assert_eq!(
+            departure.is_unsplittable(),
+            !is_known,
+            "{departure:?} {description:.100}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_line_is_taken_after_buffers_of_another_length_than_their_frame_says() {
+    let bytes = [LINE, "0123456789X", "{\"attribute\":\"fire\"}\r\n"].concat();
+    let (lines, mut inbox) = lines_of(bytes.as_bytes()).await;
+    assert_eq!(lines.len(), 0);
+    assert!(inbox.take_departure().is_unsplittable());
+}
+
+#[tokio::test]
+async fn no_line_is_taken_after_a_discarded_line_with_raw_bytes_of_unknown_number() {
+    for skims in [true, false] {
+        let bytes = b"{\"buffers\":[5],\"uid\":\"1\"";
+        let mut inbox = binary_inbox(bytes).await;
+        assert!(!inbox.look().await);
+        if skims {
+            inbox.skim();
+        } else {
+            inbox.throw_line_away();
+        }
+        inbox.reader = b"}\r\n{\"attribute\":\"fire\"}\r\n";
+        assert!(inbox.read().await > 0);
+        assert!(!inbox.look().await);
+        assert!(inbox.take_departure().is_unsplittable());
+    }
+}
