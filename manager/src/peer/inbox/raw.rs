@@ -296,6 +296,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
+    /// Returns whether the raw bytes that arrive are discarded.
+    pub(in crate::peer) fn skips_raw(&self) -> bool {
+        matches!(self.raw.as_deref(), Some(RawBytes::Skipped(_)))
+    }
+
     /// Takes the raw bytes that have arrived and are not forwarded.
     pub(in crate::peer) fn take_raw(&mut self) -> Bytes {
         let Some(RawBytes::Kept(arriving)) = self.raw.as_deref_mut() else {

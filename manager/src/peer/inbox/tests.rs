@@ -228,3 +228,24 @@ async fn no_line_is_taken_after_a_discarded_line_with_raw_bytes_of_unknown_numbe
         assert!(inbox.take_departure().is_unsplittable());
     }
 }
+
+#[tokio::test]
+async fn the_line_after_buffers_that_are_being_discarded_is_not_a_part_of_them() {
+    let rest = [RAW, "next\r\n"].concat();
+    for arrived in [0, 3] {
+        let begun = [LINE, &rest[..arrived]].concat();
+        let mut inbox = binary_inbox(begun.as_bytes()).await;
+        assert!(!inbox.look().await);
+        assert!(inbox.is_amid_line());
+        assert!(inbox.discard_raw().is_some());
+        // They do not arrive for longer.
+        assert!(!inbox.is_amid_line() && inbox.skips_raw());
+        inbox.throw_line_away();
+        inbox.reader = &rest.as_bytes()[arrived..];
+        while !inbox.look().await {
+            assert!(inbox.read().await > 0);
+        }
+        assert!(!inbox.skips_raw());
+        assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+    }
+}
