@@ -7,7 +7,7 @@ use std::task::ready;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::buffers::{self as wire_buffers, Buffers, BuffersError, WrongBuffers};
-use labwire_wire::{Frame, Payload, Salvage};
+use labwire_wire::{Frame, FrameView, Payload, Salvage};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -21,10 +21,6 @@ use crate::work::{BYTES_PER_WORK, FRESH_BYTES_PER_WORK, LARGE_BYTES_PER_WORK};
 
 /// The most bytes that are converted by the thread that has them. It takes less than a millisecond.
 const CONVERTED_HERE: usize = 512 * 1024;
-
-/// The frames that are converted by other threads at a time. Each takes up to twice the memory of
-/// `--convert`, beside what is counted, and the processor for a tenth of a second.
-static CONVERSIONS: Semaphore = Semaphore::const_new(2);
 
 /// The fewest bytes of a reference to a buffer: `{"$buffer":0}`.
 const SHORTEST_REFERENCE: usize = 13;
@@ -332,28 +328,31 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Converts the buffers of the first waiting message. If that takes long, another thread does
-    /// it.
-    pub(in crate::peer) async fn convert(&mut self, conversion: Conversion, limit: usize) {
-        let is_short = self.front().is_none_or(|incoming| {
-            let content = incoming.frame.content();
-            let payload = incoming.frame.payload();
-            let described = |payload: &Payload| payload.len() + payload.description(content).len();
-            let references = 1 + content.len() / SHORTEST_REFERENCE;
-            payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
-        });
+    /// Converts the buffers of the first waiting message. If that takes long, it waits for one of the
+    /// permits, and another thread does it.
+    pub(in crate::peer) async fn convert(
+        &mut self,
+        conversion: Conversion,
+        limit: usize,
+        permits: &Semaphore,
+    ) {
+        let is_short = self
+            .front()
+            .is_none_or(|incoming| converts_soon(incoming.frame.view()));
         // Those that wait are served in their order. It fails if the semaphore is closed, which it is not.
         let _permit = if is_short {
             None
         } else {
-            CONVERSIONS.acquire().await.ok()
+            permits.acquire().await.ok()
         };
         // It is not handled yet.
         let Some(incoming) = self.front.take().map(|front| *front) else {
             return;
         };
         if is_short {
-            self.front = Some(Box::new(convert(incoming, conversion, limit)));
+            let converted = convert(incoming, conversion, limit);
+            self.work += converted.frame.view().held() / BYTES_PER_WORK;
+            self.front = Some(Box::new(converted));
         } else if let Some(incoming) = self
             .on_another_thread(move || convert(incoming, conversion, limit))
             .await
@@ -361,6 +360,19 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.front = Some(Box::new(incoming));
         }
     }
+}
+
+/// Returns whether a message is short also when it is converted.
+fn converts_soon(frame: FrameView<'_>) -> bool {
+    let (content, payload) = (frame.content(), frame.payload());
+    if frame.size() > CONVERTED_HERE {
+        return payload.is_none();
+    }
+    // Most lines are so short that they cannot have many references.
+    let described = |payload: &Payload| payload.len() + payload.description(content).len();
+    let references = 1 + content.len() / SHORTEST_REFERENCE;
+    payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
+        || Buffers::read(content).is_ok_and(|buffers| buffers.converted_length(content) <= CONVERTED_HERE)
 }
 
 /// Returns the number of bytes that follow the line, with the byte after the last buffer. A number

@@ -1,8 +1,12 @@
+use std::time::Duration;
+
 use labwire_wire::{FrameView, LineSplitter};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::*;
-use crate::router::Step;
+use crate::router::{Conversion, Step};
 use crate::work::TURN_WORK;
 
 /// Routes the lines that have arrived, each with `work` units. Returns their number.
@@ -247,5 +251,44 @@ async fn the_line_after_buffers_that_are_being_discarded_is_not_a_part_of_them()
         }
         assert!(!inbox.skips_raw());
         assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+    }
+}
+
+/// Returns the inbox of a peer whose frame has this many references to a buffer of this many bytes.
+async fn with_references(count: usize, length: usize, limit: usize) -> Inbox<&'static [u8]> {
+    let references = vec!["{\"$buffer\":0}"; count].join(",");
+    let line = format!(
+        "{{\"buffers\":[{{\"dtype\":\"|u1\",\"shape\":[{length}],\"bytes\":{length}}}],\"args\":[{references}]}}\r\n"
+    );
+    let mut splitter = LineSplitter::new(limit);
+    splitter.extend(line.as_bytes());
+    splitter.extend(&vec![b'z'; length]);
+    splitter.extend(b"\n");
+    let mut inbox = Inbox::new(&b""[..], splitter, 1 << 16, (true, false));
+    assert!(inbox.look().await);
+    inbox
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_buffers_are_converted_without_waiting_for_long_ones() {
+    let all_taken = Semaphore::new(0);
+    for (count, length, is_short) in [
+        (1, 10, true),
+        (1, 300_000, true),
+        (3, 100_000, true),
+        (1, 1 << 20, false),
+        (60, 20_000, false),
+        (3_000, 20_000, false),
+    ] {
+        let mut inbox = with_references(count, length, 1 << 22).await;
+        let converting = inbox.convert(Conversion::Instead, 1 << 26, &all_taken);
+        let converted = timeout(Duration::from_secs(60), converting).await;
+        assert_eq!(
+            converted.is_ok(),
+            is_short,
+            "{count} references to {length} bytes"
+        );
+        let front = inbox.take_front().expect("it is converted, or still there");
+        assert_eq!(front.frame.payload().is_none(), is_short);
     }
 }
