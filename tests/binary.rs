@@ -3,6 +3,7 @@
 
 mod hostile;
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -461,6 +462,68 @@ fn bytes_that_do_not_arrive_are_an_error_for_who_waits() {
 }
 
 #[test]
+fn nothing_is_lost_after_a_long_pause_amid_bytes() {
+    let stall = Duration::from_millis(200);
+    let (manager, mut administrator) = start(&["--line-stall", "200ms"]);
+    let mut camera = service(&manager, &["binary"]);
+    let (mut ada, name) = client(&manager, "Ada", &["binary"]);
+    let (mut bob, bob_name) = client(&manager, "Bob", &[]);
+    call(&mut bob, "1");
+    camera.read_line();
+    call(&mut ada, "1");
+    camera.read_line();
+    let frame = framed(&reply_line(&name, "1", b"abc"), b"abc");
+    let (begun, missing) = frame.split_at(frame.len() - 2);
+    camera.send_bytes(begun);
+    expect_error(&mut ada, "1", &["--line-stall"]);
+    let frame = request_with("2", b"abc");
+    let (request_begun, request_missing) = frame.split_at(frame.len() - 2);
+    ada.send_bytes(request_begun);
+    expect_error(&mut ada, "2", &["--line-stall"]);
+    // The pause itself is what is tested.
+    thread::sleep(3 * stall);
+    let reply = format!(r#"{{"error":false,"requester":"{bob_name}","result":1,"uid":"1"}}"#);
+    camera.send_bytes(&[missing, reply.as_bytes(), b"\r\n"].concat());
+    let answer = bob.read_json();
+    assert_eq!(answer["result"], 1, "{answer}");
+    ada.send_bytes(request_missing);
+    expect_service(&mut ada, &mut camera);
+    assert_eq!(administrator.counter("lines_stalled"), 2);
+}
+
+#[test]
+fn what_follows_bytes_whose_number_is_not_known_is_not_executed() {
+    let (manager, _administrator) = start(&[]);
+    let mut camera = service(&manager, &["binary"]);
+    let (mut bystander, _) = client(&manager, "Bystander", &["binary"]);
+    let rest = r#","service":"Camera","attribute":"store","uid":"1","args":[]}"#;
+    let fire = "{\"service\":\"Camera\",\"attribute\":\"fire\",\"uid\":\"2\"}\r\n";
+    let buffer = |count: &str| format!(r#"{{"dtype":"|u1","shape":[{count}],"bytes":{count}}}"#);
+    let most = u64::MAX.to_string();
+    for (description, raw, text) in [
+        (buffer(&most), "", "--line"),
+        ([&*buffer(&most), &buffer(&most)].join(","), "", "shape"),
+        (buffer("18446744073709551616"), "", "dtype, shape and bytes"),
+        (buffer("4.0"), "", "dtype, shape and bytes"),
+        (buffer("-1"), "", "dtype, shape and bytes"),
+        ("5".to_owned(), "", "dtype, shape and bytes"),
+        (buffer("4") + &" ".repeat(70_000), "", "dtype, shape and bytes"),
+        (buffer("4"), "abcdX", "another length"),
+    ] {
+        let (mut eve, _) = client(&manager, "Eve", &["binary"]);
+        // In one piece.
+        eve.send_bytes(format!("{{\"buffers\":[{description}]{rest}\r\n{raw}{fire}").as_bytes());
+        // The uid of a line is searched for in its first 64 KiB.
+        let uid = if description.len() < 64 * 1024 { "1" } else { "" };
+        expect_error(&mut eve, uid, &[text]);
+        if description != buffer(&most) {
+            eve.expect_closed();
+        }
+        expect_service(&mut bystander, &mut camera);
+    }
+}
+
+#[test]
 fn bytes_that_arrive_count_as_an_unfinished_line() {
     let (manager, mut administrator) = start(&["--budget-lines", "4M"]);
     let mut camera = service(&manager, &["binary"]);
@@ -549,6 +612,39 @@ fn items_have_buffers_and_progress_has_base64() {
         }
     }
     assert_eq!(administrator.counter("too_long_to_convert"), 1);
+}
+
+#[test]
+fn progress_that_would_be_too_long_is_refused_before_it_is_converted() {
+    let (manager, mut administrator) = start(&[]);
+    let mut camera = service(&manager, &["binary", "progress"]);
+    let (mut ada, name) = client(&manager, "Ada", &["binary"]);
+    ada.send_line(r#"{"service":"Camera","attribute":"film","uid":"1","progress":true}"#);
+    camera.read_line();
+    let raw = pixels(20_000);
+    let rest = format!(r#","requester":"{name}","uid":"1"}}"#);
+    let mut send = |members: &str| {
+        let line = described(&raw) + members + &rest;
+        camera.send_bytes(&framed(&line, &raw));
+    };
+    let array = r#"{"$array":{"dtype":"|u1","shape":[20000],"base64":""}}"#;
+    let (reference, converted) = (r#"{"$buffer":0}"#, array.len() + 20_000_usize.div_ceil(3) * 4);
+    let references = vec![reference; 3_000].join(",");
+    let of_length = |length: usize| {
+        let text = "x".repeat(length - converted - r#"[,""]"#.len());
+        format!(r#","progress":[{reference},"{text}"]"#)
+    };
+    send(&format!(r#","progress":[{references}]"#));
+    send(&format!(r#","progress":1,"other":[{references}]"#));
+    send(&of_length(64 * 1024 + 1));
+    send(&of_length(64 * 1024));
+    let value = &ada.read_json()["progress"];
+    assert_eq!(value.to_string().len(), 64 * 1024);
+    let bytes = 3_000 * (converted + 1) + 1;
+    for text in [&*bytes.to_string(), "65536 bytes", "65537"] {
+        expect_error(&mut camera, "", &[text]);
+    }
+    assert_eq!(administrator.counter("converted"), 1);
 }
 
 #[test]

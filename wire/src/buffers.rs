@@ -456,6 +456,44 @@ impl Buffers {
         String::from_utf8(inlined.into()).expect("text and base64 are UTF-8")
     }
 
+    /// Returns the number of bytes of a part of the line in which the object with the bytes in base64
+    /// stands for each reference, as in [`without_feature`](Self::without_feature).
+    ///
+    /// ```
+    /// use labwire_wire::buffers::Buffers;
+    ///
+    /// let line = br#"{"buffers":[{"dtype":"|u1","shape":[3],"bytes":3}],"result":{"$buffer":0}}"#;
+    /// let buffers = Buffers::read(line).expect("the description is valid");
+    /// let text = r#"{"$array":{"dtype":"|u1","shape":[3],"base64":"YWJj"}}"#;
+    /// assert_eq!(buffers.converted_length(br#"{"$buffer":0}"#), text.len());
+    /// ```
+    pub fn converted_length(&self, text: &[u8]) -> usize {
+        let mut described = BytesMut::new();
+        let objects: Vec<_> = self
+            .list
+            .iter()
+            .map(|buffer| {
+                described.clear();
+                put_array(
+                    &mut described,
+                    &Buffer {
+                        bytes: 0,
+                        ..buffer.clone()
+                    },
+                    b"",
+                );
+                described.len().saturating_add(encoded_length(buffer.bytes))
+            })
+            .collect();
+        let mut length = text.len();
+        for (range, index) in references_in(text) {
+            if let Some(object) = objects.get(index) {
+                length = (length - range.len()).saturating_add(*object);
+            }
+        }
+        length
+    }
+
     /// Returns a line without buffers, with CR LF, for a peer without the feature: the line that
     /// these were [read](Self::read) from, with `{"$array":…}` for each `{"$buffer":…}`. `raw` are the
     /// bytes of all buffers. A reference to a buffer that does not exist stays as it is.
@@ -510,6 +548,11 @@ impl Buffers {
         text.put_slice(frames::TERMINATOR);
         Some(text)
     }
+}
+
+/// Returns the number of bytes of so many bytes in base64.
+fn encoded_length(bytes: usize) -> usize {
+    bytes.div_ceil(3).saturating_mul(4)
 }
 
 /// Appends the object that stands for an array in a line without buffers:
@@ -737,6 +780,8 @@ mod tests {
         let converted = buffers.without_feature(line, b"abcde", 5).unwrap();
         let expected = "{\"args\":[ {\"$array\":{\"dtype\":\"<u2\",\"shape\":[1],\"base64\":\"ZGU=\"}},\"{\\\"$buffer\\\":0}\",\"{\",{\"$buffer\":7},{\"$buffer\":0,\"x\":1},[\"$buffer\",{\"a\":\"$buffer\"}]],\"kwargs\":{\"k\":{\"$array\":{\"dtype\":\"|u1\",\"shape\":[3],\"base64\":\"YWJj\"}}}}\r\n";
         assert_eq!(str::from_utf8(&converted).unwrap(), expected);
+        let rest = &line[buffers.end() + 1..];
+        assert_eq!(buffers.converted_length(rest), converted.len() - "{\r\n".len());
         assert_eq!(buffers.without_feature(line, b"abcde", 4), None);
         let alone = br#"{"buffers":[]}"#;
         assert_eq!(

@@ -34,8 +34,9 @@ use crate::slow_readers::SlowReaders;
 /// precede everybody else's next request. With this limit, others wait about a millisecond.
 const DEPARTURES: usize = 64;
 
-/// How many messages are converted concurrently for peers without the feature `binary`. Each needs
-/// memory for the converted message, which counts as an unfinished line only afterwards.
+/// How many messages with long buffers are converted concurrently for peers without the feature
+/// `binary`. Each needs memory for the converted message, up to twice `--convert`, which counts as an
+/// unfinished line only afterwards, and the processor for a tenth of a second. Short ones do not wait.
 const CONVERSIONS: usize = 2;
 
 /// How many errors or ends of links are sent in one step after a service has left. They take less

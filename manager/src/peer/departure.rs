@@ -43,6 +43,13 @@ pub(super) enum Departure {
     Superseded,
 }
 
+impl Departure {
+    /// Returns whether it is unknown where the next line begins.
+    pub(super) fn is_unsplittable(&self) -> bool {
+        matches!(self, Self::TooLong(_) | Self::Unsplittable(_) | Self::Refused)
+    }
+}
+
 /// Reads and discards some of a peer's further input. Closing a connection with unread bytes resets
 /// it, and a reset can overtake the last frames. An endless sender is not read to its end.
 pub(super) async fn discard<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<()> {

@@ -40,6 +40,10 @@ impl Session<'_> {
 
     /// Discards the received part of the arriving line, or the line that waits for room.
     pub(super) fn end_line<R: AsyncRead + Unpin>(&mut self, inbox: &mut Inbox<R>, end: LineEnd) {
+        if inbox.front().is_none() && inbox.skips_raw() {
+            // Only raw bytes of a discarded message are missing, and the next line is another message.
+            return;
+        }
         if let Some(mut ended) = self.ended.take() {
             // It is being discarded already, and now its rest does not arrive.
             if let Some((line, arriving)) = inbox.arriving() {

@@ -285,7 +285,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     /// Takes the next waiting line from the splitter. Also returns whether it has its line end: at
     /// the end of input, the last line may lack it.
     fn next_line(&mut self) -> Option<(Line, bool)> {
-        if matches!(self.end, Some((Departure::TooLong(_), _))) {
+        if self
+            .end
+            .as_ref()
+            .is_some_and(|(departure, _)| departure.is_unsplittable())
+        {
+            // What has arrived behind it may be raw bytes, which must not be executed.
             return None;
         }
         match self.splitter.next_line_with(buffers::behind_large) {

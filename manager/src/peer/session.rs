@@ -408,12 +408,7 @@ impl<'a> Session<'a> {
             Step::Convert(conversion) => {
                 let routing = &self.hub.routing;
                 // Boxed, to keep the task small for peers without buffers.
-                Box::pin(async {
-                    // Fails only for a closed semaphore, and this one is never closed.
-                    let _turn = routing.conversions.acquire().await;
-                    inbox.convert(conversion, routing.limits.convert).await;
-                })
-                .await;
+                Box::pin(inbox.convert(conversion, routing.limits.convert, &routing.conversions)).await;
                 Counters::count(&routing.counters.converted);
                 self.share.hold(inbox.held());
                 Ok(())

@@ -1,6 +1,7 @@
 //! Routes the frames of services about requests that they have not yet answered: progress and items.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use labwire_wire::buffers::Buffers;
 use labwire_wire::{Envelope, FrameView, Member, Partial, PartialKind, Uid, frames};
 
 use super::conversion::{Conversion, is_too_long, must_convert};
@@ -70,7 +71,8 @@ impl Router<'_> {
         let value = envelope.raw(frame.content(), kind.member()).unwrap_or_default();
         if kind == PartialKind::Progress && frame.payload().is_some() {
             // Only the latest value matters, so it is kept as one short line for every client.
-            let bytes = frame.size();
+            self.work += frame.size() / BYTES_PER_WORK;
+            let bytes = converted_bytes(frame, value);
             if bytes > MOST_PROGRESS_BYTES || is_too_long(frame.payload()) {
                 return self.refuse_partial(from, &CallRefusal::ProgressTooLarge { bytes }.into());
             }
@@ -126,6 +128,21 @@ impl Router<'_> {
     fn refuse_partial(&mut self, from: &Sender<'_>, refusal: &Refusal) -> Step {
         self.answer_service(from, |router| router.refuse_malformed(from, &Uid::EMPTY, refusal))
     }
+}
+
+/// Returns the number of bytes of a progress value after its conversion. A short value may have many
+/// references to one buffer, and so may the other members of its frame: of these counts what is over
+/// [`MOST_PROGRESS_BYTES`].
+fn converted_bytes(frame: FrameView<'_>, value: &[u8]) -> usize {
+    let content = frame.content();
+    let Ok(buffers) = Buffers::read(content) else {
+        return frame.size();
+    };
+    let bytes = buffers.converted_length(value);
+    let whole = frame
+        .size()
+        .max(buffers.converted_length(&content[buffers.end()..]));
+    bytes.max(whole.saturating_sub(MOST_PROGRESS_BYTES))
 }
 
 /// The members of an item.

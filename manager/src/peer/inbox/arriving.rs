@@ -91,6 +91,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             head.free();
             return;
         }
+        if self.skips_raw() {
+            // Its raw bytes are being discarded already, and the next line is another message.
+            return;
+        }
         self.skip_announced();
         self.fate = Fate::Skipped;
         self.arriving = None;
@@ -140,10 +144,10 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     /// Returns whether there is an unfinished line that is not typed by a person: a long one, or
-    /// one that begins with `{`.
+    /// one that begins with `{`. Raw bytes that are discarded are none: nobody waits for them.
     pub(in crate::peer) fn is_amid_line(&self) -> bool {
         let pending = self.splitter.buffer();
-        self.raw.is_some()
+        self.raw.is_some() && !self.skips_raw()
             || self.fate == Fate::Kept
                 && !pending.is_empty()
                 && (pending.len() >= LONG_LINE_BYTES || pending.trim_ascii_start().first() == Some(&b'{'))

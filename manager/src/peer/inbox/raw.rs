@@ -7,7 +7,7 @@ use std::task::ready;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::buffers::{self as wire_buffers, Buffers, BuffersError, WrongBuffers};
-use labwire_wire::{Frame, Payload, Salvage};
+use labwire_wire::{Frame, FrameView, Payload, Salvage};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -21,10 +21,6 @@ use crate::work::{BYTES_PER_WORK, FRESH_BYTES_PER_WORK, LARGE_BYTES_PER_WORK};
 
 /// The most bytes that are converted by the thread that has them. It takes less than a millisecond.
 const CONVERTED_HERE: usize = 512 * 1024;
-
-/// The frames that are converted by other threads at a time. Each takes up to twice the memory of
-/// `--convert`, beside what is counted, and the processor for a tenth of a second.
-static CONVERSIONS: Semaphore = Semaphore::const_new(2);
 
 /// The fewest bytes of a reference to a buffer: `{"$buffer":0}`.
 const SHORTEST_REFERENCE: usize = 13;
@@ -104,14 +100,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         let limit = self.splitter.limit();
         let content = head.frame.content();
         let read = Buffers::read(content).and_then(|buffers| {
-            let following = buffers.bytes() as u64 + wire_buffers::END.len() as u64;
             let length = buffers.bytes().saturating_add(content.len());
             if length.saturating_add(wire_buffers::END.len()) <= limit {
                 Ok(buffers)
             } else {
                 Err(WrongBuffers {
                     error: BuffersError::TooLong { limit },
-                    following: Some(following),
+                    following: Some(following(&buffers)),
                 })
             }
         });
@@ -130,7 +125,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             // The line is refused for another reason.
             Ok(buffers) => {
                 self.front = Some(Box::new(head));
-                self.skip_raw(buffers.bytes() as u64 + wire_buffers::END.len() as u64);
+                self.skip_raw(following(&buffers));
             }
             Err(WrongBuffers { error, following }) => {
                 let salvage = Salvage::of(&content[..content.len().min(SEARCHED_OF_LONG)]);
@@ -155,12 +150,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     pub(super) fn skip_announced(&mut self) {
         let line = self.splitter.buffer();
         if self.is_binary && self.raw.is_none() && Buffers::follow(line) {
-            let following = match Buffers::read(line) {
-                Ok(buffers) => Some(buffers.bytes() as u64 + wire_buffers::END.len() as u64),
+            let announced = match Buffers::read(line) {
+                Ok(buffers) => Some(following(&buffers)),
                 Err(wrong) => wrong.following,
             };
-            match following {
-                Some(following) => self.announced = Some(following),
+            match announced {
+                Some(announced) => self.announced = Some(announced),
                 None => self.end_with(Departure::Unsplittable(BuffersError::Description)),
             }
         }
@@ -297,6 +292,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
+    /// Returns whether the raw bytes that arrive are discarded.
+    pub(in crate::peer) fn skips_raw(&self) -> bool {
+        matches!(self.raw.as_deref(), Some(RawBytes::Skipped(_)))
+    }
+
     /// Takes the raw bytes that have arrived and are not forwarded.
     pub(in crate::peer) fn take_raw(&mut self) -> Bytes {
         let Some(RawBytes::Kept(arriving)) = self.raw.as_deref_mut() else {
@@ -328,28 +328,31 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Converts the buffers of the first waiting message. If that takes long, another thread does
-    /// it.
-    pub(in crate::peer) async fn convert(&mut self, conversion: Conversion, limit: usize) {
-        let is_short = self.front().is_none_or(|incoming| {
-            let content = incoming.frame.content();
-            let payload = incoming.frame.payload();
-            let described = |payload: &Payload| payload.len() + payload.description(content).len();
-            let references = 1 + content.len() / SHORTEST_REFERENCE;
-            payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
-        });
+    /// Converts the buffers of the first waiting message. If that takes long, it waits for one of the
+    /// permits, and another thread does it.
+    pub(in crate::peer) async fn convert(
+        &mut self,
+        conversion: Conversion,
+        limit: usize,
+        permits: &Semaphore,
+    ) {
+        let is_short = self
+            .front()
+            .is_none_or(|incoming| converts_soon(incoming.frame.view()));
         // Those that wait are served in their order. It fails if the semaphore is closed, which it is not.
         let _permit = if is_short {
             None
         } else {
-            CONVERSIONS.acquire().await.ok()
+            permits.acquire().await.ok()
         };
         // It is not handled yet.
         let Some(incoming) = self.front.take().map(|front| *front) else {
             return;
         };
         if is_short {
-            self.front = Some(Box::new(convert(incoming, conversion, limit)));
+            let converted = convert(incoming, conversion, limit);
+            self.work += converted.frame.view().held() / BYTES_PER_WORK;
+            self.front = Some(Box::new(converted));
         } else if let Some(incoming) = self
             .on_another_thread(move || convert(incoming, conversion, limit))
             .await
@@ -357,6 +360,25 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             self.front = Some(Box::new(incoming));
         }
     }
+}
+
+/// Returns whether a message is short also when it is converted.
+fn converts_soon(frame: FrameView<'_>) -> bool {
+    let (content, payload) = (frame.content(), frame.payload());
+    if frame.size() > CONVERTED_HERE {
+        return payload.is_none();
+    }
+    // Most lines are so short that they cannot have many references.
+    let described = |payload: &Payload| payload.len() + payload.description(content).len();
+    let references = 1 + content.len() / SHORTEST_REFERENCE;
+    payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
+        || Buffers::read(content).is_ok_and(|buffers| buffers.converted_length(content) <= CONVERTED_HERE)
+}
+
+/// Returns the number of bytes that follow the line, with the byte after the last buffer. A number
+/// that is not representable is one that never arrives.
+fn following(buffers: &Buffers) -> u64 {
+    (buffers.bytes() as u64).saturating_add(wire_buffers::END.len() as u64)
 }
 
 /// Returns memory for the first `arrived` of `missing` bytes.

@@ -1,8 +1,12 @@
+use std::time::Duration;
+
 use labwire_wire::{FrameView, LineSplitter};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::*;
-use crate::router::Step;
+use crate::router::{Conversion, Step};
 use crate::work::TURN_WORK;
 
 /// Routes the lines that have arrived, each with `work` units. Returns their number.
@@ -151,4 +155,140 @@ async fn a_frame_that_is_thrown_away_is_handled_once_its_buffers_have_arrived() 
     }
     assert_eq!(inbox.handled(), frame as u64);
     assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+}
+
+/// Returns the lines that are taken from these bytes, up to the end of input, and the inbox.
+async fn lines_of(bytes: &[u8]) -> (Vec<Incoming>, Inbox<&[u8]>) {
+    let mut inbox = binary_inbox(bytes).await;
+    let mut lines = Vec::new();
+    loop {
+        while inbox.look().await {
+            lines.extend(inbox.take_front());
+        }
+        if inbox.has_ended() || inbox.read().await == 0 {
+            while inbox.look().await {
+                lines.extend(inbox.take_front());
+            }
+            return (lines, inbox);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_line_is_taken_from_raw_bytes_whose_number_is_unknown_or_never_reached() {
+    let buffer = |count: &str| format!("{{\"dtype\":\"|u1\",\"shape\":[{count}],\"bytes\":{count}}}");
+    let (most, half) = (u64::MAX.to_string(), (1_u64 << 63).to_string());
+    for (description, is_known) in [
+        (buffer(&most), true),
+        (buffer("18446744073709551614"), true),
+        (buffer("18446744073709551616"), false),
+        ([&*buffer(&half), &buffer(&half)].join(","), false),
+        ([&*buffer(&most), &buffer(&most)].join(","), false),
+        (buffer("4.0"), false),
+        (buffer("-1"), false),
+        ("5".to_owned(), false),
+        (buffer("4") + &" ".repeat(70_000), false),
+    ] {
+        let bytes = format!(
+            "{{\"buffers\":[{description}],\"service\":\"S\",\"attribute\":\"a\",\"uid\":\"1\"}}\r\n\
+             {{\"service\":\"S\",\"attribute\":\"fire\",\"uid\":\"2\"}}\r\n"
+        );
+        let (lines, mut inbox) = lines_of(bytes.as_bytes()).await;
+        let [line] = &lines[..] else {
+            panic!("{} lines: {description:.100}", lines.len());
+        };
+        assert!(matches!(line.kind, Kind::Broken(_)), "{description:.100}");
+        let departure = inbox.take_departure();
+        assert_eq!(
+            departure.is_unsplittable(),
+            !is_known,
+            "{departure:?} {description:.100}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_line_is_taken_after_buffers_of_another_length_than_their_frame_says() {
+    let bytes = [LINE, "0123456789X", "{\"attribute\":\"fire\"}\r\n"].concat();
+    let (lines, mut inbox) = lines_of(bytes.as_bytes()).await;
+    assert_eq!(lines.len(), 0);
+    assert!(inbox.take_departure().is_unsplittable());
+}
+
+#[tokio::test]
+async fn no_line_is_taken_after_a_discarded_line_with_raw_bytes_of_unknown_number() {
+    for skims in [true, false] {
+        let bytes = b"{\"buffers\":[5],\"uid\":\"1\"";
+        let mut inbox = binary_inbox(bytes).await;
+        assert!(!inbox.look().await);
+        if skims {
+            inbox.skim();
+        } else {
+            inbox.throw_line_away();
+        }
+        inbox.reader = b"}\r\n{\"attribute\":\"fire\"}\r\n";
+        assert!(inbox.read().await > 0);
+        assert!(!inbox.look().await);
+        assert!(inbox.take_departure().is_unsplittable());
+    }
+}
+
+#[tokio::test]
+async fn the_line_after_buffers_that_are_being_discarded_is_not_a_part_of_them() {
+    let rest = [RAW, "next\r\n"].concat();
+    for arrived in [0, 3] {
+        let begun = [LINE, &rest[..arrived]].concat();
+        let mut inbox = binary_inbox(begun.as_bytes()).await;
+        assert!(!inbox.look().await);
+        assert!(inbox.is_amid_line());
+        assert!(inbox.discard_raw().is_some());
+        // They do not arrive for longer.
+        assert!(!inbox.is_amid_line() && inbox.skips_raw());
+        inbox.throw_line_away();
+        inbox.reader = &rest.as_bytes()[arrived..];
+        while !inbox.look().await {
+            assert!(inbox.read().await > 0);
+        }
+        assert!(!inbox.skips_raw());
+        assert_eq!(inbox.take_front().unwrap().frame.content(), b"next");
+    }
+}
+
+/// Returns the inbox of a peer whose frame has this many references to a buffer of this many bytes.
+async fn with_references(count: usize, length: usize, limit: usize) -> Inbox<&'static [u8]> {
+    let references = vec!["{\"$buffer\":0}"; count].join(",");
+    let line = format!(
+        "{{\"buffers\":[{{\"dtype\":\"|u1\",\"shape\":[{length}],\"bytes\":{length}}}],\"args\":[{references}]}}\r\n"
+    );
+    let mut splitter = LineSplitter::new(limit);
+    splitter.extend(line.as_bytes());
+    splitter.extend(&vec![b'z'; length]);
+    splitter.extend(b"\n");
+    let mut inbox = Inbox::new(&b""[..], splitter, 1 << 16, (true, false));
+    assert!(inbox.look().await);
+    inbox
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_buffers_are_converted_without_waiting_for_long_ones() {
+    let all_taken = Semaphore::new(0);
+    for (count, length, is_short) in [
+        (1, 10, true),
+        (1, 300_000, true),
+        (3, 100_000, true),
+        (1, 1 << 20, false),
+        (60, 20_000, false),
+        (3_000, 20_000, false),
+    ] {
+        let mut inbox = with_references(count, length, 1 << 22).await;
+        let converting = inbox.convert(Conversion::Instead, 1 << 26, &all_taken);
+        let converted = timeout(Duration::from_secs(60), converting).await;
+        assert_eq!(
+            converted.is_ok(),
+            is_short,
+            "{count} references to {length} bytes"
+        );
+        let front = inbox.take_front().expect("it is converted, or still there");
+        assert_eq!(front.frame.payload().is_none(), is_short);
+    }
 }
