@@ -330,7 +330,7 @@ impl Registry {
     }
 
     /// As [`awaited`](Self::awaited), for a client whose id is known.
-    pub(super) fn awaited_by(
+    pub(crate) fn awaited_by(
         &mut self,
         client: PeerId,
         service: PeerId,
