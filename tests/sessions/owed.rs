@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::peer::{SessionPeer, call};
-use super::start;
+use super::{start, wait_until_away};
 use crate::support::wire::RawPeer;
 
 #[test]
@@ -32,7 +32,7 @@ fn a_reply_that_stalled_and_is_sent_again_after_a_break_is_for_no_other_request(
         assert!(message.contains("may still reply"), "{refused}");
 
         camera.break_off();
-        manager.wait_for_log("Camera is away");
+        wait_until_away(&manager, &camera.name);
         camera.come_back();
         assert_eq!(camera.sent, begun, "it sends the reply again");
         camera.send_bytes(line.as_bytes());
