@@ -253,6 +253,7 @@ impl Events {
         } = ended;
         let counter = match end.cause {
             LockCause::Expired { .. } => &self.counters.locks_expired,
+            LockCause::NotAcquired => &self.counters.reservations_expired,
             LockCause::Broken { .. } => &self.counters.locks_broken,
         };
         Counters::count(counter);

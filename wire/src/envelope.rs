@@ -274,6 +274,7 @@ impl Envelope {
             requester: requester.map(Cow::into_owned),
             uid: self.uid(line).ok().flatten().map(Uid::into_owned),
             asks: self.has(Member::Attribute),
+            is_partial: self.has_partial() && !self.has_result(),
         }
     }
 

@@ -60,6 +60,9 @@ pub struct Names {
     pub uid: Option<Uid<'static>>,
     /// Whether there is a member `attribute`, as in a request.
     pub asks: bool,
+    /// Whether it is progress or an item, so that the reply is still to come: there is a member
+    /// `progress` or `item`, and no `result`.
+    pub is_partial: bool,
 }
 
 impl Salvage {
@@ -138,6 +141,8 @@ struct Frame {
     requester: Found<String>,
     uid: Found<Uid<'static>>,
     asks: bool,
+    has_partial: bool,
+    has_result: bool,
 }
 
 impl Frame {
@@ -159,6 +164,8 @@ impl Frame {
         self.requester.complete(other.requester);
         self.uid.complete(other.uid);
         self.asks |= other.asks;
+        self.has_partial |= other.has_partial;
+        self.has_result |= other.has_result;
     }
 
     fn names(self) -> Names {
@@ -166,6 +173,7 @@ impl Frame {
             requester: self.requester.one(),
             uid: self.uid.one(),
             asks: self.asks,
+            is_partial: self.has_partial && !self.has_result,
         }
     }
 }
@@ -258,6 +266,8 @@ impl Search {
         let value = &rest[..rest.len().min(VALUE_BYTES)];
         match member {
             Member::Attribute => self.frame.asks |= !is_inner,
+            Member::Progress | Member::Item => self.frame.has_partial |= !is_inner,
+            Member::Result => self.frame.has_result |= !is_inner,
             Member::Uid if is_inner => self.inner_uid.note(uid(value)),
             Member::Uid => self.frame.uid.note(uid(value)),
             // A service that has no requester sends null.

@@ -39,9 +39,12 @@ impl Session<'_> {
             return false;
         };
         if let Some(error) = arriving.envelope.failure() {
-            self.attachment
+            let begin = inbox.handled();
+            let rest = self
+                .attachment
                 .with_router(|router, from| router.break_off_broken(from, cut_through.frame, error));
             inbox.throw_line_away();
+            self.begin_rest(inbox, rest, begin);
             return false;
         }
         if let Some(passing) = cut_through.frame.go_on(line, &arriving.envelope) {
@@ -121,11 +124,13 @@ impl Session<'_> {
             return;
         }
         if cut_through.note_arrived(count, stall, self.hub.routing.pace.per_second) {
-            if let Some(cut_through) = self.cut_through.take() {
+            let begin = inbox.handled();
+            let rest = self.cut_through.take().and_then(|cut_through| {
                 self.attachment
-                    .with_router(|router, from| router.break_off_stalled(from, cut_through.frame));
-            }
+                    .with_router(|router, from| router.break_off_stalled(from, cut_through.frame))
+            });
             inbox.throw_line_away();
+            self.begin_rest(inbox, rest, begin);
         } else if count > 0 {
             // Otherwise a fast line would be read without a pause while other tasks wait.
             yield_now().await;

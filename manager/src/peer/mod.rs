@@ -8,6 +8,7 @@ mod inbox;
 mod judge;
 mod parking;
 mod replacement;
+mod rest;
 mod session;
 mod unfinished;
 mod writing;

@@ -17,6 +17,7 @@ use super::departure::{Departure, FAREWELL, discard};
 use super::inbox::Inbox;
 use super::judge::Waits;
 use super::parking::CONFIRMATION_DELAY;
+use super::rest::UnhandledRest;
 use super::unfinished::{EndedLine, PacedCutThrough, read_growing};
 use super::writing::write_frames;
 use crate::attachment::Attachment;
@@ -75,6 +76,8 @@ pub(super) struct Session<'a> {
     pub(super) cut_through: Option<Box<PacedCutThrough>>,
     /// The unfinished line that is being discarded.
     pub(super) ended: Option<EndedLine>,
+    /// The lines that were discarded and are not handled yet.
+    pub(super) rests: Vec<UnhandledRest>,
     /// This peer's share of the budget of unfinished lines.
     pub(super) share: LineShare,
     /// The position up to which its lines were handled on earlier connections of its session.
@@ -111,6 +114,7 @@ impl<'a> Session<'a> {
             attachment,
             cut_through: None,
             ended: None,
+            rests: Vec::new(),
             share: hub.routing.lines.share(),
             executing: None,
             permits: Permits::default(),
@@ -246,6 +250,9 @@ impl<'a> Session<'a> {
             }
             let has_line = inbox.look().await;
             self.share.hold(inbox.held());
+            if !self.rests.is_empty() {
+                self.end_rests(inbox);
+            }
             if self.attachment.session.is_some() {
                 self.confirm(inbox, false);
             }

@@ -74,6 +74,13 @@ pub(crate) enum LockRefusal {
         client: String,
         end: LockEnd,
     },
+    /// A request of a client for which a lock is kept since before a restart of the manager.
+    #[error(
+        "PermissionError: the lock of {client} on the {} Service is kept for it since the manager was restarted, acquire \
+         it again or link before sending requests",
+        quoted(service)
+    )]
+    NotAcquired { service: String, client: String },
     /// Renew or break the lock of a client that has none.
     #[error("KeyError: {client} holds no lock on the {} Service", quoted(service))]
     HoldsNone { service: String, client: String },
@@ -145,6 +152,7 @@ impl LockRefusal {
             | Self::QueueFull { .. }
             | Self::WaitEnded { .. }
             | Self::HoldsNone { .. }
+            | Self::NotAcquired { .. }
             | Self::NoService { .. }
             | Self::Ttl
             | Self::Wait

@@ -164,6 +164,9 @@ pub(crate) struct LockEnd {
 pub(crate) enum LockCause {
     /// It was not renewed within its time to live.
     Expired { ttl: Duration },
+    /// It was kept over a restart of the manager, and its holder has returned and not acquired it
+    /// again in time.
+    NotAcquired,
     /// An administrator has broken it.
     Broken {
         /// The name of the user.
@@ -176,7 +179,7 @@ impl LockCause {
     /// Returns the name on the wire.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Expired { .. } => "expired",
+            Self::Expired { .. } | Self::NotAcquired => "expired",
             Self::Broken { .. } => "broken",
         }
     }
@@ -190,6 +193,10 @@ impl fmt::Display for LockEnd {
                 formatter,
                 "expired at {at}, since it was not renewed within {} s",
                 ttl.as_secs_f64()
+            ),
+            LockCause::NotAcquired => write!(
+                formatter,
+                "expired at {at}, since it was not acquired again in time after a restart of the manager"
             ),
             LockCause::Broken { by, reason } => {
                 write!(formatter, "was broken by {} at {at}", quoted(by))?;
@@ -206,7 +213,7 @@ impl LockEnd {
     /// Returns the members for a client with the feature `leases`.
     pub(super) fn members(&self, service: &str) -> Value {
         let (by, reason) = match &self.cause {
-            LockCause::Expired { .. } => (None, None),
+            LockCause::Expired { .. } | LockCause::NotAcquired => (None, None),
             LockCause::Broken { by, reason } => (Some(&**by), reason.as_deref()),
         };
         json!({

@@ -224,6 +224,9 @@ impl Service {
     #[cold]
     fn not_linked(&self, id: PeerId, client: String) -> Refusal {
         let service = self.name.to_string();
+        if self.locks.get(id).is_some_and(|lock| lock.reserved.is_some()) {
+            return LockRefusal::NotAcquired { service, client }.into();
+        }
         if let Some(held) = self.held(id) {
             return Refusal::CallLocked {
                 service,
@@ -330,7 +333,7 @@ impl Registry {
     }
 
     /// As [`awaited`](Self::awaited), for a client whose id is known.
-    pub(super) fn awaited_by(
+    pub(crate) fn awaited_by(
         &mut self,
         client: PeerId,
         service: PeerId,

@@ -56,11 +56,24 @@ impl Registry {
         cause: &LockCause,
         now: Timestamp,
     ) -> Result<Broken, Refusal> {
+        let end = LockEnd {
+            at: now,
+            cause: cause.clone(),
+        };
         let Some(&id) = self.service_names.get(name) else {
-            return Err(LockRefusal::NoService {
-                service: excerpt(name).to_owned(),
-            }
-            .into());
+            // A lock may be kept over a restart for longer than its service takes to return.
+            let Some((broken, has_more)) = self.break_unplaced(name, client, &end, BROKEN_AT_ONCE) else {
+                return Err(LockRefusal::NoService {
+                    service: excerpt(name).to_owned(),
+                }
+                .into());
+            };
+            let (clients, events) = broken.into_iter().unzip();
+            return Ok(Broken {
+                clients,
+                events,
+                has_more,
+            });
         };
         let found = match client {
             Some(client) => self.lock_of(id, client),
@@ -73,10 +86,6 @@ impl Registry {
             }
             .into());
         }
-        let end = LockEnd {
-            at: now,
-            cause: cause.clone(),
-        };
         let mut broken = Broken {
             clients: Vec::new(),
             events: Vec::new(),

@@ -90,7 +90,7 @@ impl Registry {
     }
 
     /// Notes that a service owes the reply to a request that has ended.
-    pub(super) fn note_owed(&mut self, client: PeerId, service: PeerId, uid: &[u8]) {
+    pub(crate) fn note_owed(&mut self, client: PeerId, service: PeerId, uid: &[u8]) {
         let holder = self.services.get_mut(service);
         if let (Some(client_state), Some(holder)) = (self.clients.get_mut(client), holder) {
             client_state.owed.add(service, uid, &mut self.owed);

@@ -15,14 +15,14 @@ use labwire_store::{Lease, LeaseChange};
 use labwire_wire::Identity;
 
 use super::deadlines::Expiring;
-use super::event::{Event, ReservationEnded};
+use super::event::{Event, LockEnded, ReservationEnded};
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::state::Registry;
 use super::terms::Terms;
 use crate::bounds::MOST_CLAIMED;
 use crate::principal::Principal;
-use crate::refusal::LockEnd;
+use crate::refusal::{LockCause, LockEnd};
 use crate::registry::lease_records::Holder;
 use crate::sessions::SecretHash;
 
@@ -378,9 +378,68 @@ impl Registry {
 
     /// Ends a reservation whose time is over.
     pub(super) fn expire_reservation(&mut self, id: ReservationId) -> Option<Event<'static>> {
+        let at = self.reservations.by_id.get(&id)?.until?.time;
+        let cause = LockCause::NotAcquired;
+        let (_, event) = self.end_claimed(id, LockEnd { at, cause })?;
+        Some(event)
+    }
+
+    /// Ends a reservation that has expired or was broken. If its holder has claimed it, that is told as
+    /// of any lock, and its requests for the service are refused until it links again. Returns the
+    /// holder's name.
+    fn end_claimed(&mut self, id: ReservationId, end: LockEnd) -> Option<(Arc<str>, Event<'static>)> {
+        let reservation = self.reservations.by_id.get(&id)?;
+        let (client, place) = (reservation.client, reservation.place);
         let lease = self.end_reservation(id)?;
-        let ended = ReservationEnded { lease, end: None };
-        Some(Event::ReservationEnded(Box::new(ended)))
+        let name = Arc::clone(&lease.holder);
+        let Some(holder) = self.clients.get_mut(client) else {
+            let end = matches!(end.cause, LockCause::Broken { .. }).then_some(end);
+            let ended = Box::new(ReservationEnded { lease, end });
+            return Some((name, Event::ReservationEnded(ended)));
+        };
+        if let Some((service_id, service)) = place.and_then(|id| Some((id, self.services.get_mut(id)?))) {
+            service.unlink(client, &holder.name);
+            holder.links.remove(&service_id);
+            holder.ended_locks.insert(service_id);
+            service.ended_locks.insert(client, end.clone());
+        }
+        let ended = LockEnded {
+            service: Arc::clone(&lease.key.service),
+            client: Arc::clone(&holder.name),
+            log_limit: Arc::clone(&holder.log_limit),
+            principal: Arc::clone(&holder.principal),
+            features: holder.features,
+            end,
+            outbox: Arc::clone(&holder.outbox),
+        };
+        if let Some(service) = place {
+            self.touch(service);
+        }
+        Some((name, Event::LockEnded(ended)))
+    }
+
+    /// Breaks the reservations on a service that is not registered: that of the client with that name,
+    /// or with `None` all. Breaks `most` at most. Returns also whether there are more; `None` if there
+    /// is none.
+    pub(super) fn break_unplaced(
+        &mut self,
+        service: &str,
+        client: Option<&str>,
+        end: &LockEnd,
+        most: usize,
+    ) -> Option<(Vec<(Arc<str>, Event<'static>)>, bool)> {
+        let mut ids = self.reservations.of_service(service);
+        ids.retain(|id| {
+            let reservation = self.reservations.by_id.get(id);
+            let is_of = |name: &str| reservation.is_some_and(|own| *own.lease.holder == *name);
+            client.is_none_or(is_of)
+        });
+        let has_more = ids.len() > most;
+        let ended = ids.iter().take(most);
+        let ended: Vec<_> = ended
+            .filter_map(|id| self.end_claimed(*id, end.clone()))
+            .collect();
+        (!ended.is_empty()).then_some((ended, has_more))
     }
 
     /// Breaks a reservation that has a lock on a service. Returns `None` if that lock is no
@@ -393,11 +452,7 @@ impl Registry {
     ) -> Option<(Arc<str>, Event<'static>)> {
         let lock = self.services.get(service)?.locks.get(client)?;
         let id = lock.reserved.as_ref()?.id;
-        let lease = self.end_reservation(id)?;
-        let holder = Arc::clone(&lease.holder);
-        let end = Some(end.clone());
-        let ended = Box::new(ReservationEnded { lease, end });
-        Some((holder, Event::ReservationEnded(ended)))
+        self.end_claimed(id, end.clone())
     }
 
     /// Returns the number of reservations.

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use super::cancelling::{members_for, terms_of};
 use super::from_service::unreadable_reply;
 use super::incoming::Kind;
-use super::{DISCONNECT, Router, Sender};
+use super::{DISCONNECT, Rest, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal, excerpt};
@@ -343,7 +343,12 @@ impl Router<'_> {
             {
                 return self.break_off(from, cut_through, None);
             }
-            Kind::Broken(unframed) => return self.break_off_broken(from, cut_through, unframed.error),
+            Kind::Broken(unframed) => {
+                if let Some(rest) = self.break_off_broken(from, cut_through, unframed.error) {
+                    self.end_rest(from, &rest);
+                }
+                return;
+            }
             _ => return self.break_off(from, cut_through, None),
         };
         let mut terms = RequestTerms::default();
@@ -452,18 +457,18 @@ impl Router<'_> {
         unreadable_reply(&service.name, client.reader, envelope.shape(), self.nesting)
     }
 
-    /// Breaks off a malformed frame.
+    /// Breaks off a malformed frame. Returns the rest of a reply, which is owed until it has come.
     pub(crate) fn break_off_broken(
         &mut self,
         from: &Sender<'_>,
         cut_through: CutThrough,
         error: EnvelopeError,
-    ) {
+    ) -> Option<Rest> {
         let refusal = self.broken(error);
         match cut_through.form {
             Form::Request { .. } => {
                 Counters::count(&self.counters.malformed);
-                self.break_off(from, cut_through, Some(&refusal));
+                self.break_off_amid(from, cut_through, &refusal)
             }
             Form::Reply => {
                 let service = self.service_name(cut_through.service);
@@ -477,7 +482,7 @@ impl Router<'_> {
                 }
                 Counters::count(&self.counters.malformed);
                 Counters::count(&self.counters.malformed_replies);
-                self.break_off(from, cut_through, Some(&refusal));
+                self.break_off_amid(from, cut_through, &refusal)
             }
         }
     }
@@ -501,18 +506,25 @@ impl Router<'_> {
         self.break_off_left(cut_through);
     }
 
-    /// Breaks off a frame that arrives too slowly while others wait for its end.
-    pub(crate) fn break_off_stalled(&mut self, from: &Sender<'_>, cut_through: CutThrough) {
+    /// Breaks off a frame that arrives too slowly while others wait for its end. Returns the rest of a
+    /// reply, as [`break_off_broken`](Self::break_off_broken) does.
+    pub(crate) fn break_off_stalled(&mut self, from: &Sender<'_>, cut_through: CutThrough) -> Option<Rest> {
         let service = self.service_name(cut_through.service);
         let refusal = match cut_through.form {
             Form::Request { .. } => Refusal::RequestStalled { service },
             Form::Reply => Refusal::ReplyStalled { service },
         };
-        self.break_off(from, cut_through, Some(&refusal));
+        self.break_off_amid(from, cut_through, &refusal)
     }
 
-    /// Breaks off a frame whose line is discarded.
-    pub(crate) fn break_off_ended(&mut self, from: &Sender<'_>, cut_through: CutThrough, end: LineEnd) {
+    /// Breaks off a frame whose line is discarded. Returns the rest of a reply, as
+    /// [`break_off_broken`](Self::break_off_broken) does.
+    pub(crate) fn break_off_ended(
+        &mut self,
+        from: &Sender<'_>,
+        cut_through: CutThrough,
+        end: LineEnd,
+    ) -> Option<Rest> {
         let refusal = match cut_through.form {
             Form::Request { .. } => Refusal::LineEnded(end),
             Form::Reply => {
@@ -523,7 +535,40 @@ impl Router<'_> {
         if matches!(cut_through.form, Form::Reply) {
             from.refuse(&cut_through.uid, &Refusal::LineEnded(end));
         }
-        self.break_off(from, cut_through, Some(&refusal));
+        self.break_off_amid(from, cut_through, &refusal)
+    }
+
+    /// Breaks off a frame whose line has not ended. A reply is owed until it has: a service with a
+    /// session whose connection breaks before sends it again.
+    fn break_off_amid(
+        &mut self,
+        from: &Sender<'_>,
+        cut_through: CutThrough,
+        refusal: &Refusal,
+    ) -> Option<Rest> {
+        let rest = matches!(cut_through.form, Form::Reply).then(|| Rest {
+            requester: cut_through.requester.to_string(),
+            uid: cut_through.uid.clone(),
+            is_reply: true,
+        });
+        let Some(rest) = rest else {
+            self.break_off(from, cut_through, Some(refusal));
+            return None;
+        };
+        let (client, service) = (cut_through.client, cut_through.service);
+        let features = waiting(&mut self.registry, &cut_through).map(|awaited| awaited.features);
+        let requester = Text::from(Cow::from(rest.requester.as_str()));
+        let is_owed = features.is_some() || self.registry.is_owed(service, &requester, &rest.uid);
+        self.break_off(from, cut_through, Some(refusal));
+        if !is_owed {
+            return None;
+        }
+        self.registry.note_owed(client, service, rest.uid.as_bytes());
+        if let Some(features) = features {
+            let frame = refusal.frame(&rest.requester, &rest.uid, features);
+            self.end_same(from, client, &rest.uid, &frame);
+        }
+        Some(rest)
     }
 
     /// Breaks off a frame. The caller receives `refusal`, if it still waits for the outcome.

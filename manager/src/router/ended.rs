@@ -1,8 +1,10 @@
 //! Errors about lines that were discarded before their end, or before there was room for them.
 
-use labwire_wire::{Envelope, Member};
+use std::borrow::Cow;
 
-use super::{Router, Sender};
+use labwire_wire::{Envelope, Member, Text};
+
+use super::{Rest, Router, Sender};
 use crate::counters::Counters;
 use crate::refusal::{LineEnd, Refusal};
 use crate::registry::{Answered, Reader};
@@ -58,9 +60,9 @@ impl Router<'_> {
         has_uid
     }
 
-    /// Sends an error about a service's discarded line to the caller of the reply. Returns whether
-    /// the caller is known. Otherwise the service receives the error, unless more of the line may
-    /// arrive.
+    /// Sends an error about a service's discarded line to the caller of the reply, which is owed from
+    /// then on. Returns what is known of the line if the caller is known. Otherwise the service
+    /// receives the error, unless more of the line may arrive.
     pub(crate) fn refuse_ended_reply(
         &mut self,
         from: &Sender<'_>,
@@ -68,8 +70,9 @@ impl Router<'_> {
         envelope: &Envelope,
         end: LineEnd,
         known: Known,
-    ) -> bool {
+    ) -> Option<Rest> {
         let now = self.now;
+        let is_reply = self.is_whole_reply(from, line, envelope);
         let service = self.service_name(from.id);
         let names = envelope.names(line);
         let found = [names.requester.is_some(), names.uid.is_some()];
@@ -82,16 +85,36 @@ impl Router<'_> {
         let awaited = is_enough
             .then(|| self.registry.identify(from.id, &names))
             .flatten();
-        let is_known = awaited.is_some();
         if let Some(awaited) = awaited {
             let refusal = Refusal::ReplyEnded { service, end };
-            let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features);
+            let frame = refusal.frame(awaited.requester, &awaited.uid(), awaited.features);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
+            let (client, uid) = (awaited.client_id(), awaited.uid().into_owned());
+            let requester = awaited.requester.to_string();
             awaited.end(Answered::with_refusal(now));
+            self.registry.note_owed(client, from.id, uid.as_bytes());
+            self.end_same(from, client, &uid, &frame);
+            return Some(Rest {
+                requester,
+                uid,
+                is_reply,
+            });
         }
-        if !is_known && known != Known::Beginning {
+        if let (Some(requester), Some(uid)) = (names.requester, names.uid)
+            && self
+                .registry
+                .is_owed(from.id, &Text::from(Cow::from(requester.as_str())), &uid)
+        {
+            // Its request has ended before.
+            return Some(Rest {
+                requester,
+                uid,
+                is_reply,
+            });
+        }
+        if known != Known::Beginning {
             from.refuse(&envelope.uid_or_empty(line), &Refusal::LineEnded(end));
         }
-        is_known
+        None
     }
 }

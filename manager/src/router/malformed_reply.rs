@@ -70,6 +70,7 @@ impl<'a> MalformedReply<'a> {
             requester: Some(reply.requester.as_str().to_owned()),
             uid: Some(uid),
             asks: false,
+            is_partial: false,
         };
         Self {
             error: EnvelopeError::WrongType {
@@ -154,11 +155,16 @@ impl Router<'_> {
                         from.name, awaited.requester
                     );
                 }
+                let uid = awaited.uid().into_owned();
                 awaited.end(Answered {
                     now: self.now,
                     bytes: length,
                     is_error: true,
                 });
+                if names.is_partial {
+                    self.registry.note_owed(client, from.id, uid.as_bytes());
+                    self.end_same(from, client, &uid, &frame);
+                }
                 is_known = true;
             }
         }

@@ -14,6 +14,7 @@ mod malformed_reply;
 mod partial;
 mod permits;
 mod publishing;
+mod rest;
 #[cfg(any(test, feature = "benchmarks"))]
 mod rig;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub(crate) use rig::Rig;
 
 pub(crate) use incoming::{Incoming, Kind, Typed, Unframed, is_notification};
 pub(crate) use permits::Permits;
+pub(crate) use rest::Rest;
 
 /// The attribute of a request by which a peer asks to be disconnected.
 const DISCONNECT: &str = "__disconnect__";

@@ -115,13 +115,15 @@ impl World {
             return Err("a control character was let pass".to_owned());
         };
         self.with_router(key, |router, from| {
-            router.break_off_broken(from, arriving.cut_through, error);
+            if let Some(rest) = router.break_off_broken(from, arriving.cut_through, error) {
+                router.end_rest(from, &rest);
+            }
         });
         self.model.break_cut_through(key, &error.into());
         Ok(())
     }
 
-    /// Breaks that line off, as if others had waited too long for its end.
+    /// Breaks that line off, as if others had waited too long for its end. Its rest does not come.
     pub(super) fn stall(&mut self, key: Key) {
         if let Some(arriving) = self.take_arriving(key) {
             self.with_router(key, |router, from| {

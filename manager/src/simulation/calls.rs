@@ -304,7 +304,7 @@ impl Model {
     }
 
     /// Notes that a service has replied to a request that has ended. Returns whether there was one.
-    fn take_owed(&mut self, client: Key, service: Key, uid: &str) -> bool {
+    pub(super) fn take_owed(&mut self, client: Key, service: Key, uid: &str) -> bool {
         let place = self.place_of_owed(client, service, uid);
         if let Some(place) = place {
             self.owed.remove(place);

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::model::Model;
 use super::speech::{Payload, Say, Spoken, escaped};
 use super::state::{Behind, CutThrough, Ended, InFlight, Key, ModelPhase};
+use crate::bounds::{MOST_OWED, MOST_OWED_OF_ALL};
 use crate::refusal::Refusal;
 
 /// The most unread bytes of a peer to which a line is cut through.
@@ -192,7 +193,12 @@ impl Model {
             self.sums.malformed += 1;
             self.sums.malformed_replies += 1;
             let service = self.name_of_service(&line);
-            self.break_off(&line, Some(&Refusal::MalformedReply { service }));
+            let owed = self.end_same(&line, &Refusal::MalformedReply { service });
+            self.owe(owed.clone());
+            // The rest of the line has come.
+            if let Some(owed) = owed.first() {
+                self.take_owed(owed.client, owed.service, &owed.uid);
+            }
         } else {
             self.sums.malformed += 1;
             self.break_off(&line, Some(refusal));
@@ -210,7 +216,8 @@ impl Model {
         } else {
             Refusal::RequestStalled { service }
         };
-        self.break_off(&line, Some(&refusal));
+        let owed = self.end_same(&line, &refusal);
+        self.owe(owed);
     }
 
     /// Breaks off such a line because its sender leaves.
@@ -230,6 +237,39 @@ impl Model {
         let mut in_flight = self.in_flight.iter();
         in_flight
             .position(|held| (held.client, held.service, &held.uid) == (line.client, line.service, &line.uid))
+    }
+
+    /// Breaks off a line before its end. With a reply, all requests of its client with its uid end.
+    /// Returns those whose reply is owed.
+    fn end_same(&mut self, line: &CutThrough, refusal: &Refusal) -> Vec<InFlight> {
+        let mut owed = Vec::new();
+        if line.is_reply
+            && let Some(place) = self.awaited(line)
+        {
+            owed.push(self.in_flight[place].clone());
+        }
+        self.break_off(line, Some(refusal));
+        while line.is_reply
+            && let Some(place) = self.awaited(line)
+        {
+            owed.push(self.in_flight.remove(place));
+            self.refuse(line.client, &line.uid, refusal);
+        }
+        owed
+    }
+
+    /// Notes replies as owed, as far as there is room.
+    fn owe(&mut self, owed: Vec<InFlight>) {
+        for request in owed {
+            let is_same = |other: &InFlight| other.client == request.client;
+            if self.owed.iter().filter(|other| is_same(other)).count() >= MOST_OWED {
+                let oldest = self.owed.iter().position(is_same);
+                oldest.map(|oldest| self.owed.remove(oldest));
+            } else if self.owed.len() >= MOST_OWED_OF_ALL {
+                continue;
+            }
+            self.owed.push(request);
+        }
     }
 
     fn break_off(&mut self, line: &CutThrough, refusal: Option<&Refusal>) {

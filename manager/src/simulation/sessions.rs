@@ -149,7 +149,19 @@ impl Model {
             .map(|request| (self.peers[&request.client].full_name(), request.uid.clone()))
             .collect();
         let is_held = |frame: &Vec<u8>| held.iter().any(|(name, uid)| is_request(frame, name, uid));
-        unsent.retain(|frame| !is_any_request(frame) || is_held(frame));
+        let (kept, dropped) = std::mem::take(unsent)
+            .into_iter()
+            .partition::<Vec<_>, _>(|frame| !is_any_request(frame) || is_held(frame));
+        *unsent = kept;
+        for frame in dropped {
+            // No reply will come.
+            let place = self.owed.iter().position(|owed| {
+                let client = self.peers.get(&owed.client);
+                let is_it = |name: String| is_request(&frame, &name, &owed.uid);
+                owed.service == key && client.is_some_and(|client| is_it(client.full_name()))
+            });
+            place.map(|place| self.owed.remove(place));
+        }
         let ends = self.peers[&key].is_service() && !session.keep_callers;
         let is_kept = !ends || self.can_owe(key, unsent);
         if let Some(peer) = self.peers.get_mut(&key).filter(|_| is_kept) {

@@ -183,6 +183,9 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     pub(super) fn skip_line(&mut self) -> bool {
         if let Some((line, _)) = self.next_line() {
             self.fate = Fate::Kept;
+            if self.announced.is_none() {
+                self.handled = self.front_end;
+            }
             buffers::free(line.into_bytes());
         } else if self.end.is_none() {
             let pending = self.splitter.pending();

@@ -98,6 +98,7 @@ fn identified(
         requester: requester.map(str::to_owned),
         uid: uid.map(|uid| labwire_wire::Uid::from_json(uid.as_bytes()).unwrap().into_owned()),
         asks: false,
+        is_partial: false,
     };
     let awaited = registry.identify(service, &names)?;
     Some((

@@ -280,3 +280,76 @@ fn no_client_takes_all_places_of_locks_that_are_noted() {
     assert_eq!(registry.kept_leases(), 0);
     registry.sound();
 }
+
+#[test]
+fn a_claimed_lock_that_ends_is_told_and_its_holder_is_refused_until_it_links_again() {
+    for is_broken in [false, true] {
+        let mut registry = registry();
+        let now = moment();
+        registry.reserve(vec![lease("S", "a", false)], GRACE, now);
+        let service = registry.joins("S", now);
+        let (holder, _) = registry.returns("a", Some("a"), "h:9", now);
+        let asked = |registry: &mut Registry| {
+            let asked = registry.ask(holder, &Text::from(std::borrow::Cow::from("S")), Shape::default());
+            asked.map(|_| ()).map_err(|refusal| refusal.to_string())
+        };
+        let refused = asked(&mut registry).unwrap_err();
+        assert!(refused.contains("acquire it again"), "{refused}");
+        let event = if is_broken {
+            let cause = broken_by_ada();
+            let newest = registry.newest_lock();
+            let mut broken = registry.break_lock("S", None, newest, &cause, at(9)).unwrap();
+            assert_eq!(broken.clients, ["a[h:9]".into()]);
+            broken.events.remove(0)
+        } else {
+            let over = later(now, GRACE.as_secs() + 1);
+            registry.expire(over.instant).unwrap()
+        };
+        assert!(
+            matches!(&event, Event::LockEnded(ended) if &*ended.client == "a[h:9]"),
+            "{event:?}"
+        );
+        registry.sound();
+        let other = client(&mut registry, "b");
+        registry.linked(other, "S").unwrap();
+        let refused = asked(&mut registry).unwrap_err();
+        assert!(refused.contains("link with it again"), "{refused}");
+        registry.linked(holder, "S").unwrap();
+        asked(&mut registry).unwrap();
+        assert!(registry.services.get(service).is_some());
+    }
+}
+
+#[test]
+fn a_lock_that_is_kept_is_broken_although_its_service_is_not_there() {
+    let mut registry = registry();
+    let now = moment();
+    let leases = ["a", "b", "c"].map(|holder| lease("S", holder, true));
+    registry.reserve(leases.to_vec(), GRACE, now);
+    registry.returns("a", Some("a"), "h:9", now);
+    let newest = registry.newest_lock();
+    let cause = broken_by_ada();
+    let broken = registry
+        .break_lock("S", Some("b[h:1]"), newest, &cause, at(9))
+        .unwrap();
+    assert_eq!(broken.clients, ["b[h:1]".into()]);
+    registry.sound();
+    let broken = registry.break_lock("S", None, newest, &cause, at(9)).unwrap();
+    assert_eq!((broken.clients.len(), broken.has_more), (2, false));
+    assert!(matches!(broken.events[0], Event::LockEnded(_)), "{broken:?}");
+    assert!(
+        matches!(broken.events[1], Event::ReservationEnded(_)),
+        "{broken:?}"
+    );
+    assert_eq!(registry.reservations(), 0);
+    let refused = registry.break_lock("S", None, newest, &cause, at(9)).unwrap_err();
+    assert!(refused.to_string().contains("does not exist"), "{refused}");
+    registry.sound();
+}
+
+fn broken_by_ada() -> LockCause {
+    LockCause::Broken {
+        by: "ada".into(),
+        reason: None,
+    }
+}

@@ -294,3 +294,76 @@ fn what_is_refused_carries_its_uid_wherever_it_stands() {
         assert_eq!(found, uids, "{line}: {heard}");
     }
 }
+
+const OWED: &str = "the 'S' Service may still reply to it";
+
+/// Returns a client that wants items, and a service that sends them, with a request for each uid.
+fn rig_with_items(uids: &[&str]) -> Rig {
+    let client = Identity {
+        features: labwire_wire::Features::from_names(["progress", "origin"]),
+        ..Identity::client("c").unwrap()
+    };
+    let service = br#"{"type":"service","name":"S","attributes":{},"features":["progress"]}"#;
+    let mut rig = Rig::with_service(&client, service);
+    for uid in uids {
+        asks(&mut rig, uid);
+    }
+    assert!(!told(rig.services_queue()).is_empty());
+    rig
+}
+
+fn asks(rig: &mut Rig, uid: &str) {
+    let request = format!(r#"{{"service":"S","attribute":"a","uid":{uid}}}"#);
+    assert!(matches!(rig.client_says(request.as_bytes()), Step::Next));
+}
+
+#[test]
+fn what_follows_a_malformed_item_is_not_taken_for_the_answer_to_the_next_request_with_its_uid() {
+    for item in [
+        r#"{"item":nan,"requester":"c[h:2]","uid":"1"}"#,
+        r#"{"requester":"c[h:2]","uid":"1","item":[1,}"#,
+        r#"{"progress":nan,"requester":"c[h:2]","uid":"1"}"#,
+    ] {
+        let mut rig = rig_with_items(&[r#""1""#]);
+        service_says(&mut rig, item);
+        assert!(told(rig.clients_queue()).contains(MALFORMED), "{item}");
+        asks(&mut rig, r#""1""#);
+        let refused = told(rig.clients_queue());
+        assert!(refused.contains(OWED), "{item}: {refused}");
+        assert!(told(rig.services_queue()).is_empty(), "{item}");
+        // Neither the next items nor the answer is for anybody.
+        service_says(&mut rig, r#"{"item":2,"requester":"c[h:2]","uid":"1"}"#);
+        service_says(&mut rig, item);
+        service_says(&mut rig, proper_reply(r#""1""#));
+        assert_eq!(told(rig.clients_queue()), "", "{item}");
+        asks(&mut rig, r#""1""#);
+        assert!(!told(rig.services_queue()).is_empty(), "{item}");
+        service_says(&mut rig, proper_reply(r#""1""#));
+        assert!(told(rig.clients_queue()).contains(r#""result":1"#), "{item}");
+    }
+}
+
+#[test]
+fn requests_with_one_uid_end_together_if_an_item_for_it_is_malformed() {
+    let mut rig = rig_with_items(&[r#""""#, r#""""#]);
+    service_says(&mut rig, r#"{"item":nan,"requester":"c[h:2]","uid":""}"#);
+    assert_eq!(told(rig.clients_queue()).matches(MALFORMED).count(), 2);
+    for _ in 0..2 {
+        asks(&mut rig, r#""""#);
+        assert!(told(rig.clients_queue()).contains(OWED));
+        service_says(&mut rig, proper_reply(r#""""#));
+        assert_eq!(told(rig.clients_queue()), "");
+    }
+    asks(&mut rig, r#""""#);
+    assert!(!told(rig.services_queue()).is_empty());
+}
+
+#[test]
+fn a_malformed_reply_is_the_last_that_comes_for_its_request() {
+    let malformed = r#"{"error":false,"requester":"c[h:2]","result":nan,"uid":"1"}"#;
+    let mut rig = rig_with_items(&[r#""1""#]);
+    service_says(&mut rig, malformed);
+    assert!(told(rig.clients_queue()).contains(MALFORMED));
+    asks(&mut rig, r#""1""#);
+    assert!(!told(rig.services_queue()).is_empty());
+}
