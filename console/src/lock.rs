@@ -28,7 +28,8 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire lock DMM                 no other client can link with it
   labwire lock DMM --shared        the clients that are linked stay
-  labwire lock DMM --wait 60       wait a minute for it if it is in use
+  labwire lock DMM --wait 60       wait a minute for it if it is in use, also if
+                                   the manager is restarted meanwhile
   labwire lock DMM --ttl 30        it ends 30 s after this computer is cut off
   labwire lock DMM --reason 'calibration until 4 pm'
   labwire unlock DMM               in another terminal
@@ -53,6 +54,9 @@ or was broken 4; Ctrl-C is 0.";
 
 /// How often a service that is in use is tried again at a manager without a queue.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// How much before its time a wait may end that nobody has cut short.
+const EARLY: Duration = Duration::from_millis(100);
 
 #[derive(Args, Debug)]
 pub struct LockArgs {
@@ -189,8 +193,57 @@ impl LockArgs {
         ));
     }
 
-    /// Locks, and waits for as long as it may.
+    /// Locks, and waits for as long as it may, also over a restart of the manager.
     async fn lock(&self, connection: &Connection) -> Result<LockGuard, Failure> {
+        let client = connection.client();
+        let begun = Instant::now();
+        let mut left = self.wait.map(Seconds::duration);
+        let mut is_again = false;
+        loop {
+            let failure = match self.lock_within(connection, left).await {
+                Ok(guard) => return Ok(guard),
+                Err(failure) => failure,
+            };
+            left = self
+                .wait
+                .map(|wait| wait.duration().saturating_sub(begun.elapsed()));
+            let Some(rest) = left.filter(|rest| !rest.is_zero()) else {
+                return Err(failure);
+            };
+            match &failure {
+                // A request that was lost with its connection holds nothing.
+                Failure::NoManager(_) if timeout(Duration::ZERO, client.closed()).await.is_err() => {
+                    // A manager that is stopped ends the wait before the connection.
+                    sleep(TRY_AGAIN.min(rest)).await;
+                    if !matches!(timeout(rest, client.connected()).await, Ok(true)) {
+                        return Err(failure);
+                    }
+                    let reason = match client.session() {
+                        SessionState::Kept => "the connection broke",
+                        _ => "the manager was restarted, or the time of the session is over",
+                    };
+                    tell(format_args!(
+                        "labwire: {reason}; the lock on '{}' is asked for again",
+                        one_line(&self.service)
+                    ));
+                    is_again = true;
+                }
+                // The service comes back after the manager.
+                Failure::Refused(_) if is_again => sleep(TRY_AGAIN.min(rest)).await,
+                _ => return Err(failure),
+            }
+            left = self
+                .wait
+                .map(|wait| wait.duration().saturating_sub(begun.elapsed()));
+        }
+    }
+
+    /// Locks, and waits for this time while the service is in use.
+    async fn lock_within(
+        &self,
+        connection: &Connection,
+        wait: Option<Duration>,
+    ) -> Result<LockGuard, Failure> {
         let identities = connection.identities().await?;
         if !is_reported(&identities) {
             return self.lock_without_queue(connection).await;
@@ -202,12 +255,16 @@ impl LockArgs {
         let lock = error.lock().cloned();
         let failure = self.refused(connection, error).await;
         // Without a lock or a link in the way, waiting changes nothing.
-        let (Some(wait), Some(lock), Failure::Refused(_)) = (self.wait, lock, &failure) else {
+        let (Some(wait), Some(lock), Failure::Refused(_)) = (wait, lock, &failure) else {
             return Err(failure);
         };
         Self::tell_wait(&failure, lock.position);
-        match self.request_in_time(connection, wait.duration()).await? {
+        let asked = Instant::now();
+        match self.request_in_time(connection, wait).await? {
             Ok(guard) => Ok(guard),
+            Err(error) if error.lock().is_some() && asked.elapsed() + EARLY < wait => Err(
+                Failure::NoManager("the manager has ended the wait early, it is being stopped".to_owned()),
+            ),
             Err(error) => match self.refused(connection, error).await {
                 refused @ Failure::Refused(_) => Err(self.waited(&refused)),
                 failure => Err(failure),
