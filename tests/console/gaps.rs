@@ -167,3 +167,99 @@ fn a_break_without_a_gap_is_in_the_output_for_programs() {
         assert!(seconds > GONE.as_secs_f64(), "{shown}");
     }
 }
+
+#[test]
+fn a_lock_is_waited_for_over_a_restart_of_the_manager() {
+    wait_over_a_restart(Signal::TERM);
+}
+
+#[test]
+fn a_lock_is_waited_for_over_a_crash_of_the_manager() {
+    wait_over_a_restart(Signal::KILL);
+}
+
+/// Waits for a lock while the manager is ended by this signal, and started again.
+fn wait_over_a_restart(signal: Signal) {
+    let (port, folder) = (free_port(), Home::new());
+    let mut manager = start_at(Home::new(), port);
+    let service = meter(&manager);
+    let lock = |name: &str| {
+        let mut command = folder.command(&["lock", "Meter", "--wait", "60", "--name", name]);
+        command.envs(manager.environment());
+        Process::spawn("labwire", &mut command)
+    };
+    let holder = lock("Ada");
+    wait(&holder, "is locked");
+    let mut waiter = lock("Bob");
+    wait(&waiter, "waiting for it");
+    manager.signal(signal);
+    manager.wait_for_end();
+    let home = manager.take_home();
+    drop(service);
+    wait(&waiter, "returning to the session");
+    let manager = start_at(home, port);
+    wait(
+        &waiter,
+        "the manager was restarted, or the time of the session is over; the lock on 'Meter' is asked for again",
+    );
+    let _service = meter(&manager);
+    wait(&holder, "'Meter' is locked again");
+    assert_eq!(waiter.output(), "", "{}", waiter.everything_printed());
+    interrupted(holder);
+    wait(&waiter, "Meter is locked");
+    waiter.signal(Signal::INT);
+    assert_eq!(waiter.wait().code(), Some(0), "{}", waiter.everything_printed());
+}
+
+#[test]
+fn people_are_told_in_their_words_that_a_manager_was_restarted() {
+    let port = free_port();
+    let mut manager = start_at(Home::new(), port);
+    let mut service = RawPeer::service(&manager, "Meter", &json!({}));
+    let mut call = Process::spawn("labwire", &mut command(&manager, &["call", "Meter", "read"]));
+    service.read_json();
+    // It does not answer what it has in flight.
+    manager.signal(Signal::KILL);
+    manager.wait_for_end();
+    let home = manager.take_home();
+    let _manager = start_at(home, port);
+    assert_eq!(call.wait().code(), Some(3), "{}", call.everything_printed());
+    let told = call.everything_printed();
+    assert!(
+        told.contains("the manager was restarted, or the time of the session is over"),
+        "{told}"
+    );
+    for jargon in ["http", "close_notify", "secret", "KeyError", "register"] {
+        assert!(!told.contains(jargon), "{told}");
+    }
+}
+
+#[test]
+fn a_call_that_timed_out_names_the_time_of_its_option() {
+    let manager = start();
+    let _silent = meter(&manager);
+    let done = labwire(&manager, &["call", "Meter", "read", "--timeout", "0.25"]);
+    assert_eq!(done.code, Some(124), "{done:?}");
+    assert!(
+        done.errors.contains("no reply to 'Meter'.read within 0.25 s"),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_lock_whose_holder_was_killed_is_said_to_end_by_itself() {
+    let manager = start();
+    let _service = meter(&manager);
+    let mut holder = Process::spawn("labwire", &mut command(&manager, &["lock", "Meter"]));
+    wait(&holder, "is locked");
+    holder.signal(Signal::KILL);
+    holder.wait();
+    wait_until("the holder is not said to be away", || {
+        let done = labwire(&manager, &["unlock", "Meter"]);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(!done.errors.contains("labwire unlock"), "{done:?}");
+        done.errors
+            .contains("its holder is away; the lock ends by itself at ")
+            && done.errors.contains("labwire admin break_lock Meter")
+    });
+}
