@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use labwire_client::{CallError, Lock, LockGuard, LockOptions, SessionState};
+use labwire_client::{CallError, Executed, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::breaks::{Breaks, RETURNING};
@@ -55,9 +55,6 @@ or was broken 4; Ctrl-C is 0.";
 /// How often a service that is in use is tried again at a manager without a queue.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// How much before its time a wait may end that nobody has cut short.
-const EARLY: Duration = Duration::from_millis(100);
-
 #[derive(Args, Debug)]
 pub struct LockArgs {
     /// The name of the service
@@ -101,6 +98,26 @@ fn account() -> String {
 #[cfg(not(unix))]
 fn account() -> String {
     crate::connection::NAME.to_owned()
+}
+
+/// How much before its time a wait may end that a manager which is being stopped has not cut short.
+const EARLY: Duration = Duration::from_millis(100);
+
+/// The beginning of the refusals of a manager that is being stopped.
+const STOPPING: &str = "ConnectionError: the manager is shutting down";
+
+/// Returns whether a manager that is being stopped has ended a request.
+fn is_stopping(error: &CallError) -> bool {
+    matches!(error, CallError::Manager { message, executed: Executed::No, .. } if message.starts_with(STOPPING))
+}
+
+/// Returns whether the manager has ended a wait, as at the end of its time.
+fn is_timeout(error: &CallError) -> bool {
+    matches!(error, CallError::Manager { message, .. } if message.starts_with("TimeoutError: "))
+}
+
+fn stopping() -> Failure {
+    Failure::NoManager("the manager is being stopped".to_owned())
 }
 
 impl LockArgs {
@@ -250,6 +267,7 @@ impl LockArgs {
         }
         let error = match self.request_in_time(connection, Duration::ZERO).await? {
             Ok(guard) => return Ok(guard),
+            Err(error) if is_stopping(&error) => return Err(stopping()),
             Err(error) => error,
         };
         let lock = error.lock().cloned();
@@ -262,9 +280,9 @@ impl LockArgs {
         let asked = Instant::now();
         match self.request_in_time(connection, wait).await? {
             Ok(guard) => Ok(guard),
-            Err(error) if error.lock().is_some() && asked.elapsed() + EARLY < wait => Err(
-                Failure::NoManager("the manager has ended the wait early, it is being stopped".to_owned()),
-            ),
+            Err(error) if is_stopping(&error) || is_timeout(&error) && asked.elapsed() + EARLY < wait => {
+                Err(stopping())
+            }
             Err(error) => match self.refused(connection, error).await {
                 refused @ Failure::Refused(_) => Err(self.waited(&refused)),
                 failure => Err(failure),
