@@ -10,6 +10,7 @@ mod closed_output;
 mod completions;
 mod doctor;
 mod ending;
+mod gaps;
 mod holding;
 mod manual;
 mod measuring;

@@ -33,6 +33,9 @@ const LINES: usize = 256;
 /// and the time limit for closing.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 
+/// The reason for the end of a connection that the manager has closed.
+const CLOSED: &str = "the manager closed the connection";
+
 /// Owns a client's connection and its engine until the client leaves, or the connection is lost and
 /// is not made again.
 ///
@@ -170,7 +173,7 @@ impl Driver {
                     Ok(()) => {}
                     Err(Ended::Closed) => {
                         close(&mut writer).await;
-                        return Lost::returning("the manager closed the connection", session, reader);
+                        return Lost::returning(CLOSED, session, reader);
                     }
                     Err(Ended::Failed(error @ ReadError::TooLong(_))) => {
                         // The line would come again. The writer says goodbye when it is dropped.
@@ -230,7 +233,7 @@ impl Driver {
                             if self.options.backoff().is_some() {
                                 self.engine.close(&error.to_string());
                             } else {
-                                self.engine.cannot_return(&error.to_string());
+                                self.engine.cannot_return(&why_not_back(&error));
                             }
                         }
                     },
@@ -286,9 +289,20 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
+/// Formats the reason why the client cannot return to its session.
+fn why_not_back(error: &ConnectError) -> String {
+    if error.has_no_session() {
+        "the manager was restarted, or the time of the session is over".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
 /// Formats the reason why reading has failed.
 fn describe(error: &ReadError) -> String {
     match error {
+        // Without the goodbye of TLS, as a manager ends that is stopped.
+        ReadError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => CLOSED.to_owned(),
         ReadError::Io(error) => format!("the connection to the manager was lost: {error}"),
         ReadError::Vanished(_) | ReadError::TooLong(_) => error.to_string(),
     }
@@ -411,5 +425,42 @@ impl Alarm {
             }
             _ => pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_manager_that_has_gone_without_a_goodbye_has_closed_the_connection() {
+        let of_tls = Error::new(
+            ErrorKind::UnexpectedEof,
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls",
+        );
+        assert_eq!(
+            describe(&ReadError::Io(of_tls)),
+            "the manager closed the connection"
+        );
+        let reset = describe(&ReadError::Io(ErrorKind::ConnectionReset.into()));
+        assert!(
+            reset.starts_with("the connection to the manager was lost: "),
+            "{reset}"
+        );
+    }
+
+    #[test]
+    fn a_session_that_is_gone_is_told_in_words_of_people() {
+        let refused = |message: &str| ConnectError::Refused {
+            message: message.to_owned(),
+        };
+        let gone = "KeyError: there is no session with this secret: register without it";
+        assert_eq!(
+            why_not_back(&refused(gone)),
+            "the manager was restarted, or the time of the session is over"
+        );
+        assert!(why_not_back(&refused("ValueError: wrong")).contains("ValueError: wrong"));
     }
 }

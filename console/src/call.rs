@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
-use labwire_client::{Arguments, Array, Link, from_json};
+use labwire_client::{Arguments, Array, CallError, Link, from_json};
 use labwire_home::present;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -194,6 +194,7 @@ impl CallArgs {
         mut file: Option<&mut ResultFile>,
     ) -> Result<Reply, Failure> {
         let (time, begun) = (present(), Instant::now());
+        let mut left = self.timeout.map(Seconds::duration);
         let mut show = |item: &str| {
             self.show(file.as_deref_mut(), item, || {
                 let (json, text) = json_or_text(item);
@@ -208,8 +209,8 @@ impl CallArgs {
         };
         let (result, cancelled_by) = loop {
             let mut call = link.call::<()>(attribute, arguments.clone()).raw();
-            if let Some(limit) = self.timeout {
-                call = call.timeout(limit.duration().saturating_sub(begun.elapsed()));
+            if let Some(left) = left {
+                call = call.timeout(left);
             }
             if let Some(limit) = self.deadline {
                 call = call.deadline(limit.duration());
@@ -217,8 +218,14 @@ impl CallArgs {
             match long.make(call, &mut show).await {
                 Ok(done) => break done,
                 // The manager has not read it, so it was not executed.
-                Err(Unanswered::Error(error)) if is_unread(&error, &link.client()).await => {}
-                Err(Unanswered::Error(error)) => return Err(call_failure(error, link, attribute)),
+                Err(Unanswered::Error(error)) if is_unread(&error, &link.client()).await => {
+                    let limit = self.timeout.map(Seconds::duration);
+                    left = limit.map(|limit| limit.saturating_sub(begun.elapsed()));
+                }
+                Err(Unanswered::Error(error)) => {
+                    let error = self.with_whole_timeout(error);
+                    return Err(call_failure(error, link, attribute));
+                }
                 Err(Unanswered::Cancelled(error, signal)) => {
                     tell(format_args!("labwire: {}", message(&error.to_string())));
                     return Err(Failure::Reported(Box::new(signal.failure())));
@@ -232,6 +239,28 @@ impl CallArgs {
             took: begun.elapsed(),
             cancelled_by,
         })
+    }
+
+    /// Returns the error of a call that timed out with the time of the option, also if it was sent
+    /// again for the rest of it.
+    fn with_whole_timeout(&self, error: CallError) -> CallError {
+        match (error, self.timeout) {
+            (
+                CallError::TimedOut {
+                    service,
+                    attribute,
+                    executed,
+                    ..
+                },
+                Some(limit),
+            ) => CallError::TimedOut {
+                service,
+                attribute,
+                timeout: limit.duration(),
+                executed,
+            },
+            (error, _) => error,
+        }
     }
 
     /// Returns the failure of a command line that names no attribute.

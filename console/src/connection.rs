@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use labwire_client::{
     Backoff, CallError, Client, ClientOptions, ConnectError, ConnectOptions, Identities, Link,
 };
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
@@ -203,6 +205,8 @@ pub(crate) struct Connection {
     client: Client,
     /// The timeout for requests to the manager itself.
     limit: Duration,
+    /// Since when it is broken, if its session is followed.
+    broken: watch::Sender<Option<Timestamp>>,
 }
 
 impl Connection {
@@ -218,12 +222,23 @@ impl Connection {
         Ok(Self {
             client: Client::connect(name, options).await?,
             limit,
+            broken: watch::Sender::new(None),
         })
     }
 
     /// Returns the client, for requests without this limit.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Notes since when it is broken; `None` once the client has returned.
+    pub(crate) fn set_broken(&self, since: Option<Timestamp>) {
+        self.broken.send_replace(since);
+    }
+
+    /// Returns since when it is broken, as it was noted.
+    pub(crate) fn broken(&self) -> Option<Timestamp> {
+        *self.broken.borrow()
     }
 
     /// Returns the timeout for requests to the manager itself.

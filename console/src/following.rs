@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use labwire_client::{Backoff, Client, ConnectOptions, Link, SessionState};
+use labwire_client::{Backoff, ConnectOptions, Link, SessionState};
 use labwire_home::present;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, timeout};
 
+use crate::breaks;
 use crate::connection::{Connection, NAME};
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send};
@@ -44,9 +45,8 @@ pub(crate) async fn keep_connected(
         match Connection::open(NAME, options.clone()).await {
             Ok(connection) => {
                 let since = tokio::time::Instant::now();
-                let client = connection.client().clone();
-                current.send_replace(Some(connection));
-                let reason = closed(&client, &events).await;
+                current.send_replace(Some(connection.clone()));
+                let reason = closed(&connection, &events).await;
                 current.send_replace(None);
                 if !reconnect {
                     return Err(Failure::NoManager(format!("the connection was lost: {reason}")));
@@ -67,31 +67,46 @@ pub(crate) async fn keep_connected(
     }
 }
 
-/// Waits until a client has closed. Meanwhile sends its breaks and returns as events. Returns the
-/// reason.
-async fn closed(client: &Client, events: &Events) -> String {
-    let changes = async {
+/// Waits until the client of a connection has closed. Meanwhile notes since when it is broken, and
+/// sends its breaks and returns as events. Returns the reason.
+async fn closed(connection: &Connection, events: &Events) -> String {
+    let client = connection.client();
+    let (changes, mut heard) = mpsc::unbounded_channel();
+    // A gap begins when the connection broke, also if the events are read slowly.
+    let note = async move {
         let mut session = client.session();
         loop {
-            let now = client.session_changed(session).await;
-            let before = std::mem::replace(&mut session, now);
-            if before == session {
-                // The client has ended.
-                return std::future::pending::<Infallible>().await;
-            }
+            session = breaks::changed(client, session).await;
             let time = present();
-            match session {
-                SessionState::Away => send(events, None, Event::Broken { time }).await,
-                SessionState::Kept => send(events, None, Event::Back { time }).await,
-                _ => {}
-            }
+            let event = match session {
+                SessionState::Away => {
+                    connection.set_broken(Some(time));
+                    Event::Broken { time }
+                }
+                SessionState::Kept => {
+                    connection.set_broken(None);
+                    Event::Back { time }
+                }
+                _ => continue,
+            };
+            // The receiver stays until this ends.
+            let _ = changes.send(event);
         }
     };
-    tokio::select! {
-        biased;
-        reason = client.closed() => reason,
-        never = changes => match never {},
-    }
+    let pass_on = async {
+        while let Some(event) = heard.recv().await {
+            send(events, None, event).await;
+        }
+    };
+    let closed = async move {
+        tokio::select! {
+            biased;
+            never = note => match never {},
+            reason = client.closed() => reason,
+        }
+    };
+    // What has happened before is told in any case.
+    tokio::join!(closed, pass_on).0
 }
 
 /// Keeps a link with a service in `links`, links again whenever it is lost, and sends its changes
@@ -215,14 +230,15 @@ impl Follower {
 
     /// Reports that the service has left, and why. `is_told` is whether it was reported as away.
     async fn leave(&mut self, connection: &Connection, is_told: bool) -> Result<(), Failure> {
-        let time = present();
+        let now = present();
         self.links.send_replace(None);
         let client = connection.client();
-        let (cause, reason) = if client.is_connected() {
-            (Cause::Service, "the service has disconnected".to_owned())
+        let (time, cause, reason) = if client.is_connected() {
+            (now, Cause::Service, "the service has disconnected".to_owned())
         } else {
             let reason = client.closed().await;
             (
+                connection.broken().unwrap_or(now),
                 Cause::Manager,
                 format!("the connection with the manager was lost: {reason}"),
             )

@@ -47,8 +47,9 @@ async fn values(connection: &Connection, pattern: &Arc<str>, events: &Events) ->
         let time = present();
         send_of_topics(events, pattern, Event::Published { time, value }).await;
     }
-    let (time, cause) = (present(), Cause::Manager);
+    let (now, cause) = (present(), Cause::Manager);
     let reason = client.closed().await;
+    let time = connection.broken().unwrap_or(now);
     send_of_topics(events, pattern, Event::Away { time, reason, cause }).await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::held::{self, Held};
-use crate::linking::link;
+use crate::linking::{explained_to_unlock, link};
 use crate::output::{OutputArgs, aside, one_line, say, say_json, shell_argument};
 use crate::stop::Stop;
 
@@ -171,7 +171,10 @@ pub(crate) async fn unlock_service(arguments: &UnlockArgs) -> Result<(), Failure
     }
     // The manager's refusal of a link names the holder of a lock.
     let connection = arguments.connection.connect().await?;
-    let refused = link(&connection, service).await.err();
+    let refused = match connection.link(service).await {
+        Err(refused @ Failure::Refused(_)) => Some(explained_to_unlock(&connection, service, refused).await),
+        linked => linked.err(),
+    };
     connection.disconnect().await;
     let none = format!(
         "no `labwire lock {}` of yours runs on this computer",

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use labwire_client::{Arguments, CallError, Link, Value};
 use labwire_home::present;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::near::{did_you_mean, not_connected};
-use crate::output::{one_line, shell_argument};
+use crate::output::{one_line, shell_argument, time_of_day};
 use crate::report::{self, Peer, is_reported};
 use crate::spelling::Spelled;
 
@@ -35,7 +36,7 @@ pub(crate) async fn explained(connection: &Connection, service: &str, refused: F
 
 /// As [`explained`], for a person in the shell.
 pub(crate) async fn explained_in_shell(connection: &Connection, service: &str, refused: Failure) -> Failure {
-    let hint = |_: &str| "try again when it is released".to_owned();
+    let hint = |_: &str, _: Option<Timestamp>| "try again when it is released".to_owned();
     cause(
         connection,
         service,
@@ -46,7 +47,43 @@ pub(crate) async fn explained_in_shell(connection: &Connection, service: &str, r
     .await
 }
 
-fn wait_or_unlock(argument: &str) -> String {
+/// As [`explained`], for a person who wants to end the lock.
+pub(crate) async fn explained_to_unlock(connection: &Connection, service: &str, refused: Failure) -> Failure {
+    let hint = |argument: &str, ends: Option<Timestamp>| {
+        ends.map_or_else(
+            || format!("it ends with what holds it; {}", administrator(argument)),
+            |ends| ends_by_itself(argument, ends),
+        )
+    };
+    cause(
+        connection,
+        service,
+        refused,
+        |peer| peer.holders(present()),
+        &hint,
+    )
+    .await
+}
+
+fn administrator(argument: &str) -> String {
+    format!("an administrator can end it now: labwire admin break_lock {argument}")
+}
+
+fn ends_by_itself(argument: &str, ends: Timestamp) -> String {
+    format!(
+        "its holder is away; the lock ends by itself at {} unless the holder returns; {}",
+        time_of_day(ends),
+        administrator(argument)
+    )
+}
+
+fn wait_or_unlock(argument: &str, ends: Option<Timestamp>) -> String {
+    if let Some(ends) = ends {
+        return format!(
+            "wait for it with: labwire lock {argument} --wait SECONDS; {}",
+            ends_by_itself(argument, ends)
+        );
+    }
     format!(
         "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
          unlock {argument}"
@@ -70,7 +107,7 @@ async fn cause(
     service: &str,
     refused: Failure,
     holders: impl Fn(&Peer) -> Option<String>,
-    hint: &(dyn Fn(&str) -> String + Sync),
+    hint: &(dyn Fn(&str, Option<Timestamp>) -> String + Sync),
 ) -> Failure {
     let Ok(identities) = connection.identities().await else {
         return refused;
@@ -90,9 +127,13 @@ async fn cause(
             Some(lock) => report::client_away(connection, &lock.client).await.ok().flatten(),
             None => None,
         };
+        let lock = peer.locks.first();
+        let ends = away
+            .map(|away| away.until)
+            .or(lock.and_then(|lock| lock.reserved_until));
         let away = away.map_or_else(String::new, |away| format!("; it is {}", away.lasting_text()));
         return Failure::Refused(format!("'{shown}' is locked by {holders}{away}"))
-            .with_hint(Some(hint(&shell_argument(service))));
+            .with_hint(Some(hint(&shell_argument(service), ends)));
     }
     match (identity.limit(), peer.linked()) {
         (Some(limit), Some(linked)) if peer.link_count >= limit => {

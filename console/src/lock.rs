@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use labwire_client::{CallError, Lock, LockGuard, LockOptions, SessionState};
+use labwire_client::{CallError, Executed, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::breaks::{Breaks, RETURNING};
@@ -28,7 +28,8 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire lock DMM                 no other client can link with it
   labwire lock DMM --shared        the clients that are linked stay
-  labwire lock DMM --wait 60       wait a minute for it if it is in use
+  labwire lock DMM --wait 60       wait a minute for it if it is in use, also if
+                                   the manager is restarted meanwhile
   labwire lock DMM --ttl 30        it ends 30 s after this computer is cut off
   labwire lock DMM --reason 'calibration until 4 pm'
   labwire unlock DMM               in another terminal
@@ -97,6 +98,26 @@ fn account() -> String {
 #[cfg(not(unix))]
 fn account() -> String {
     crate::connection::NAME.to_owned()
+}
+
+/// How much before its time a wait may end that a manager which is being stopped has not cut short.
+const EARLY: Duration = Duration::from_millis(100);
+
+/// The beginning of the refusals of a manager that is being stopped.
+const STOPPING: &str = "ConnectionError: the manager is shutting down";
+
+/// Returns whether a manager that is being stopped has ended a request.
+fn is_stopping(error: &CallError) -> bool {
+    matches!(error, CallError::Manager { message, executed: Executed::No, .. } if message.starts_with(STOPPING))
+}
+
+/// Returns whether the manager has ended a wait, as at the end of its time.
+fn is_timeout(error: &CallError) -> bool {
+    matches!(error, CallError::Manager { message, .. } if message.starts_with("TimeoutError: "))
+}
+
+fn stopping() -> Failure {
+    Failure::NoManager("the manager is being stopped".to_owned())
 }
 
 impl LockArgs {
@@ -189,25 +210,79 @@ impl LockArgs {
         ));
     }
 
-    /// Locks, and waits for as long as it may.
+    /// Locks, and waits for as long as it may, also over a restart of the manager.
     async fn lock(&self, connection: &Connection) -> Result<LockGuard, Failure> {
+        let client = connection.client();
+        let begun = Instant::now();
+        let mut left = self.wait.map(Seconds::duration);
+        let mut is_again = false;
+        loop {
+            let failure = match self.lock_within(connection, left).await {
+                Ok(guard) => return Ok(guard),
+                Err(failure) => failure,
+            };
+            left = self
+                .wait
+                .map(|wait| wait.duration().saturating_sub(begun.elapsed()));
+            let Some(rest) = left.filter(|rest| !rest.is_zero()) else {
+                return Err(failure);
+            };
+            match &failure {
+                // A request that was lost with its connection holds nothing.
+                Failure::NoManager(_) if timeout(Duration::ZERO, client.closed()).await.is_err() => {
+                    // A manager that is stopped ends the wait before the connection.
+                    sleep(TRY_AGAIN.min(rest)).await;
+                    if !matches!(timeout(rest, client.connected()).await, Ok(true)) {
+                        return Err(failure);
+                    }
+                    let reason = match client.session() {
+                        SessionState::Kept => "the connection broke",
+                        _ => "the manager was restarted, or the time of the session is over",
+                    };
+                    tell(format_args!(
+                        "labwire: {reason}; the lock on '{}' is asked for again",
+                        one_line(&self.service)
+                    ));
+                    is_again = true;
+                }
+                // The service comes back after the manager.
+                Failure::Refused(_) if is_again => sleep(TRY_AGAIN.min(rest)).await,
+                _ => return Err(failure),
+            }
+            left = self
+                .wait
+                .map(|wait| wait.duration().saturating_sub(begun.elapsed()));
+        }
+    }
+
+    /// Locks, and waits for this time while the service is in use.
+    async fn lock_within(
+        &self,
+        connection: &Connection,
+        wait: Option<Duration>,
+    ) -> Result<LockGuard, Failure> {
         let identities = connection.identities().await?;
         if !is_reported(&identities) {
             return self.lock_without_queue(connection).await;
         }
         let error = match self.request_in_time(connection, Duration::ZERO).await? {
             Ok(guard) => return Ok(guard),
+            Err(error) if is_stopping(&error) => return Err(stopping()),
             Err(error) => error,
         };
         let lock = error.lock().cloned();
         let failure = self.refused(connection, error).await;
         // Without a lock or a link in the way, waiting changes nothing.
-        let (Some(wait), Some(lock), Failure::Refused(_)) = (self.wait, lock, &failure) else {
+        let (Some(wait), Some(lock), Failure::Refused(_)) = (wait, lock, &failure) else {
             return Err(failure);
         };
         Self::tell_wait(&failure, lock.position);
-        match self.request_in_time(connection, wait.duration()).await? {
+        let asked = Instant::now();
+        match self.request_in_time(connection, wait).await? {
             Ok(guard) => Ok(guard),
+            Err(error) if is_stopping(&error) || is_timeout(&error) && asked.elapsed() + EARLY < wait => {
+                Err(stopping())
+            }
             Err(error) => match self.refused(connection, error).await {
                 refused @ Failure::Refused(_) => Err(self.waited(&refused)),
                 failure => Err(failure),

@@ -1,6 +1,8 @@
 //! A call that may take long: it shows its progress and its items, and Ctrl-C can cancel it.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use labwire_client::{Call, CallError, CancelOutcome, Canceller, Following, ProgressValue};
@@ -139,6 +141,8 @@ async fn shown(
 #[derive(Clone)]
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
+    /// Whether the bar was drawn: until then there is none to draw again.
+    is_drawn: Arc<AtomicBool>,
 }
 
 impl Display {
@@ -147,6 +151,7 @@ impl Display {
         let bar = || ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         Self {
             bar: io::stderr().is_terminal().then(bar),
+            is_drawn: Arc::default(),
         }
     }
 
@@ -161,6 +166,7 @@ impl Display {
             };
             return tell(format_args!("progress: {line}"));
         };
+        self.is_drawn.store(true, Ordering::Relaxed);
         let template = match value.ratio() {
             Some(_) => "{bar:30} {percent} % {msg}",
             None => "{spinner} {elapsed} {msg}",
@@ -188,8 +194,8 @@ impl Display {
     /// Writes above the bar.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+            Some(bar) if self.is_drawn.load(Ordering::Relaxed) => bar.suspend(write),
+            _ => write(),
         }
     }
 

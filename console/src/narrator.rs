@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use labwire_home::{local_time_zone, present};
 use labwire_wire::visible;
 
+use crate::breaks::{RETURNING, SESSION_KEPT};
 use crate::counted::counted;
 use crate::feed::{Event, Heard};
 use crate::output::{one_line, tell};
@@ -21,6 +22,45 @@ impl Gap {
     pub(crate) fn seconds(&self) -> f64 {
         self.until.duration_since(self.since).as_secs_f64().max(0.0)
     }
+}
+
+/// A break of the connection whose session the manager keeps, or its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Break {
+    Begun { time: Timestamp },
+    Ended { time: Timestamp, seconds: f64 },
+}
+
+impl Break {
+    /// Returns the name of the event in the output for programs.
+    pub(crate) fn event(self) -> &'static str {
+        match self {
+            Self::Begun { .. } => "away",
+            Self::Ended { .. } => "back",
+        }
+    }
+
+    pub(crate) fn time(self) -> Timestamp {
+        match self {
+            Self::Begun { time } | Self::Ended { time, .. } => time,
+        }
+    }
+
+    /// Returns how long it was; `None` at its beginning.
+    pub(crate) fn seconds(self) -> Option<f64> {
+        match self {
+            Self::Begun { .. } => None,
+            Self::Ended { seconds, .. } => Some(seconds),
+        }
+    }
+}
+
+/// What an event ends or begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Interruption {
+    /// This gap has ended.
+    Gap(Gap),
+    Break(Break),
 }
 
 /// Reports the events of one service, or of the manager alone, on standard error. Remembers since
@@ -51,8 +91,8 @@ impl Narrator {
         }
     }
 
-    /// Reports an event. Returns the gap that has ended with it.
-    pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Gap> {
+    /// Reports an event. Returns what it means for the time without values.
+    pub(crate) fn hear(&mut self, heard: &Heard) -> Option<Interruption> {
         let name = match heard.service.as_deref() {
             Some(name) => format!("'{}'", one_line(name)),
             None => "the manager".to_owned(),
@@ -78,7 +118,7 @@ impl Narrator {
                     local(gap.until),
                     gap.seconds()
                 ));
-                return Some(gap);
+                return Some(Interruption::Gap(gap));
             }
             Event::Away { time, reason, .. } => {
                 self.tell(&format!(
@@ -86,6 +126,7 @@ impl Narrator {
                     local(*time)
                 ));
                 self.away = Some((*time, reason.clone()));
+                self.broken = None;
             }
             Event::Notified { notification, .. } if notification.lost() > 0 => {
                 self.tell(&format!(
@@ -95,12 +136,15 @@ impl Narrator {
             }
             Event::Broken { time } => {
                 self.broken = Some(*time);
-                self.tell("disconnected; returning to the session");
+                self.tell(RETURNING);
+                return Some(Interruption::Break(Break::Begun { time: *time }));
             }
             Event::Back { time } => {
                 let since = self.broken.take().unwrap_or(*time);
                 let seconds = time.duration_since(since).as_secs_f64().max(0.0);
-                self.tell(&format!("back after {seconds:.1} s, session kept"));
+                self.tell(&format!("back after {seconds:.1} s, {SESSION_KEPT}"));
+                let time = *time;
+                return Some(Interruption::Break(Break::Ended { time, seconds }));
             }
             Event::Notified { .. } | Event::Published { .. } | Event::Polled(_) => {}
         }

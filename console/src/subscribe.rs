@@ -15,7 +15,7 @@ use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard, ReconnectArgs};
-use crate::narrator::{Gap, Narrator};
+use crate::narrator::{Break, Gap, Interruption, Narrator};
 use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line, time_of_day};
 use crate::session::{Ended, Session};
 use crate::stop::Stop;
@@ -43,14 +43,17 @@ a terminal a long value is cut.
 
 The manager may start later, or restart: subscribe waits for it, and reports on
 standard error when it is away and back. What was published meanwhile is missed.
-When only the connection breaks, the manager keeps the values for 30 s.
+When only the connection breaks, the manager keeps the values for 30 s. The time
+is that of the arrival: for values that were kept, after the break.
 
 With --json, each line is one object, with event:
   value  time, topic, value, sender (a network name), retained, and lost (values
          that were left out just before, since this reader was too slow). If the
          value contains NaN or Infinity, it is not JSON: then value is null, and
          text is what was received.
-  gap    since, until, seconds, reason
+  gap    since (when the connection broke), until, seconds, reason
+  away   time: the connection broke; back or gap follows
+  back   time, seconds: the connection is made again, and nothing is missing
 
 Ctrl-C ends subscribe with exit code 0, or with 130 if --count is not reached.
 For all exit codes see `labwire --help`.";
@@ -97,6 +100,13 @@ enum Told<'a> {
         seconds: f64,
         reason: &'a str,
     },
+    Away {
+        time: Timestamp,
+    },
+    Back {
+        time: Timestamp,
+        seconds: f64,
+    },
 }
 
 /// Prints values, and what happens to the connection.
@@ -112,8 +122,10 @@ impl Printer {
     /// Prints events until the channel closes, or until `--count` values were printed.
     fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         while let Some(heard) = heard.blocking_recv() {
-            if let Some(gap) = self.narrator.hear(&heard) {
-                self.gap(&gap)?;
+            match self.narrator.hear(&heard) {
+                Some(Interruption::Gap(gap)) => self.gap(&gap)?,
+                Some(Interruption::Break(change)) => self.broken(change)?,
+                None => {}
             }
             if let Event::Published { time, value } = &heard.event {
                 self.value(*time, value)?;
@@ -140,6 +152,15 @@ impl Printer {
             seconds: gap.seconds(),
             reason: &gap.reason,
         })
+    }
+
+    /// Prints that the connection is broken, or that the client has returned to its session.
+    fn broken(&self, change: Break) -> Result<(), Failure> {
+        match change {
+            _ if !self.form.json => Ok(()),
+            Break::Begun { time } => say_json(&Told::Away { time }),
+            Break::Ended { time, seconds } => say_json(&Told::Back { time, seconds }),
+        }
     }
 
     fn value(&self, time: Timestamp, value: &TopicValue) -> Result<(), Failure> {

@@ -141,8 +141,16 @@ impl ConnectError {
         matches!(self, Self::Refused { message } if is_name_kept(message))
     }
 
-    /// Returns whether the manager does not know the session to which the device wanted to return.
-    pub(crate) fn has_no_session(&self) -> bool {
+    /// Returns whether the manager does not know the session to which the device wanted to return: its
+    /// time is over, or the manager was restarted.
+    ///
+    /// ```
+    /// use labwire_device::ConnectError;
+    ///
+    /// let error = ConnectError::Closed { address: "lab-pc:1875".to_owned() };
+    /// assert!(!error.has_no_session());
+    /// ```
+    pub fn has_no_session(&self) -> bool {
         matches!(self, Self::Refused { message } if message.starts_with(NO_SESSION))
     }
 

@@ -159,6 +159,7 @@ fn restarts_of_the_service_and_of_the_manager_are_gaps() {
         "notification",
         "gap",
         "linked",
+        "away",
         "gap",
         "linked",
         "notification",

@@ -123,9 +123,10 @@ fn a_subscriber_reports_the_loss_of_the_connection_and_its_end() {
         assert_eq!(reader.wait().code(), Some(0));
         if !form.is_empty() {
             let events = json_lines(&reader.output());
-            let gap = &events[1];
+            assert_eq!(events[1]["event"], "away");
+            let gap = &events[2];
             assert!(gap["seconds"].as_f64() >= Some(0.0) && gap["since"].as_str() < gap["until"].as_str());
-            assert!(gap["reason"].is_string() && events[2]["event"] == "value");
+            assert!(gap["reason"].is_string() && events[3]["event"] == "value");
         }
     }
 }

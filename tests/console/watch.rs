@@ -257,13 +257,13 @@ fn a_watcher_is_started_first_and_outlives_its_manager() {
     wait(&watcher, "the service has disconnected");
     let (code, output) = interrupted(watcher);
     let objects = json_lines(&output);
-    assert_eq!((code, objects.len()), (Some(0), 4), "{output}");
-    let reason = objects[1]["reason"].as_str().unwrap();
+    assert_eq!((code, objects.len()), (Some(0), 5), "{output}");
+    let reason = objects[2]["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("the connection with the manager was lost"),
         "{reason}"
     );
-    assert_eq!(objects[3]["event"], "gap", "it was away at the end");
+    assert_eq!(objects[4]["event"], "gap", "it was away at the end");
 }
 
 #[test]

@@ -74,7 +74,11 @@ Each row is one value. Its columns:
             published               a value of a topic; its sender is in note
             error                   a call failed; the reason is in note
             linked, gap             the service was linked or the topic
-                                    subscribed, or is not (reason: see note)
+                                    subscribed, or is not (reason: see note).
+                                    A gap begins when the connection broke
+            away, back              the connection broke, and is made again with
+                                    nothing missing: values that came meanwhile
+                                    have the time of their arrival afterwards
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given
@@ -83,7 +87,7 @@ Each row is one value. Its columns:
             result or the value of a topic; positional values of a notification
             have the keys 0, 1 and so on
   value     a number, a text, or JSON for a list or an object
-  seconds   how long the call took, or the service was away
+  seconds   how long the call took, or the service or the connection was away
   note      a text for people
   message   a number that the values of one notification or result share
 An SQLite database has them in the table recording, and the values alone in the

@@ -17,6 +17,7 @@ use super::row::{Row, messages};
 use super::sources::Subscription;
 use super::store::Store;
 use super::tally::{Counts, Tally};
+use crate::breaks::SESSION_KEPT;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Followed, Heard};
@@ -25,6 +26,10 @@ use crate::output::say_json;
 
 /// The longest time until a row is written.
 const COMMIT: Duration = Duration::from_millis(500);
+
+/// The note about a broken connection.
+const AWAY: &str =
+    "the connection broke; values that come meanwhile have the time of their arrival afterwards";
 
 /// The summary of a recording, as an object of JSON.
 #[derive(Serialize)]
@@ -56,6 +61,8 @@ pub(super) struct Recorder {
     narration: Narration,
     tally: Tally,
     followed: BTreeMap<Followed, State>,
+    /// Since when the connection is broken whose session the manager keeps.
+    broken: Option<Timestamp>,
     rows: u64,
     is_continued: bool,
     /// Whether to print the summary as JSON.
@@ -86,6 +93,7 @@ impl Recorder {
             narration: Narration::new(&wanted, is_quiet),
             wanted,
             followed: followed.collect(),
+            broken: None,
             tally,
             rows: 0,
             is_continued: opened.last.is_some(),
@@ -207,6 +215,18 @@ impl Recorder {
             .hear(heard, was_linked.map(|(since, _)| since), is_any_away);
         if let Event::Waiting { time, reason } = &heard.event {
             return self.waiting(followed.as_ref(), *time, reason);
+        }
+        match &heard.event {
+            Event::Broken { time } => {
+                self.broken = Some(*time);
+                return self.add(&[Row::new(*time, "away").note(AWAY)]);
+            }
+            Event::Back { time } => {
+                let since = self.broken.take().unwrap_or(*time);
+                let seconds = time.duration_since(since).as_secs_f64().max(0.0);
+                return self.add(&[Row::new(*time, "back").seconds(seconds).note(SESSION_KEPT)]);
+            }
+            _ => {}
         }
         let mut length = None;
         if let Some(followed) = followed {

@@ -95,7 +95,7 @@ pub(super) fn messages(heard: &Heard, wanted: &[Subscription], away: Option<f64>
     };
     let service = followed.name();
     match &heard.event {
-        // It is a gap of one source or of all of them, which the recorder knows.
+        // They concern one source or all of them, which the recorder knows.
         Event::Waiting { .. } | Event::Broken { .. } | Event::Back { .. } => Vec::new(),
         Event::Linked { time, manager } => {
             let mut row = Row::new(*time, "linked").about(&followed).note(manager);

@@ -48,18 +48,22 @@ Examples:
 The manager or the service may start later, or restart: watch waits for it, and
 reports on standard error when it is linked, away and back. With --json and
 --csv, the output contains the gap, too. When only the connection of watch
-breaks, the manager keeps the notifications for 30 s, and there is no gap.
+breaks, the manager keeps the notifications for 30 s, and there is no gap. Those
+that it has kept have the time of their arrival after the break.
 
 With --json, each line is one object, with event:
   notification  time, service, args, kwargs; with KEY also key and value. If
                 they contain NaN or Infinity, they are not JSON: then args and
                 kwargs are null, and text is what was received.
-  gap           service, since, until, seconds, reason
+  gap           service, since (when the connection broke, or the service left),
+                until, seconds, reason
+  away          time: the connection broke; back or gap follows
+  back          time, seconds: the connection is made again, nothing is missing
   lost          time, service, count: these notifications were dropped, because
                 they could not be written as fast as they came
 
-With --csv, the columns are time, event (notification, gap or lost), the values,
-and more: a JSON object with what has no column. The values are KEY, or
+With --csv, the columns are time, event (one of these), the values, and more: a
+JSON object with what has no column. The values are KEY, or
 --columns, or those of the first notification; the columns of positional values
 are 0, 1 and so on. Lists and objects are JSON. The row of a gap has the time
 since when, and in more: until, seconds and reason. A text that a spreadsheet

@@ -15,7 +15,7 @@ use crate::csv;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard};
 use crate::key::{Key, Values, cell, named};
-use crate::narrator::{Gap, Narrator, local, utc};
+use crate::narrator::{Break, Gap, Interruption, Narrator, local, utc};
 use crate::output::{FAINT, say, say_json, say_line};
 
 /// The form of the output.
@@ -87,6 +87,15 @@ struct Gone<'a> {
     reason: &'a str,
 }
 
+/// A break of the connection without a gap, or its end, as an object of JSON.
+#[derive(Serialize)]
+struct Broken {
+    event: &'static str,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+}
+
 /// Notifications that were dropped, as an object of JSON.
 #[derive(Serialize)]
 struct Lost<'a> {
@@ -125,8 +134,10 @@ impl Printer {
     /// Prints events until the channel closes, or until `--count` notifications were printed.
     pub(super) fn run(mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
         while let Some(heard) = heard.blocking_recv() {
-            if let Some(gap) = self.narrator.hear(&heard) {
-                self.gap(&gap)?;
+            match self.narrator.hear(&heard) {
+                Some(Interruption::Gap(gap)) => self.gap(&gap)?,
+                Some(Interruption::Break(change)) => self.broken(change)?,
+                None => {}
             }
             if let (Event::Waiting { .. }, Some(_)) = (&heard.event, &heard.service)
                 && let Some(hint) = self.hint.take()
@@ -289,6 +300,19 @@ impl Printer {
                     json_string(&gap.reason)
                 );
                 self.cells(&utc(gap.since), gone.event, &[], &more)
+            }
+        }
+    }
+
+    /// Prints that the connection is broken, or that the client has returned to its session.
+    fn broken(&mut self, change: Break) -> Result<(), Failure> {
+        let (event, time, seconds) = (change.event(), utc(change.time()), change.seconds());
+        match &self.form {
+            Form::Text | Form::Csv { columns: None, .. } => Ok(()),
+            Form::Json => say_json(&Broken { event, time, seconds }),
+            Form::Csv { .. } => {
+                let more = seconds.map(|seconds| format!("{{\"seconds\": {seconds}}}"));
+                self.cells(&time, event, &[], &more.unwrap_or_default())
             }
         }
     }
