@@ -170,18 +170,8 @@ fn a_break_without_a_gap_is_in_the_output_for_programs() {
 
 #[test]
 fn a_lock_is_waited_for_over_a_restart_of_the_manager() {
-    wait_over_a_restart(Signal::TERM);
-}
-
-#[test]
-fn a_lock_is_waited_for_over_a_crash_of_the_manager() {
-    wait_over_a_restart(Signal::KILL);
-}
-
-/// Waits for a lock while the manager is ended by this signal, and started again.
-fn wait_over_a_restart(signal: Signal) {
     let (port, folder) = (free_port(), Home::new());
-    let mut manager = start_at(Home::new(), port);
+    let manager = start_at(Home::new(), port);
     let service = meter(&manager);
     let lock = |name: &str| {
         let mut command = folder.command(&["lock", "Meter", "--wait", "60", "--name", name]);
@@ -192,9 +182,7 @@ fn wait_over_a_restart(signal: Signal) {
     wait(&holder, "is locked");
     let mut waiter = lock("Bob");
     wait(&waiter, "waiting for it");
-    manager.signal(signal);
-    manager.wait_for_end();
-    let home = manager.take_home();
+    let home = manager.end();
     drop(service);
     wait(&waiter, "returning to the session");
     let manager = start_at(home, port);
@@ -206,6 +194,31 @@ fn wait_over_a_restart(signal: Signal) {
     wait(&holder, "'Meter' is locked again");
     assert_eq!(waiter.output(), "", "{}", waiter.everything_printed());
     interrupted(holder);
+    wait(&waiter, "Meter is locked");
+    waiter.signal(Signal::INT);
+    assert_eq!(waiter.wait().code(), Some(0), "{}", waiter.everything_printed());
+}
+
+#[test]
+fn a_lock_is_waited_for_over_a_crash_of_the_manager() {
+    let (port, folder) = (free_port(), Home::new());
+    let mut manager = start_at(Home::new(), port);
+    let service = meter(&manager);
+    let mut user = RawPeer::client(&manager, "Ada");
+    let link = json!({"service": "Manager", "attribute": "link", "args": ["Meter"], "uid": "1"});
+    assert_eq!(user.request(&link)["error"], false);
+    let mut command = folder.command(&["lock", "Meter", "--wait", "60"]);
+    command.envs(manager.environment());
+    let mut waiter = Process::spawn("labwire", &mut command);
+    wait(&waiter, "waiting for it");
+    manager.signal(Signal::KILL);
+    manager.wait_for_end();
+    let home = manager.take_home();
+    drop((service, user));
+    wait(&waiter, "returning to the session");
+    let manager = start_at(home, port);
+    wait(&waiter, "the lock on 'Meter' is asked for again");
+    let _service = meter(&manager);
     wait(&waiter, "Meter is locked");
     waiter.signal(Signal::INT);
     assert_eq!(waiter.wait().code(), Some(0), "{}", waiter.everything_printed());
