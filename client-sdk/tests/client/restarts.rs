@@ -94,7 +94,9 @@ async fn a_lock_that_the_manager_forgot_is_lost_and_a_client_without_reconnectin
     assert!(!guard.is_held() && !guard.held_again().await);
     guard.link().linked().await.unwrap();
 
-    let bob = Client::connect("Bob", options(&manager)).await.unwrap();
+    // It tries to return for its grace period.
+    let short = options(&manager).session_grace(Duration::from_secs(1));
+    let bob = Client::connect("Bob", short).await.unwrap();
     guard.link().unlink().await.unwrap();
     let guard = bob.lock("Echo", terms()).await.unwrap();
     manager.stop().await;

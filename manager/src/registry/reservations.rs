@@ -81,6 +81,9 @@ fn take_out<K: std::hash::Hash + Eq, S: std::hash::BuildHasher>(
     }
 }
 
+/// The network name of a client whose reservation was broken, and what it is told.
+pub(super) type Broken = (Arc<str>, Event<'static>);
+
 impl Reservations {
     fn of_service(&self, service: &str) -> Vec<ReservationId> {
         let ids = self.by_service.get(service);
@@ -427,7 +430,7 @@ impl Registry {
         client: Option<&str>,
         end: &LockEnd,
         most: usize,
-    ) -> Option<(Vec<(Arc<str>, Event<'static>)>, bool)> {
+    ) -> Option<(Vec<Broken>, bool)> {
         let mut ids = self.reservations.of_service(service);
         ids.retain(|id| {
             let reservation = self.reservations.by_id.get(id);

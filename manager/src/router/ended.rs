@@ -87,7 +87,7 @@ impl Router<'_> {
             .flatten();
         if let Some(awaited) = awaited {
             let refusal = Refusal::ReplyEnded { service, end };
-            let frame = refusal.frame(awaited.requester, &awaited.uid(), awaited.features);
+            let frame = refusal.frame(awaited.requester, awaited.uid(), awaited.features);
             awaited.outbox.push_always(|writer| writer.shared(&frame));
             let (client, uid) = (awaited.client_id(), awaited.uid().into_owned());
             let requester = awaited.requester.to_string();
