@@ -151,7 +151,10 @@ fn restarts_of_the_service_and_of_the_manager_are_gaps() {
     assert_eq!(interrupted(recorder).0, Some(0));
     let content = fs::read_to_string(&path).unwrap();
     let rows = rows(&content);
-    let events: Vec<_> = rows.iter().map(|row| row[1]).collect();
+    let mut events: Vec<_> = rows.iter().map(|row| row[1]).collect();
+    // A gap that goes on for another reason has a row for it, too: a service that leaves and returns at
+    // once may be known to be away before the list of services shows that.
+    events.dedup();
     let expected = [
         "start",
         "gap",
