@@ -47,6 +47,8 @@ fn start(manager: &Manager, arguments: &[&str]) -> Process {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
     command.arg(ROLE).args(arguments).envs(manager.environment());
+    // A peer with a session would keep its place for a while after it was killed.
+    command.env("LABWIRE_SESSION", "false");
     Process::spawn(arguments[0], &mut command)
 }
 
