@@ -206,6 +206,12 @@ fn a_reply_whose_buffers_are_longer_than_can_be_kept_ends_with_an_error() {
     camera.send_bytes(&reply_with(&ada.name, "1", &raw(200_000)));
     let short = reply_with(&ada.name, "2", &raw(10));
     camera.send_bytes(&short);
+    // Once the manager has handled a later reply, it has handled both.
+    let mut other = RawPeer::client(&manager, "Other");
+    other.send_line(&call("Camera", "x").to_string());
+    let answer = super::take(&mut camera, &json!("other"));
+    camera.send_line(&answer);
+    assert_eq!(other.read_json()["result"], "other");
     ada.come_back();
     let refused = ada.read_json();
     assert!(
