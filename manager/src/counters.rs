@@ -147,6 +147,8 @@ counters! {
     sessions_expired,
     /// Peers that were released when their connection broke, since too many were away.
     away_refused,
+    /// Services that were released when their connection broke, since a request could be lost.
+    sessions_not_kept,
     /// Peers that presented the secret of no session.
     unknown_sessions,
     /// Peers that did not answer keep-alive probes.

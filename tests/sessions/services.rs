@@ -131,6 +131,7 @@ fn a_service_that_would_owe_too_many_replies_leaves_when_its_connection_breaks()
         assert!(message(&client.read_json()).contains("left before it replied"));
     }
     expect_told(&mut client, "unlinked", "DMM");
+    manager.wait_for_log(&format!("{} is not kept while it is away", dmm.name));
     let received = dmm.read;
     let refused = dmm.try_return(received);
     assert!(
@@ -178,7 +179,7 @@ fn a_request_that_ends_while_its_service_is_away_never_reaches_it() {
 
 #[test]
 fn a_service_for_which_a_request_could_be_lost_leaves_when_its_connection_breaks() {
-    let manager = start(&["--session-kept", "64KiB"]);
+    let manager = super::start_with_admin(&["--session-kept", "64KiB"]);
     let mut dmm = SessionPeer::service(&manager, "DMM", &json!({ "keep_callers": true }));
     let mut client = SessionPeer::client(&manager, "Ada");
     let mut long = call("DMM", "1");
@@ -198,6 +199,7 @@ fn a_service_for_which_a_request_could_be_lost_leaves_when_its_connection_breaks
         message(&refused).starts_with("KeyError: there is no session"),
         "{refused}"
     );
+    assert_eq!(super::stats(&manager)["sessions_not_kept"], 1);
 }
 
 #[test]

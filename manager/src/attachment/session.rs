@@ -6,6 +6,7 @@ use std::time::Duration;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, SessionBegun, SessionResumed};
 use tokio::sync::Notify;
+use tracing::info;
 
 use super::{Attachment, Login};
 use crate::counters::Counters;
@@ -167,6 +168,16 @@ impl Attachment {
         if !routing.go_away(self.id, self.is_service, &self.outbox, session.grace) {
             routing.sessions.give_back(&place);
             self.session = Some(session);
+            if !routing.is_draining() {
+                Counters::count(&routing.counters.sessions_not_kept);
+                if self.log_limit.allows(&self.name) {
+                    info!(
+                        "{} is not kept while it is away: a request for it could be lost, since more is queued for it than \
+                         can be kept (--session-kept), or since it would owe too many late replies",
+                        self.name
+                    );
+                }
+            }
             return false;
         }
         session.handled = handled;
