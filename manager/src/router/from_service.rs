@@ -370,7 +370,7 @@ pub(super) fn deliver_rest(
     waiting
 }
 
-pub(super) fn wait_unless_empty(waiting: Permits) -> Step {
+fn wait_unless_empty(waiting: Permits) -> Step {
     if waiting.is_empty() {
         Step::Next
     } else {
