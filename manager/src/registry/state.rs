@@ -164,7 +164,7 @@ pub(crate) struct Service {
     pub(super) away: Option<Box<Away>>,
     /// Whether its callers wait while it is away.
     pub(super) keep_callers: bool,
-    /// The clients to whom it may owe the reply to a request that has ended.
+    /// The clients to whom it owes the reply to a request that has ended.
     pub(super) owing: HashSet<PeerId>,
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use labwire_wire::buffers::BuffersError;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{
-    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Plain, Reply, Salvage, Shape,
-    Uid,
+    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Names, Plain, Reply, Salvage,
+    Shape, Uid,
 };
 
 use super::compose::{ForAll, needs_guard, write_reply};
@@ -215,8 +215,13 @@ impl Router<'_> {
             let malformed = MalformedReply::with_wrong_uid(reply, uid);
             return self.route_malformed_reply(from, &malformed, frame.content().len());
         }
-        if self.registry.take_owed(from.id, &reply.requester, &reply.uid) {
-            Counters::count(&self.counters.late_replies);
+        let names = Names {
+            requester: Some(reply.requester.as_str().to_owned()),
+            uid: Some(reply.uid.clone().into_owned()),
+            asks: false,
+            is_partial: false,
+        };
+        if self.take_late(from, &names) {
             return Step::Next;
         }
         self.drop_unsolicited(from)

@@ -254,8 +254,10 @@ impl Model {
             let exact = place(uid).filter(|_| !is_proper);
             let other = exact.or_else(|| other_type(uid).and_then(|other| place(&other)));
             let Some(held) = other.or(proper.filter(|_| !is_proper)) else {
-                if !(is_proper && self.take_owed(client, from, uid)) {
+                if !self.take_late(from, Some(requester), Some(uid)) {
                     self.sums.unsolicited += 1;
+                } else if !is_proper {
+                    self.sums.malformed += 1;
                 }
                 return Predicted::Next;
             };
