@@ -1,9 +1,13 @@
 //! Topics: values that peers publish and subscribe to, and the manager's own events.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::hardening::support::{Administrator, home_with_administrator};
 use super::support::manager::Manager;
 use super::support::python::{Service, run_script};
+use super::support::waiting::wait_until;
 use super::support::wire::{RawPeer, request};
 
 fn start() -> Manager {
@@ -290,5 +294,42 @@ fn a_large_value_waits_for_a_subscriber_that_reads_late_and_delays_no_other() {
     }
     for _ in 0..60 {
         assert_eq!(value(&mut slow).1, large);
+    }
+}
+
+#[test]
+fn a_subscriber_that_has_unsubscribed_or_left_does_not_delay_a_sender_any_more() {
+    // Slow readers are not disconnected in this time.
+    let options = ["--disable-tls", "--queue", "1M", "--stall", "5m", "--patience", "5m"];
+    let manager = Manager::start_in(home_with_administrator(), &options);
+    let mut administrator = Administrator::new(&manager);
+    let mut camera = RawPeer::client(&manager, "Camera");
+    let image = publish("camera", &json!("x".repeat(600_000)));
+    for leaves in [false, true] {
+        let mut slow = RawPeer::client(&manager, "Slow");
+        succeeds(&mut slow, &subscribe("camera"));
+        let mut delivered = 0;
+        loop {
+            let [published, waits] = ["published", "held_back"].map(|name| administrator.counter(name));
+            camera.send_line(&image.to_string());
+            wait_until("the value is not routed", || administrator.counter("published") > published);
+            if administrator.counter("held_back") == waits {
+                assert_eq!(camera.read_json()["result"], true);
+            } else if camera.read_for(Duration::from_millis(300)).is_empty() {
+                break;
+            }
+            delivered += 1;
+        }
+        if leaves {
+            drop(slow);
+            assert_eq!(camera.read_json()["result"], true);
+            continue;
+        }
+        slow.send_line(&about("unsubscribe", json!(["camera"]), json!({})).to_string());
+        assert_eq!(camera.read_json()["result"], true);
+        for _ in 0..delivered {
+            assert_eq!(value(&mut slow).0, "camera");
+        }
+        assert_eq!(slow.read_json()["result"], true);
     }
 }

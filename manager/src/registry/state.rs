@@ -171,7 +171,9 @@ pub(crate) struct Service {
 impl Service {
     /// Removes the link of a client, and its lock. Returns the lock.
     pub(super) fn unlink(&mut self, client: PeerId, name: &str) -> Option<Lock> {
-        self.links.remove(&client);
+        if let Some(outbox) = self.links.remove(&client) {
+            outbox.recall();
+        }
         self.linked.remove(name);
         self.locks.remove(client)
     }

@@ -322,7 +322,8 @@ pub(super) struct Delivered {
 /// Delivers a notification or a value.
 ///
 /// Queues with room receive it now. A place in line is taken at each full queue, so that several
-/// peers that do not read are disconnected together and not one after the other.
+/// peers that do not read are disconnected together and not one after the other. A peer that ends its
+/// link or subscription meanwhile is not waited for.
 #[inline]
 pub(super) fn deliver<'a>(
     notification: &ForAll<'_>,
@@ -344,7 +345,7 @@ pub(super) fn deliver<'a>(
             Ok(()) => {
                 Counters::count(&counters.deliveries);
             }
-            Err(Full) => delivered.waiting.add(peer, outbox.wait_for_room(length)),
+            Err(Full) => delivered.waiting.add(peer, outbox.wait_as_receiver(length)),
         }
     }
     delivered
@@ -369,6 +370,7 @@ pub(super) fn deliver_rest(
             permit.push(|writer| notification.write(&outbox, writer));
             Counters::count(&counters.deliveries);
         } else {
+            permit.wait_on();
             waiting.add(peer, permit);
         }
     }

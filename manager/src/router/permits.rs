@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use labwire_wire::Frame;
+use labwire_wire::{Frame, Topic};
 
 use crate::outbox::{FrameWriter, Outbox, Permit};
 use crate::refusal::LineEnd;
@@ -21,6 +21,7 @@ pub(crate) struct Permits {
 /// A value that some of its subscribers have received, and that waits for the others.
 #[derive(Debug)]
 pub(super) struct Begun {
+    pub(super) topic: Topic,
     pub(super) frame: Frame,
     /// The number of its subscribers.
     pub(super) subscribers: usize,

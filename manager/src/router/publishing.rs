@@ -119,6 +119,7 @@ impl Router<'_> {
         let receivers = receivers.iter().map(|(peer, outbox)| (*peer, outbox));
         let delivered = deliver(&ForAll::of(frame.view()), receivers, self.counters);
         let begun = Begun {
+            topic,
             frame,
             subscribers: delivered.queues,
             left_out: delivered.left_out,
@@ -155,9 +156,9 @@ impl Router<'_> {
     #[cold]
     fn publish_rest(&mut self, begun: Begun) -> Result<Step, Refusal> {
         let permits = std::mem::take(&mut self.permits);
-        let is_subscribed = |peer| self.events.topics.is_subscribed(peer);
+        let receives = |peer| self.events.topics.receives(peer, &begun.topic);
         let notification = ForAll::of(begun.frame.view());
-        let waiting = deliver_rest(&notification, permits, is_subscribed, self.counters);
+        let waiting = deliver_rest(&notification, permits, receives, self.counters);
         wait_or_end(waiting, begun)
     }
 

@@ -338,10 +338,12 @@ impl Model {
         self.sums.notifications += 1;
         let mut waiting = Vec::new();
         for client in Self::with(&self.links, from) {
-            if self.takes(from, client, whole.len(), false) {
+            let queue = &mut self.peers.get_mut(&client).expect("who is linked is here").queue;
+            if queue.is_away || queue.has_room(whole.len(), false) {
                 self.sums.deliveries += 1;
                 self.tell(client, whole.clone());
             } else {
+                queue.enter_for_all(from, whole.len());
                 waiting.push(client);
             }
         }

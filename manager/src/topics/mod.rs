@@ -126,9 +126,9 @@ impl Topics {
         self.state().subscribers.count_of(peer)
     }
 
-    /// Returns whether a peer has a subscription.
-    pub(crate) fn is_subscribed(&self, peer: PeerId) -> bool {
-        self.state().subscribers.contains(peer)
+    /// Returns whether a peer has a subscription that matches the topic.
+    pub(crate) fn receives(&self, peer: PeerId, topic: &Topic) -> bool {
+        self.state().subscribers.receives(peer, topic)
     }
 
     /// Returns the peers that receive a value of that topic, and the [work](crate::work) of finding
@@ -234,7 +234,7 @@ mod tests {
             .unwrap();
         assert_eq!(topics.sizes(), [1, 0, 0]);
         topics.forget(peer);
-        assert!(!topics.is_subscribed(peer));
+        assert!(!topics.receives(peer, &topic("lab.oven")));
         assert_eq!(topics.sizes(), [0; 3]);
         assert_eq!(topics.receivers(&topic("lab.oven")).0.len(), 0);
         let expected = concat!(
