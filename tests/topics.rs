@@ -300,7 +300,15 @@ fn a_large_value_waits_for_a_subscriber_that_reads_late_and_delays_no_other() {
 #[test]
 fn a_subscriber_that_has_unsubscribed_or_left_does_not_delay_a_sender_any_more() {
     // Slow readers are not disconnected in this time.
-    let options = ["--disable-tls", "--queue", "1M", "--stall", "5m", "--patience", "5m"];
+    let options = [
+        "--disable-tls",
+        "--queue",
+        "1M",
+        "--stall",
+        "5m",
+        "--patience",
+        "5m",
+    ];
     let manager = Manager::start_in(home_with_administrator(), &options);
     let mut administrator = Administrator::new(&manager);
     let mut camera = RawPeer::client(&manager, "Camera");
@@ -312,7 +320,9 @@ fn a_subscriber_that_has_unsubscribed_or_left_does_not_delay_a_sender_any_more()
         loop {
             let [published, waits] = ["published", "held_back"].map(|name| administrator.counter(name));
             camera.send_line(&image.to_string());
-            wait_until("the value is not routed", || administrator.counter("published") > published);
+            wait_until("the value is not routed", || {
+                administrator.counter("published") > published
+            });
             if administrator.counter("held_back") == waits {
                 assert_eq!(camera.read_json()["result"], true);
             } else if camera.read_for(Duration::from_millis(300)).is_empty() {
@@ -332,4 +342,41 @@ fn a_subscriber_that_has_unsubscribed_or_left_does_not_delay_a_sender_any_more()
         }
         assert_eq!(slow.read_json()["result"], true);
     }
+}
+
+#[test]
+fn senders_that_come_and_go_leave_room_for_the_values_of_others() {
+    let manager = start();
+    let retain =
+        |topic: &str, value: &Value| about("publish", json!([topic, value]), json!({ "retain": true }));
+    let mut oven = RawPeer::client(&manager, "Oven");
+    succeeds(&mut oven, &retain("lab.oven", &json!("on")));
+    let mut door = RawPeer::client(&manager, "Door");
+    succeeds(&mut door, &retain("lab.door", &json!("open")));
+    drop(door);
+    let large = json!("x".repeat(1_000_000));
+    for number in 0..50 {
+        let mut camera = RawPeer::client(&manager, "Camera");
+        succeeds(&mut camera, &retain(&format!("image.{number}"), &large));
+        camera.close_sending_side();
+        camera.expect_closed();
+    }
+    let mut late = RawPeer::client(&manager, "Late");
+    succeeds(&mut late, &retain("lab.late", &large));
+    late.send_line(&subscribe(">").to_string());
+    let mut topics = Vec::new();
+    loop {
+        let frame = late.read_json();
+        if frame["uid"] != "notification" {
+            break;
+        }
+        topics.push(frame["result"][0][0].as_str().unwrap().to_owned());
+    }
+    for topic in ["lab.oven", "lab.door", "lab.late", "image.49"] {
+        assert!(topics.iter().any(|own| own == topic), "{topic}: {topics:?}");
+    }
+    assert!(
+        topics.iter().all(|topic| topic != "image.0"),
+        "the oldest one makes room"
+    );
 }

@@ -112,7 +112,7 @@ impl Router<'_> {
                 Some(_) => return Err(TopicRefusal::TooLargeToRetain.into()),
                 None => (value != b"null").then(|| topic_frame(&topic, value, from.name, true)),
             };
-            self.events.topics.retain(&topic, from.id, frame)?;
+            self.work += self.events.topics.retain(&topic, from.id, frame)?;
         }
         Counters::count(&self.counters.published);
         let frame = Frame::new(line, payload);
@@ -222,7 +222,11 @@ fn wait_or_end(waiting: Permits, begun: Begun) -> Result<Step, Refusal> {
             left_out,
             subscribers,
             ..
-        } => Err(TopicRefusal::Unconvertible { left_out, subscribers }.into()),
+        } => Err(TopicRefusal::Unconvertible {
+            left_out,
+            subscribers,
+        }
+        .into()),
     }
 }
 
@@ -231,9 +235,8 @@ fn wait_or_end(waiting: Permits, begun: Begun) -> Result<Step, Refusal> {
 #[cold]
 fn is_too_long_in_base64(frame: FrameView<'_>) -> bool {
     let content = frame.content();
-    Buffers::read(content).is_ok_and(|buffers| {
-        buffers.converted_length(&content[buffers.end()..]) > MOST_VALUE_BYTES
-    })
+    Buffers::read(content)
+        .is_ok_and(|buffers| buffers.converted_length(&content[buffers.end()..]) > MOST_VALUE_BYTES)
 }
 
 /// Composes the notification of a value for peers without the feature `binary`. `plain` is the

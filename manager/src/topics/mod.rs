@@ -3,6 +3,7 @@
 //! It has a lock of its own, which is taken after the registry's. Peers appear only by id and
 //! queue, so that services and clients subscribe in the same way.
 
+mod departed;
 mod frame;
 mod retained;
 mod subscribers;
@@ -113,7 +114,8 @@ impl Topics {
         Some(compared / COMPARED_PER_WORK)
     }
 
-    /// Removes all subscriptions of a peer that has left. What it retained stays.
+    /// Removes all subscriptions of a peer that has left. What it retained stays as long as there is
+    /// room.
     pub(crate) fn forget(&self, peer: PeerId) {
         let mut state = self.state();
         state.retained.forget_sender(peer);
@@ -144,11 +146,16 @@ impl Topics {
     }
 
     /// Keeps a frame of a sender for later subscribers to its topic, or with `None` what is kept no
-    /// longer.
+    /// longer. Returns the [work](crate::work) of removing values that make room.
     ///
     /// # Errors
     /// There is no room for it, or the sender has more than its share.
-    pub(crate) fn retain(&self, topic: &Topic, sender: PeerId, frame: Option<Bytes>) -> Result<(), Refusal> {
+    pub(crate) fn retain(
+        &self,
+        topic: &Topic,
+        sender: PeerId,
+        frame: Option<Bytes>,
+    ) -> Result<usize, Refusal> {
         self.state().retained.replace(topic, sender, frame)
     }
 
