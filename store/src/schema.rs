@@ -9,6 +9,9 @@ use rusqlite::{ErrorCode, OptionalExtension};
 use crate::database::Database;
 use crate::error::StoreError;
 
+/// The tables of Labwire's own that a manager does without if it cannot create them.
+pub(crate) const OPTIONAL_TABLES: [&str; 3] = ["labwire_leases", "labwire_pruning", "labwire_schema"];
+
 /// The table with the version.
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_schema (
     id INTEGER PRIMARY KEY CHECK (id = 1),
