@@ -350,6 +350,78 @@ fn a_published_value_has_buffers_too_and_is_retained_without() {
     expect_error(&mut ada, "1", &["value"]);
 }
 
+/// Returns a request to publish a value that refers `references` times to its only buffer.
+fn publish_with(uid: &str, raw: &[u8], references: usize, retain: bool) -> Vec<u8> {
+    let value = vec![r#"{"$buffer":0}"#; references].join(",");
+    let line = format!(
+        r#"{},"service":"Manager","attribute":"publish","uid":"{uid}","args":["lab.image",[{value}]],"kwargs":{{"retain":{retain}}}}}"#,
+        described(raw)
+    );
+    framed(&line, raw)
+}
+
+#[test]
+fn a_value_that_is_too_long_in_base64_goes_to_who_has_the_feature_and_its_sender_learns_it() {
+    let (manager, mut administrator) = start(&["--convert", "720000"]);
+    let (mut camera, _) = client(&manager, "Camera", &["binary", "origin"]);
+    let (mut ada, _) = client(&manager, "Ada", &["binary"]);
+    let (mut bob, _) = client(&manager, "Bob", &[]);
+    let subscribe = json!({ "service": "Manager", "attribute": "subscribe", "args": ["lab.>"], "uid": "s" });
+    assert_eq!(bob.request(&subscribe)["result"], true);
+    let small = publish_with("small", b"abc", 1, false);
+    // The last one is short enough in base64, but more than is converted.
+    let cases = [(900_000, 1), (20_000, 60), (700_000, 1), (360_500, 2)];
+    for has_binary in [false, true] {
+        if has_binary {
+            assert_eq!(ada.request(&subscribe)["result"], true);
+        }
+        for (count, references) in cases {
+            let raw = pixels(count);
+            camera.send_bytes(&publish_with("1", &raw, references, false));
+            let answer = camera.read_json();
+            if has_binary {
+                ada.read_line();
+                expect_raw(&mut ada, &raw);
+            }
+            if count == 700_000 {
+                assert_eq!(answer["result"], true, "{answer}");
+                let value = &bob.read_json()["result"][0][1];
+                assert_eq!(value[0]["$array"]["shape"], json!([count]));
+            } else {
+                let subscribers = 1 + usize::from(has_binary);
+                let expected = format!("ValueError: 1 of the {subscribers} subscribers");
+                let message = answer["message"].as_str().unwrap_or_default();
+                assert!(message.starts_with(&expected), "{count} {references}: {answer}");
+                assert!(message.contains("--convert"), "{answer}");
+                let executed = if has_binary { "maybe" } else { "no" };
+                assert_eq!(
+                    (&answer["uid"], &answer["executed"]),
+                    (&json!("1"), &json!(executed))
+                );
+            }
+            // Nothing of it has come to Bob, and the connections go on.
+            camera.send_bytes(&small);
+            assert_eq!(camera.read_json()["result"], true);
+            let value = &bob.read_json()["result"][0][1];
+            assert_eq!(value[0]["$array"]["base64"], "YWJj");
+            if has_binary {
+                ada.read_line();
+                expect_raw(&mut ada, b"abc");
+            }
+        }
+    }
+    assert_eq!(administrator.counter("too_long_to_convert"), 6);
+
+    // It cannot be retained in the form that every later subscriber can read.
+    camera.send_bytes(&publish_with("2", &pixels(900_000), 1, true));
+    expect_error(&mut camera, "2", &["is retained", "base64"]);
+    camera.send_bytes(&small);
+    assert_eq!(camera.read_json()["result"], true);
+    ada.read_line();
+    expect_raw(&mut ada, b"abc");
+    assert_eq!(administrator.counter("retained_values"), 0);
+}
+
 #[test]
 fn wrong_descriptions_are_refused_and_nothing_else_is_lost() {
     let (manager, mut administrator) = start(&["--line", "1M"]);

@@ -1,9 +1,13 @@
 //! Topics: values that peers publish and subscribe to, and the manager's own events.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::hardening::support::{Administrator, home_with_administrator};
 use super::support::manager::Manager;
 use super::support::python::{Service, run_script};
+use super::support::waiting::wait_until;
 use super::support::wire::{RawPeer, request};
 
 fn start() -> Manager {
@@ -291,4 +295,88 @@ fn a_large_value_waits_for_a_subscriber_that_reads_late_and_delays_no_other() {
     for _ in 0..60 {
         assert_eq!(value(&mut slow).1, large);
     }
+}
+
+#[test]
+fn a_subscriber_that_has_unsubscribed_or_left_does_not_delay_a_sender_any_more() {
+    // Slow readers are not disconnected in this time.
+    let options = [
+        "--disable-tls",
+        "--queue",
+        "1M",
+        "--stall",
+        "5m",
+        "--patience",
+        "5m",
+    ];
+    let manager = Manager::start_in(home_with_administrator(), &options);
+    let mut administrator = Administrator::new(&manager);
+    let mut camera = RawPeer::client(&manager, "Camera");
+    let image = publish("camera", &json!("x".repeat(600_000)));
+    for leaves in [false, true] {
+        let mut slow = RawPeer::client(&manager, "Slow");
+        succeeds(&mut slow, &subscribe("camera"));
+        let mut delivered = 0;
+        loop {
+            let [published, waits] = ["published", "held_back"].map(|name| administrator.counter(name));
+            camera.send_line(&image.to_string());
+            wait_until("the value is not routed", || {
+                administrator.counter("published") > published
+            });
+            if administrator.counter("held_back") == waits {
+                assert_eq!(camera.read_json()["result"], true);
+            } else if camera.read_for(Duration::from_millis(300)).is_empty() {
+                break;
+            }
+            delivered += 1;
+        }
+        if leaves {
+            drop(slow);
+            assert_eq!(camera.read_json()["result"], true);
+            continue;
+        }
+        slow.send_line(&about("unsubscribe", json!(["camera"]), json!({})).to_string());
+        assert_eq!(camera.read_json()["result"], true);
+        for _ in 0..delivered {
+            assert_eq!(value(&mut slow).0, "camera");
+        }
+        assert_eq!(slow.read_json()["result"], true);
+    }
+}
+
+#[test]
+fn senders_that_come_and_go_leave_room_for_the_values_of_others() {
+    let manager = start();
+    let retain =
+        |topic: &str, value: &Value| about("publish", json!([topic, value]), json!({ "retain": true }));
+    let mut oven = RawPeer::client(&manager, "Oven");
+    succeeds(&mut oven, &retain("lab.oven", &json!("on")));
+    let mut door = RawPeer::client(&manager, "Door");
+    succeeds(&mut door, &retain("lab.door", &json!("open")));
+    drop(door);
+    let large = json!("x".repeat(1_000_000));
+    for number in 0..50 {
+        let mut camera = RawPeer::client(&manager, "Camera");
+        succeeds(&mut camera, &retain(&format!("image.{number}"), &large));
+        camera.close_sending_side();
+        camera.expect_closed();
+    }
+    let mut late = RawPeer::client(&manager, "Late");
+    succeeds(&mut late, &retain("lab.late", &large));
+    late.send_line(&subscribe(">").to_string());
+    let mut topics = Vec::new();
+    loop {
+        let frame = late.read_json();
+        if frame["uid"] != "notification" {
+            break;
+        }
+        topics.push(frame["result"][0][0].as_str().unwrap().to_owned());
+    }
+    for topic in ["lab.oven", "lab.door", "lab.late", "image.49"] {
+        assert!(topics.iter().any(|own| own == topic), "{topic}: {topics:?}");
+    }
+    assert!(
+        topics.iter().all(|topic| topic != "image.0"),
+        "the oldest one makes room"
+    );
 }

@@ -40,6 +40,13 @@ pub(crate) const MOST_RETAINED: usize = 10_000;
 /// subscribers.
 pub(crate) const MOST_RETAINED_BYTES: usize = 16 * 1024 * 1024;
 
+/// The values that are retained of each connected sender regardless of others: the state of an
+/// instrument.
+pub(crate) const FREE_RETAINED: usize = 4;
+
+/// The bytes of those values, with their frames.
+pub(crate) const FREE_RETAINED_BYTES: usize = 4 * 1024;
+
 /// The most bytes of a value that is published. It is copied into the frame for its subscribers, in
 /// less than a millisecond; the notifications of a service are not copied and have no such limit.
 pub(crate) const MOST_VALUE_BYTES: usize = 1024 * 1024;

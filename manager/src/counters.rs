@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use labwire_wire::EnvelopeError;
 
-use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal};
+use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal, TopicRefusal};
 
 /// Declares the counters by the names that administrators see.
 macro_rules! counters {
@@ -196,7 +196,10 @@ impl Counters {
             Refusal::UnconvertibleRequest { .. }
             | Refusal::UnconvertibleReply { .. }
             | Refusal::UnconvertibleNotification { .. }
-            | Refusal::UnconvertibleItem { .. } => &self.too_long_to_convert,
+            | Refusal::UnconvertibleItem { .. }
+            | Refusal::Topic(TopicRefusal::Unconvertible { .. } | TopicRefusal::TooLargeToRetain) => {
+                &self.too_long_to_convert
+            }
             Refusal::Envelope(EnvelopeError::Buffers(_)) => &self.binary_malformed,
             Refusal::TooManyInFlight { .. } => &self.too_many_in_flight,
             Refusal::LineEnded(end) | Refusal::ReplyEnded { end, .. } => match end {

@@ -48,6 +48,7 @@ mod budget;
 mod buffers;
 mod clock;
 mod config;
+mod conversions;
 mod counters;
 mod event_rate;
 mod events;

@@ -35,7 +35,7 @@ pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 use crate::budget::QueueBudget;
 
 use kept::Kept;
-use producers::Producers;
+use producers::{Producers, Recall};
 use queue::Queue;
 
 /// Composes frames for a peer that has no queue yet. Returns `None` if `write` writes nothing.
@@ -230,17 +230,29 @@ impl Outbox {
 
     /// Takes a place in line for a frame of `length` bytes.
     pub(crate) fn wait_for_room(self: &Arc<Self>, length: usize) -> Permit {
-        self.wait_in_line(length, self.limit)
+        self.wait_in_line(length, self.limit, Recall::Never)
+    }
+
+    /// As [`wait_for_room`](Self::wait_for_room), for a frame that goes to all who receive such. The
+    /// producer looks again when the peer receives less: see [`recall`](Self::recall).
+    pub(crate) fn wait_as_receiver(self: &Arc<Self>, length: usize) -> Permit {
+        self.wait_in_line(length, self.limit, Recall::WhenLess)
+    }
+
+    /// Lets the producers look again that wait with notifications or values, since the peer has ended a
+    /// link or a subscription.
+    pub(crate) fn recall(&self) {
+        self.state().producers.recall();
     }
 
     /// Takes a place in line for a reply of `length` bytes.
     pub(crate) fn wait_for_owed_room(self: &Arc<Self>, length: usize) -> Permit {
-        self.wait_in_line(length, self.owed_limit())
+        self.wait_in_line(length, self.owed_limit(), Recall::Never)
     }
 
-    fn wait_in_line(self: &Arc<Self>, length: usize, limit: usize) -> Permit {
+    fn wait_in_line(self: &Arc<Self>, length: usize, limit: usize, recall: Recall) -> Permit {
         let mut state = self.state();
-        let number = state.producers.enter(length, limit);
+        let number = state.producers.enter(length, limit, recall);
         // A frame that was refused because others waited may fit by now.
         self.grant(&mut state);
         state.note_waiting();

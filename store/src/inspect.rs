@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::database::{PATIENCE, REFERENCE_TABLES, SCHEMA, expect_no_pipe};
 use crate::error::StoreError;
+use crate::schema::OPTIONAL_TABLES;
 use crate::users::ROUNDS_TABLE;
 
 /// The first bytes of an SQLite database.
@@ -26,8 +27,17 @@ pub struct DatabaseContents {
     pub administrators: u32,
     /// The number of trusted hostnames.
     pub hostnames: u32,
-    /// The missing tables, which a manager creates when it starts.
+    /// The missing tables of MSL-Network and of Labwire, which a manager creates when it starts.
     pub missing_tables: Vec<&'static str>,
+}
+
+impl DatabaseContents {
+    /// Returns whether one of the missing tables is one without which no manager starts, as it does if
+    /// it cannot create the others.
+    pub fn must_be_changed(&self) -> bool {
+        let is_needed = |table: &&str| !OPTIONAL_TABLES.contains(table);
+        self.missing_tables.iter().any(is_needed)
+    }
 }
 
 /// Checks whether a manager can use a database file, and counts its contents. Creates and changes
@@ -60,8 +70,10 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
             _ => return Err(StoreError::TableForeign { table }),
         }
     }
-    if columns(&connection, ROUNDS_TABLE)?.is_empty() {
-        missing_tables.push(ROUNDS_TABLE);
+    for table in [ROUNDS_TABLE].into_iter().chain(OPTIONAL_TABLES) {
+        if columns(&connection, table)?.is_empty() {
+            missing_tables.push(table);
+        }
     }
     let count = |table: &str, condition: &str| {
         if missing_tables.contains(&table) {
@@ -222,7 +234,9 @@ mod tests {
                 "{}",
                 path.display()
             );
-            assert_eq!(contents.missing_tables, [ROUNDS_TABLE]);
+            let own = [ROUNDS_TABLE].into_iter().chain(OPTIONAL_TABLES);
+            assert_eq!(contents.missing_tables, own.collect::<Vec<_>>());
+            assert!(contents.must_be_changed());
         }
         assert_eq!(files(folder.path()), before);
     }
@@ -232,8 +246,21 @@ mod tests {
         let (_folder, path) = empty_database();
         fs::write(&path, b"").unwrap();
         let contents = inspect(&path).unwrap();
-        assert_eq!((contents.users, contents.missing_tables.len()), (0, 4));
+        assert_eq!((contents.users, contents.missing_tables.len()), (0, 7));
         assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn tables_that_a_manager_makes_later_are_missing_until_then() {
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let contents = inspect(&path).unwrap();
+        assert_eq!(contents.missing_tables, ["labwire_pruning"]);
+        assert!(!contents.must_be_changed());
+        database
+            .begin_pruning(None, labwire_home::present(), std::time::Duration::ZERO)
+            .unwrap();
+        assert!(inspect(&path).unwrap().missing_tables.is_empty());
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_leases (
     PRIMARY KEY (port, service, secret_hash)
 )";
 
+/// The change of the table that adds `doubted`: since when the manager on that port may be gone, in
+/// milliseconds since 1970.
+pub(crate) const DOUBTED: &str = "ALTER TABLE labwire_leases ADD COLUMN doubted INTEGER";
+
+/// How long the leases of a manager stay that may be gone, in seconds, or for the grace period of the
+/// holder if that is longer.
+const KEPT_IN_DOUBT: i64 = 60 * 60;
+
 /// The most changes that wait for the database, at about 500 bytes each. A change of the same lock
 /// replaces the one before.
 const MOST_PENDING: usize = 20_000;
@@ -221,6 +229,42 @@ impl Database {
         change.commit()
     }
 
+    /// Notes at the start of the manager on `port` that those on other ports may be gone. One that runs
+    /// contradicts with [`prune_leases`](Self::prune_leases).
+    pub(crate) fn doubt_leases(&mut self, port: u16, now: Timestamp) -> rusqlite::Result<()> {
+        // A time that is still to come was noted while the clock was wrong.
+        const DOUBTFUL: &str = "FROM labwire_leases WHERE port <> ?1 AND (doubted IS NULL OR doubted > ?2)";
+        let parameters = params![port, now.as_millisecond()];
+        if self.has_rows(DOUBTFUL, parameters)? {
+            let change =
+                format!("UPDATE labwire_leases SET doubted = ?2 WHERE rowid IN (SELECT rowid {DOUBTFUL})");
+            self.connection.execute(&change, parameters)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the manager on `port` runs, and removes the leases of those on other ports that have
+    /// been in doubt for long enough. Returns the number of rows removed.
+    pub(crate) fn prune_leases(&mut self, port: u16, now: Timestamp) -> rusqlite::Result<usize> {
+        const IN_DOUBT: &str = "FROM labwire_leases WHERE port = ?1 AND doubted IS NOT NULL";
+        const GONE: &str = "FROM labwire_leases WHERE port <> ?1 AND doubted + 1000 * max(grace, ?3) <= ?2";
+        if self.has_rows(IN_DOUBT, params![port])? {
+            let change = "UPDATE labwire_leases SET doubted = NULL WHERE port = ?1";
+            self.connection.execute(change, params![port])?;
+        }
+        let parameters = params![port, now.as_millisecond(), KEPT_IN_DOUBT];
+        if !self.has_rows(GONE, parameters)? {
+            return Ok(0);
+        }
+        self.connection.execute(&format!("DELETE {GONE}"), parameters)
+    }
+
+    /// Returns whether there are such rows. Unlike a change, that takes no write lock.
+    fn has_rows(&self, rows: &str, parameters: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<bool> {
+        let sql = format!("SELECT EXISTS (SELECT 1 {rows})");
+        self.connection.query_row(&sql, parameters, |row| row.get(0))
+    }
+
     /// Returns the leases of the manager on that port, the oldest first.
     pub(crate) fn leases(&self, port: u16) -> Result<Vec<Lease>, StoreError> {
         let mut statement = self.connection.prepare(
@@ -360,6 +404,53 @@ mod tests {
         queue.push(LeaseChange::Ended(known.key.clone()));
         let taken = queue.take();
         assert_eq!((taken.len(), &taken[&known.key]), (MOST_PENDING, &None));
+    }
+
+    #[test]
+    fn leases_of_ports_without_a_manager_go_and_those_of_a_running_one_stay() {
+        const SECOND: i64 = 1_000;
+        const HOUR: i64 = 3_600 * SECOND;
+        let (_folder, path) = empty_database();
+        let mut database = Database::open(&path).unwrap();
+        let begin = 1_800_000_000_000;
+        let at = |after: i64| Timestamp::from_millisecond(begin + after).unwrap();
+        let patient = Lease {
+            grace: Duration::from_hours(5),
+            ..sample("Oven", 2)
+        };
+        for (port, lease) in [
+            (1, sample("DMM", 1)),
+            (2, sample("DMM", 2)),
+            (2, patient.clone()),
+            (3, sample("DMM", 3)),
+        ] {
+            let changes = Changes::from([(lease.key.clone(), Some(Box::new(lease)))]);
+            database.write_leases(port, &changes).unwrap();
+        }
+        let counts = |database: &Database| [1, 2, 3].map(|port| database.leases(port).unwrap().len());
+        // However long a manager was not there, its first start removes nothing.
+        database.doubt_leases(1, at(0)).unwrap();
+        assert_eq!(database.prune_leases(1, at(0)).unwrap(), 0);
+        // That on port 3 runs, and that on port 2 does not.
+        assert_eq!(database.prune_leases(3, at(HOUR / 2)).unwrap(), 0);
+        database.doubt_leases(1, at(HOUR - SECOND)).unwrap();
+        assert_eq!(database.prune_leases(1, at(HOUR - SECOND)).unwrap(), 0);
+        assert_eq!(counts(&database), [1, 2, 1]);
+        assert_eq!(database.prune_leases(1, at(HOUR)).unwrap(), 1);
+        assert_eq!(database.leases(2).unwrap(), [patient]);
+        // One that is renewed is in doubt no more.
+        let renewed = sample("DMM", 3);
+        database.doubt_leases(1, at(HOUR)).unwrap();
+        let changes = Changes::from([(renewed.key.clone(), Some(Box::new(renewed)))]);
+        database.write_leases(3, &changes).unwrap();
+        assert_eq!(database.prune_leases(1, at(5 * HOUR)).unwrap(), 1);
+        assert_eq!(counts(&database), [1, 0, 1]);
+        // The clock was wrong for a while.
+        database.doubt_leases(1, at(50_000 * HOUR)).unwrap();
+        database.doubt_leases(1, at(6 * HOUR)).unwrap();
+        assert_eq!(database.prune_leases(1, at(7 * HOUR - SECOND)).unwrap(), 0);
+        assert_eq!(database.prune_leases(1, at(7 * HOUR)).unwrap(), 1);
+        assert_eq!(counts(&database), [1, 0, 0]);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use rusqlite::{ErrorCode, OptionalExtension};
 use crate::database::Database;
 use crate::error::StoreError;
 
+/// The tables of Labwire's own that a manager does without if it cannot create them.
+pub(crate) const OPTIONAL_TABLES: [&str; 3] = ["labwire_leases", "labwire_pruning", "labwire_schema"];
+
 /// The table with the version.
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_schema (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -19,7 +22,7 @@ const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_schema (
 /// Labwire's own. A change that was published is never edited. It must leave the tables such that an
 /// older Labwire can still use them: new columns have defaults, and no statement of this crate
 /// depends on the number of columns.
-const MIGRATIONS: &[&str] = &[crate::leases::TABLE];
+const MIGRATIONS: &[&str] = &[crate::leases::TABLE, crate::leases::DOUBTED];
 
 impl Database {
     /// Brings the tables of Labwire's own to the current version. A file that is read-only or of a
@@ -119,14 +122,15 @@ mod tests {
 
     #[test]
     fn each_change_is_made_once_and_in_order() {
-        const NEXT: [&str; 3] = [
+        const NEXT: [&str; 4] = [
             MIGRATIONS[0],
+            MIGRATIONS[1],
             "CREATE TABLE labwire_sample (a INTEGER)",
             "ALTER TABLE labwire_sample ADD COLUMN b INTEGER NOT NULL DEFAULT 3",
         ];
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
-        database.migrate_with(&NEXT[..2]).unwrap();
+        database.migrate_with(&NEXT[..3]).unwrap();
         database
             .connection
             .execute("INSERT INTO labwire_sample (a) VALUES (1)", [])
@@ -142,20 +146,21 @@ mod tests {
             })
             .unwrap();
         assert_eq!(row, (1, 3));
-        assert_eq!(database.schema_version().unwrap(), 3);
+        assert_eq!(database.schema_version().unwrap(), 4);
         // An older Labwire leaves a later version as it is.
         drop(database);
         let database = Database::open(&path).unwrap();
-        assert_eq!(database.schema_version().unwrap(), 3);
+        assert_eq!(database.schema_version().unwrap(), 4);
     }
 
     #[test]
     fn a_change_that_fails_leaves_the_version_before() {
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
-        let changes = [MIGRATIONS[0], "CREATE TABLE labwire_sample (a INTEGER); NONSENSE"];
+        let broken = "CREATE TABLE labwire_sample (a INTEGER); NONSENSE";
+        let changes = [MIGRATIONS[0], MIGRATIONS[1], broken];
         assert!(database.migrate_with(&changes).is_err());
-        assert_eq!(database.schema_version().unwrap(), 1);
+        assert_eq!(database.schema_version().unwrap(), 2);
         assert!(columns(&database, "labwire_sample").is_empty());
     }
 }

@@ -41,6 +41,10 @@ const AUDIT_RETRY: Duration = Duration::from_secs(1);
 /// The pause between two writes of leases. The first change after a pause is written at once.
 const LEASE_PAUSE: Duration = Duration::from_millis(200);
 
+/// The interval at which a running manager contradicts those that take it for gone, and removes the
+/// leases of those that are.
+const LEASE_CHECK: Duration = Duration::from_mins(10);
+
 /// The number of attempts after which rows are dropped, so that a database which always refuses
 /// them (a read-only one, say) does not hold back later rows.
 const AUDIT_ATTEMPTS: u32 = 60;
@@ -104,6 +108,8 @@ struct Batch {
 struct LeaseWrites {
     /// The time of the next write; until then changes stay in the queue.
     due_at: Instant,
+    /// The time of the next check of the leases of other managers, once the port is known.
+    check_at: Option<Instant>,
     /// The number of failures since the last success.
     failures: u32,
     /// The number of lost changes at the last log message.
@@ -140,6 +146,7 @@ impl Worker {
         };
         let mut leases = LeaseWrites {
             due_at: start,
+            check_at: None,
             failures: 0,
             reported: 0,
         };
@@ -162,6 +169,9 @@ impl Worker {
             if has_leases && leases.due_at <= Instant::now() {
                 self.write_leases(&mut leases, AUDIT_PATIENCE);
             }
+            if leases.check_at.is_some_and(|at| at <= Instant::now()) {
+                self.check_leases(&mut leases, false);
+            }
             let is_due = batch.due_at <= Instant::now();
             let wake_at = if is_due {
                 pruning.at
@@ -173,6 +183,7 @@ impl Worker {
             } else {
                 wake_at.min(leases.due_at)
             };
+            let wake_at = leases.check_at.map_or(wake_at, |at| wake_at.min(at));
             // In random order: neither jobs nor the audit may starve the other.
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -185,6 +196,7 @@ impl Worker {
                         self.port = port;
                         // The caller may have been cancelled.
                         let _ = answer.send(self.database.leases(port));
+                        self.check_leases(&mut leases, true);
                     }
                     Some(Command::Close(answer)) => break Some(answer),
                     None => break None,
@@ -268,6 +280,25 @@ impl Worker {
                  have no priority"
             );
             writes.reported = total;
+        }
+    }
+
+    /// Notes that this manager runs, and removes the leases of managers on other ports that are gone.
+    fn check_leases(&mut self, writes: &mut LeaseWrites, is_start: bool) {
+        writes.check_at = Some(Instant::now() + LEASE_CHECK);
+        let (port, now) = (self.port, present());
+        let checked = self.with_patience(AUDIT_PATIENCE, |database| {
+            if is_start {
+                database.doubt_leases(port, now)?;
+            }
+            database.prune_leases(port, now)
+        });
+        match checked {
+            Ok(0) => {}
+            Ok(count) => tracing::info!("removed {count} lock(s) that managers on other ports had left"),
+            Err(error) => {
+                tracing::debug!(%error, "the locks of managers on other ports cannot be checked now");
+            }
         }
     }
 

@@ -249,6 +249,40 @@ fn a_certificate_that_expires_is_found_and_told_by_a_start() {
 }
 
 #[test]
+fn the_tables_that_a_database_lacks_are_named() {
+    const MISSING: &str = "labwire_password_rounds, labwire_leases, labwire_pruning, labwire_schema";
+    let home = Home::new();
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/msl-network-1.0.0.sqlite3"
+    );
+    fs::copy(fixture, home.path("theirs")).unwrap();
+    let output = check(&home, " -p 0 -d theirs").succeeded();
+    let expected = format!("tables that would be made: {MISSING}");
+    assert!(output.contains(&expected), "{output}");
+    home.prepare(&[
+        "user",
+        "add",
+        "ada",
+        "--compatible",
+        "--password",
+        "x",
+        "--database",
+        "theirs",
+    ]);
+    let output = check(&home, " -p 0 -d theirs").succeeded();
+    assert!(!output.contains("labwire_password_rounds"), "{output}");
+
+    fs::copy(fixture, home.path("theirs")).unwrap();
+    fs::set_permissions(home.path("theirs"), Permissions::from_mode(0o400)).unwrap();
+    let command = command(&home, "labwire start --check -p 0 --disable-tls -d theirs");
+    if let Some(mut command) = bound_by_modes(command) {
+        let ran = Ran::from(command.output().unwrap());
+        expect_wrong(&ran, 1, "database", &[&format!("lacks the tables {MISSING}")]);
+    }
+}
+
+#[test]
 fn a_database_that_is_wrong_is_found() {
     let home = Home::new();
     fs::write(home.path("noise"), [7; 8_192]).unwrap();

@@ -16,6 +16,7 @@ use tracing::info;
 use crate::budget::{LineBudget, QueueBudget};
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::conversions::Conversions;
 use crate::counters::Counters;
 use crate::events::Events;
 use crate::outbox::{NeverSent, Outbox, Resumption};
@@ -33,11 +34,6 @@ use crate::slow_readers::SlowReaders;
 /// If ten thousand leave together, as when a switch loses power, their removal would otherwise
 /// precede everybody else's next request. With this limit, others wait about a millisecond.
 const DEPARTURES: usize = 64;
-
-/// How many messages with long buffers are converted concurrently for peers without the feature
-/// `binary`. Each needs memory for the converted message, up to twice `--convert`, which counts as an
-/// unfinished line only afterwards, and the processor for a tenth of a second. Short ones do not wait.
-const CONVERSIONS: usize = 2;
 
 /// How many errors or ends of links are sent in one step after a service has left. They take less
 /// than a millisecond.
@@ -78,8 +74,8 @@ pub(crate) struct Routing {
     phase: watch::Sender<Phase>,
     /// Permits for peers that are being removed: see [`DEPARTURES`].
     pub(crate) departures: Semaphore,
-    /// Permits for conversions of buffers: see [`CONVERSIONS`].
-    pub(crate) conversions: Semaphore,
+    /// Turns of long conversions of buffers.
+    pub(crate) conversions: Conversions,
     /// The clock for the times at which locks are acquired.
     pub(crate) clock: Clock,
     /// When the manager started.
@@ -107,7 +103,7 @@ impl Routing {
             sessions: Sessions::new(limits.sessions.away, limits.budgets.sessions),
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
-            conversions: Semaphore::new(CONVERSIONS),
+            conversions: Conversions::new(),
             clock: Clock::default(),
             started: Instant::now(),
         }

@@ -24,7 +24,19 @@ struct Waiting {
     length: usize,
     /// The number of queued bytes to which the frame may fill the queue.
     limit: usize,
+    recall: Recall,
     waker: Option<Waker>,
+}
+
+/// Whether a producer that waits must look again whether the peer is to receive its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recall {
+    /// It need not: the frame is for this peer alone.
+    Never,
+    /// It must once the peer receives less than before: the frame goes to all who receive such.
+    WhenLess,
+    /// It must now.
+    Now,
 }
 
 impl Producers {
@@ -47,12 +59,13 @@ impl Producers {
     }
 
     /// Adds a producer to the end of the line. Returns its number.
-    pub(super) fn enter(&mut self, length: usize, limit: usize) -> u64 {
+    pub(super) fn enter(&mut self, length: usize, limit: usize, recall: Recall) -> u64 {
         self.last_number += 1;
         self.waiting.push_back(Waiting {
             number: self.last_number,
             length,
             limit,
+            recall,
             waker: None,
         });
         self.last_number
@@ -86,6 +99,41 @@ impl Producers {
         }
     }
 
+    /// Lets those look again whose frames the peer may not receive any more. They keep their places.
+    pub(super) fn recall(&mut self) {
+        for waiting in &mut self.waiting {
+            if waiting.recall == Recall::WhenLess {
+                waiting.recall = Recall::Now;
+                if let Some(waker) = waiting.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Returns whether a producer must look again.
+    fn is_recalled(&self, number: u64) -> bool {
+        self.waiting_at(number)
+            .is_some_and(|place| self.waiting[place].recall == Recall::Now)
+    }
+
+    /// Notes that a producer has looked again and waits on.
+    fn note_looked(&mut self, number: u64) {
+        if let Some(place) = self.waiting_at(number)
+            && self.waiting[place].recall == Recall::Now
+        {
+            self.waiting[place].recall = Recall::WhenLess;
+        }
+    }
+
+    /// Returns the index of a waiting producer.
+    fn waiting_at(&self, number: u64) -> Option<usize> {
+        let place = self
+            .waiting
+            .binary_search_by_key(&number, |waiting| waiting.number);
+        place.ok()
+    }
+
     /// Returns the length of a producer's frame.
     fn length(&self, number: u64) -> usize {
         let granted = self.granted.iter().find(|(granted, _)| *granted == number);
@@ -100,10 +148,7 @@ impl Producers {
 
     /// Registers the waker of a waiting producer.
     fn note_waker(&mut self, number: u64, waker: &Waker) {
-        if let Ok(place) = self
-            .waiting
-            .binary_search_by_key(&number, |waiting| waiting.number)
-        {
+        if let Some(place) = self.waiting_at(number) {
             let noted = &mut self.waiting[place].waker;
             match noted {
                 Some(noted) => noted.clone_from(waker),
@@ -117,10 +162,7 @@ impl Producers {
         if let Some(place) = self.granted.iter().position(|(granted, _)| *granted == number) {
             let (_, length) = self.granted.swap_remove(place);
             self.reserved -= length;
-        } else if let Ok(place) = self
-            .waiting
-            .binary_search_by_key(&number, |waiting| waiting.number)
-        {
+        } else if let Some(place) = self.waiting_at(number) {
             self.waiting.remove(place);
         }
     }
@@ -149,14 +191,25 @@ impl Permit {
         state.closed || state.is_away() || state.producers.is_granted(self.number)
     }
 
-    /// As [`is_granted`](Self::is_granted). Wakes the task once that changes.
+    /// As [`is_granted`](Self::is_granted), or whether the peer may not receive the frame any more.
+    /// Wakes the task once that changes.
     pub(crate) fn poll_granted(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.outbox.state();
-        if state.closed || state.is_away() || state.producers.is_granted(self.number) {
+        let producers = &state.producers;
+        if state.closed
+            || state.is_away()
+            || producers.is_granted(self.number)
+            || producers.is_recalled(self.number)
+        {
             return Poll::Ready(());
         }
         state.producers.note_waker(self.number, context.waker());
         Poll::Pending
+    }
+
+    /// Notes that the peer still receives the frame.
+    pub(crate) fn wait_on(&self) {
+        self.outbox.state().producers.note_looked(self.number);
     }
 
     /// Queues the frame for which room was granted.

@@ -2,7 +2,7 @@
 
 use labwire_wire::Executed;
 
-use super::{CallRefusal, LineEnd, Refusal};
+use super::{CallRefusal, LineEnd, Refusal, TopicRefusal};
 
 impl Refusal {
     /// Returns whether the refused request may have been executed.
@@ -24,6 +24,11 @@ impl Refusal {
             | Self::ReplyTooLong { .. }
             | Self::LineEnded(LineEnd::DeliveredInPart { .. })
             | Self::Call(CallRefusal::Cancelled { .. } | CallRefusal::Deadline { .. }) => Executed::Maybe,
+            // The other subscribers have received the value.
+            Self::Topic(TopicRefusal::Unconvertible {
+                left_out,
+                subscribers,
+            }) if left_out < subscribers => Executed::Maybe,
             Self::Store { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken

@@ -29,6 +29,19 @@ pub(crate) enum TopicRefusal {
          service"
     )]
     TooLarge,
+    /// A value with buffers is too large in the converted form, in which it would be retained.
+    #[error(
+        "MemoryError: a value is retained with its arrays in base64 and may then have {MOST_VALUE_BYTES} bytes, and \
+         its arrays what is converted (see --convert of labwire start); publish it without retain, or a smaller one"
+    )]
+    TooLargeToRetain,
+    /// A value with buffers is too large in the converted form for some of its subscribers.
+    #[error(
+        "ValueError: {left_out} of the {subscribers} subscribers do not have the feature binary and did not receive the \
+         value: with its arrays in base64 it may have {MOST_VALUE_BYTES} bytes, and its arrays what is converted (see \
+         --convert of labwire start); publish less at a time"
+    )]
+    Unconvertible { left_out: usize, subscribers: usize },
     /// There is no room for another value that is to be kept, or none for this sender.
     #[error(
         "MemoryError: {MOST_RETAINED} topics may retain a value, of {MOST_RETAINED_BYTES} bytes in all, of which each \

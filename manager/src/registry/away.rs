@@ -141,11 +141,11 @@ impl Registry {
             let requests = client.and_then(|client| service.callers.get(client));
             *asked.requester != *manager && !requests.is_some_and(|held| held.holds(&asked.uid))
         };
-        for Asked { requester, uid } in service.outbox.take_back(usize::MAX, has_ended) {
-            let client = self.client_names.get(&*requester);
-            if let Some(client) = client.and_then(|client| self.clients.get_mut(*client)) {
+        let taken_back = service.outbox.take_back(usize::MAX, has_ended);
+        for Asked { requester, uid } in taken_back {
+            if let Some(client) = self.client_names.get(&*requester).copied() {
                 // No reply will come.
-                self.owed -= usize::from(client.owed.remove(id, &uid));
+                self.remove_owed(client, id, &uid);
             }
         }
     }

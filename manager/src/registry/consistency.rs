@@ -1,10 +1,12 @@
 //! Checks that the registry's tables agree with each other: for tests.
 
+use foldhash::HashSet;
+
 use super::deadlines::Expiring;
 use super::locks::Lock;
 use super::peers::PeerId;
 use super::requests::Requests;
-use super::state::{Registry, Service};
+use super::state::{Client, Registry, Service};
 
 impl Registry {
     /// Returns an inconsistency, or state that is kept for a peer that has left.
@@ -164,6 +166,9 @@ impl Registry {
         if owed != self.owed {
             return Some(format!("{owed} replies are owed, and {} counted", self.owed));
         }
+        if let Some(contradiction) = self.wrong_debt() {
+            return Some(contradiction);
+        }
         for request in self.tracked.iter() {
             // The requests of a service that has left are told of one client after the other.
             let Some(service) = self.services.get(request.service) else {
@@ -175,6 +180,17 @@ impl Registry {
             }
         }
         None
+    }
+
+    /// Returns a service whose list of clients to whom it owes replies is wrong.
+    fn wrong_debt(&self) -> Option<String> {
+        self.services.iter().find_map(|(id, service)| {
+            let waits = |client: &Client| client.owed.services().any(|holder| holder == id);
+            let clients = self.clients.iter().filter(|(_, client)| waits(client));
+            let clients: HashSet<PeerId> = clients.map(|(client, _)| client).collect();
+            let (name, noted) = (&service.name, &service.owing);
+            (clients != *noted).then(|| format!("{name} owes replies to {clients:?} and not to {noted:?}"))
+        })
     }
 
     /// Returns a lock, a wait for one or the end of one that lacks its deadline or its other half.

@@ -10,7 +10,7 @@ use super::state::{Registry, Service};
 /// How many waiting clients are searched for a uid when a reply does not name its requester.
 /// Searching this many takes as long as routing a few lines, however often a service sends such
 /// replies.
-const SEARCHED_CALLERS: usize = 64;
+pub(super) const SEARCHED_CALLERS: usize = 64;
 
 /// How many requests are searched for a uid that is the same number in another spelling.
 const SEARCHED_REQUESTS: usize = 256;

@@ -4,8 +4,9 @@
 //! request takes it for its own.
 
 use foldhash::HashMap;
-use labwire_wire::{Text, Uid};
+use labwire_wire::{Names, Text, Uid};
 
+use super::identify::SEARCHED_CALLERS;
 use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::Registry;
@@ -38,6 +39,22 @@ impl Owed {
         self.0.iter().map(|(service, _)| *service)
     }
 
+    /// Returns the uids of the requests whose reply this service owes and that a reply with `uid` may
+    /// be for, as their client wrote them: that uid alone if there is one, or else those of the other
+    /// type or in another spelling; all of them for a reply without a uid.
+    fn like<'a>(&'a self, service: PeerId, uid: Option<&'a Uid<'_>>) -> impl Iterator<Item = Uid<'a>> {
+        let other_type = uid.and_then(Uid::other_type);
+        let exact = uid.filter(|uid| self.contains(service, uid.as_bytes()));
+        let of_service = self.0.iter().filter(move |(holder, _)| *holder == service);
+        of_service
+            .map(|(_, own)| own.get())
+            .filter(move |own| match (exact, uid) {
+                (Some(exact), _) => own == exact,
+                (None, Some(uid)) => Some(own) == other_type.as_ref() || own.is_same_number(uid),
+                (None, None) => true,
+            })
+    }
+
     /// Removes the requests of a service that has left. Returns their number.
     fn forget(&mut self, service: PeerId) -> usize {
         let before = self.0.len();
@@ -46,7 +63,7 @@ impl Owed {
     }
 
     /// Removes a request. Returns whether there was one.
-    pub(super) fn remove(&mut self, service: PeerId, uid: &[u8]) -> bool {
+    fn remove(&mut self, service: PeerId, uid: &[u8]) -> bool {
         let place = self.position(service, uid);
         if let Some(place) = place {
             self.0.remove(place);
@@ -54,20 +71,48 @@ impl Owed {
         place.is_some()
     }
 
-    /// Adds a request. `all` is the number of those of all clients.
-    pub(super) fn add(&mut self, service: PeerId, uid: &[u8], all: &mut usize) {
-        if self.0.len() >= MOST_OWED {
-            self.0.remove(0);
-        } else if *all >= MOST_OWED_OF_ALL {
-            return;
-        } else {
-            *all += 1;
-        }
-        self.0.push((service, uid.into()));
+    /// Removes the oldest request if there are as many as a client may have. Returns its service.
+    fn make_room(&mut self) -> Option<PeerId> {
+        (self.0.len() >= MOST_OWED).then(|| self.0.remove(0).0)
     }
 }
 
 impl Registry {
+    /// Finds the request that has ended before its reply and that a reply with these names is for: the
+    /// only one that the service owes and that has them, as far as they could be read. Returns the name
+    /// of its client on the network, and its uid as the client wrote it.
+    ///
+    /// A reply that names neither client nor uid is for none: the one that is owed may still come.
+    pub(crate) fn find_owed(&self, service: PeerId, names: &Names) -> Option<(String, Uid<'static>)> {
+        let holder = self.services.get(service)?;
+        let uid = names.uid.as_ref();
+        if let Some(name) = &names.requester {
+            let id = self.client_names.get(name.as_str())?;
+            let waits = || {
+                holder
+                    .callers
+                    .get(id)
+                    .is_some_and(|requests| requests.count() > 0)
+            };
+            if uid.is_none() && waits() {
+                return None;
+            }
+            let owed = &self.clients.get(*id)?.owed;
+            return Some((name.clone(), the_same(owed.like(service, uid))?.into_owned()));
+        }
+        // A service that does not know the uid writes the empty one.
+        let uid = uid.filter(|uid| !uid.is_empty())?;
+        if holder.owing.len() > SEARCHED_CALLERS {
+            return None;
+        }
+        let clients = holder.owing.iter().filter_map(|id| self.clients.get(*id));
+        let (name, uid) = the_same(clients.flat_map(|client| {
+            let like = client.owed.like(service, Some(uid));
+            like.map(|uid| (&*client.name, uid))
+        }))?;
+        Some((name.to_owned(), uid.into_owned()))
+    }
+
     /// Returns whether a service's frame is about a request that has ended before its reply.
     pub(crate) fn is_owed(&self, service: PeerId, requester: &Text<'_>, uid: &Uid<'_>) -> bool {
         let client = self.client_names.get(requester.as_str());
@@ -78,22 +123,42 @@ impl Registry {
     /// Takes the note of a request that has ended before its reply, which has come now. Returns
     /// whether there was one.
     pub(crate) fn take_owed(&mut self, service: PeerId, requester: &Text<'_>, uid: &Uid<'_>) -> bool {
-        let Some(client) = self.client_names.get(requester.as_str()) else {
-            return false;
-        };
-        let Some(client) = self.clients.get_mut(*client) else {
-            return false;
-        };
-        let is_owed = client.owed.remove(service, uid.as_bytes());
-        self.owed -= usize::from(is_owed);
+        let client = self.client_names.get(requester.as_str()).copied();
+        client.is_some_and(|client| self.remove_owed(client, service, uid.as_bytes()))
+    }
+
+    /// As [`take_owed`](Self::take_owed), for the id of the client and the bytes of the uid.
+    pub(super) fn remove_owed(&mut self, client: PeerId, service: PeerId, uid: &[u8]) -> bool {
+        let state = self.clients.get_mut(client);
+        let is_owed = state.is_some_and(|state| state.owed.remove(service, uid));
+        if is_owed {
+            self.owed -= 1;
+            self.settle_owing(client, service);
+        }
         is_owed
+    }
+
+    /// Forgets that a service owes a client something, if that was the last reply.
+    fn settle_owing(&mut self, client: PeerId, service: PeerId) {
+        let state = self.clients.get(client);
+        let still_owes = state.is_some_and(|state| state.owed.services().any(|holder| holder == service));
+        if !still_owes && let Some(holder) = self.services.get_mut(service) {
+            holder.owing.remove(&client);
+        }
     }
 
     /// Notes that a service owes the reply to a request that has ended.
     pub(crate) fn note_owed(&mut self, client: PeerId, service: PeerId, uid: &[u8]) {
-        let holder = self.services.get_mut(service);
-        if let (Some(client_state), Some(holder)) = (self.clients.get_mut(client), holder) {
-            client_state.owed.add(service, uid, &mut self.owed);
+        let (Some(state), Some(_)) = (self.clients.get_mut(client), self.services.get(service)) else {
+            return;
+        };
+        match state.owed.make_room() {
+            Some(holder) => self.settle_owing(client, holder),
+            None if self.owed >= MOST_OWED_OF_ALL => return,
+            None => self.owed += 1,
+        }
+        if let (Some(state), Some(holder)) = (self.clients.get_mut(client), self.services.get_mut(service)) {
+            state.owed.0.push((service, uid.into()));
             holder.owing.insert(client);
         }
     }
@@ -121,4 +186,11 @@ impl Registry {
     pub(crate) fn owed(&self) -> usize {
         self.owed
     }
+}
+
+/// Returns the item of an iterator, if it yields one, or the same several times: requests may share a
+/// uid.
+fn the_same<T: PartialEq>(mut of: impl Iterator<Item = T>) -> Option<T> {
+    let first = of.next()?;
+    of.all(|other| other == first).then_some(first)
 }

@@ -13,9 +13,6 @@ pub(crate) struct PeerId(u64);
 const PLACE_BITS: u32 = 24;
 
 impl PeerId {
-    /// The id that no peer has: peers are counted from 1.
-    pub(crate) const NONE: Self = Self(0);
-
     /// Returns an id that no peer has, and only one reservation of a lock. `number` must be new.
     pub(super) fn of_nobody(number: u64) -> Self {
         Self::new(number, (1 << PLACE_BITS) - 1)

@@ -164,14 +164,16 @@ pub(crate) struct Service {
     pub(super) away: Option<Box<Away>>,
     /// Whether its callers wait while it is away.
     pub(super) keep_callers: bool,
-    /// The clients to whom it may owe the reply to a request that has ended.
+    /// The clients to whom it owes the reply to a request that has ended.
     pub(super) owing: HashSet<PeerId>,
 }
 
 impl Service {
     /// Removes the link of a client, and its lock. Returns the lock.
     pub(super) fn unlink(&mut self, client: PeerId, name: &str) -> Option<Lock> {
-        self.links.remove(&client);
+        if let Some(outbox) = self.links.remove(&client) {
+            outbox.recall();
+        }
         self.linked.remove(name);
         self.locks.remove(client)
     }

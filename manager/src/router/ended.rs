@@ -1,8 +1,6 @@
 //! Errors about lines that were discarded before their end, or before there was room for them.
 
-use std::borrow::Cow;
-
-use labwire_wire::{Envelope, Member, Text};
+use labwire_wire::{Envelope, Member};
 
 use super::{Rest, Router, Sender};
 use crate::counters::Counters;
@@ -100,11 +98,10 @@ impl Router<'_> {
                 is_reply,
             });
         }
-        if let (Some(requester), Some(uid)) = (names.requester, names.uid)
-            && self
-                .registry
-                .is_owed(from.id, &Text::from(Cow::from(requester.as_str())), &uid)
-        {
+        let owed = is_enough
+            .then(|| self.registry.find_owed(from.id, &names))
+            .flatten();
+        if let Some((requester, uid)) = owed {
             // Its request has ended before.
             return Some(Rest {
                 requester,

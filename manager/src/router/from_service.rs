@@ -6,8 +6,8 @@ use std::sync::Arc;
 use labwire_wire::buffers::BuffersError;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{
-    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Plain, Reply, Salvage, Shape,
-    Uid,
+    Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Names, Plain, Reply, Salvage,
+    Shape, Uid,
 };
 
 use super::compose::{ForAll, needs_guard, write_reply};
@@ -215,8 +215,13 @@ impl Router<'_> {
             let malformed = MalformedReply::with_wrong_uid(reply, uid);
             return self.route_malformed_reply(from, &malformed, frame.content().len());
         }
-        if self.registry.take_owed(from.id, &reply.requester, &reply.uid) {
-            Counters::count(&self.counters.late_replies);
+        let names = Names {
+            requester: Some(reply.requester.as_str().to_owned()),
+            uid: Some(reply.uid.clone().into_owned()),
+            asks: false,
+            is_partial: false,
+        };
+        if self.take_late(from, &names) {
             return Step::Next;
         }
         self.drop_unsolicited(from)
@@ -317,7 +322,8 @@ pub(super) struct Delivered {
 /// Delivers a notification or a value.
 ///
 /// Queues with room receive it now. A place in line is taken at each full queue, so that several
-/// peers that do not read are disconnected together and not one after the other.
+/// peers that do not read are disconnected together and not one after the other. A peer that ends its
+/// link or subscription meanwhile is not waited for.
 #[inline]
 pub(super) fn deliver<'a>(
     notification: &ForAll<'_>,
@@ -339,7 +345,7 @@ pub(super) fn deliver<'a>(
             Ok(()) => {
                 Counters::count(&counters.deliveries);
             }
-            Err(Full) => delivered.waiting.add(peer, outbox.wait_for_room(length)),
+            Err(Full) => delivered.waiting.add(peer, outbox.wait_as_receiver(length)),
         }
     }
     delivered
@@ -364,13 +370,14 @@ pub(super) fn deliver_rest(
             permit.push(|writer| notification.write(&outbox, writer));
             Counters::count(&counters.deliveries);
         } else {
+            permit.wait_on();
             waiting.add(peer, permit);
         }
     }
     waiting
 }
 
-pub(super) fn wait_unless_empty(waiting: Permits) -> Step {
+fn wait_unless_empty(waiting: Permits) -> Step {
     if waiting.is_empty() {
         Step::Next
     } else {

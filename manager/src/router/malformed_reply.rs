@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::{
-    Envelope, EnvelopeError, JsonError, Member, NOTIFICATION_UID, Names, Reply, Uid, as_string, frames,
+    Envelope, EnvelopeError, JsonError, Member, NOTIFICATION_UID, Names, Reply, Text, Uid, as_string, frames,
     is_string_array, quoted,
 };
 use tracing::warn;
@@ -136,10 +136,11 @@ impl Router<'_> {
         malformed: &MalformedReply<'_>,
         length: usize,
     ) -> Step {
-        let mut is_known = false;
+        let (mut is_known, mut is_late) = (false, false);
         if !malformed.is_notification() {
             for names in &*malformed.frames {
                 let Some(awaited) = self.registry.identify(from.id, names) else {
+                    is_late |= self.take_late(from, names);
                     continue;
                 };
                 let frame = error_for(&awaited, malformed, self.nesting);
@@ -169,14 +170,33 @@ impl Router<'_> {
             }
         }
         if is_known {
-            Counters::count(&self.counters.malformed);
             Counters::count(&self.counters.malformed_replies);
+        }
+        if is_known || is_late {
+            Counters::count(&self.counters.malformed);
             return Step::Next;
         }
         if malformed.names_all() {
             return self.drop_unsolicited(from);
         }
         self.note_unattributed_reply(from, malformed, length)
+    }
+
+    /// Takes the note of a request that has ended before its reply, if a reply with these names is for
+    /// it: its uid can be used again. Returns whether there was one.
+    pub(super) fn take_late(&mut self, from: &Sender<'_>, names: &Names) -> bool {
+        if names.is_partial {
+            return false;
+        }
+        let Some((requester, uid)) = self.registry.find_owed(from.id, names) else {
+            return false;
+        };
+        let requester = Text::from(Cow::from(requester.as_str()));
+        let is_late = self.registry.take_owed(from.id, &requester, &uid);
+        if is_late {
+            Counters::count(&self.counters.late_replies);
+        }
+        is_late
     }
 
     /// Logs a malformed reply whose caller is unknown. If the service holds no requests, it

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use labwire_wire::Frame;
+use labwire_wire::{Frame, Topic};
 
 use crate::outbox::{FrameWriter, Outbox, Permit};
 use crate::refusal::LineEnd;
@@ -14,8 +14,19 @@ use crate::registry::PeerId;
 #[derive(Debug, Default)]
 pub(crate) struct Permits {
     all: Vec<(PeerId, Permit)>,
-    /// The frame of a value that some queues have received already, so that it must not begin again.
-    begun: Option<Box<Frame>>,
+    /// A value that some queues have received already, so that it must not begin again.
+    begun: Option<Box<Begun>>,
+}
+
+/// A value that some of its subscribers have received, and that waits for the others.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) topic: Topic,
+    pub(super) frame: Frame,
+    /// The number of its subscribers.
+    pub(super) subscribers: usize,
+    /// The number of those that cannot receive its buffers.
+    pub(super) left_out: usize,
 }
 
 impl Permits {
@@ -27,10 +38,10 @@ impl Permits {
         }
     }
 
-    /// Notes that some queues have received `frame` already. The sender's own queue is then not a
+    /// Notes that some queues have received a value already. The sender's own queue is then not a
     /// reason to wait: these permits would be given back meanwhile.
-    pub(super) fn begun(mut self, frame: Frame) -> Self {
-        self.begun = Some(Box::new(frame));
+    pub(super) fn begun(mut self, begun: Begun) -> Self {
+        self.begun = Some(Box::new(begun));
         self
     }
 
@@ -38,8 +49,8 @@ impl Permits {
         self.begun.is_some()
     }
 
-    /// Takes the frame that some queues have received already.
-    pub(super) fn take_begun(&mut self) -> Option<Frame> {
+    /// Takes the value that some queues have received already.
+    pub(super) fn take_begun(&mut self) -> Option<Begun> {
         self.begun.take().map(|begun| *begun)
     }
 

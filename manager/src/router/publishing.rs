@@ -1,6 +1,7 @@
 //! Routes the requests about topics, which clients and services may send.
 
 use bytes::Bytes;
+use labwire_wire::buffers::Buffers;
 use labwire_wire::{
     Envelope, Frame, FrameView, Line, Member, Payload, Plain, RawString, Request, Topic, TopicPattern,
     as_string, exact_elements,
@@ -9,8 +10,9 @@ use serde_json::{Map, Value};
 
 use super::compose::ForAll;
 use super::conversion::Conversion;
-use super::from_service::{deliver, deliver_rest, wait_unless_empty};
-use super::{Router, Sender, Step};
+use super::from_service::{deliver, deliver_rest};
+use super::permits::Begun;
+use super::{Permits, Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
 use crate::refusal::{Refusal, TopicRefusal};
@@ -55,6 +57,7 @@ impl Router<'_> {
             }
             Err(refusal) => {
                 self.work += REFUSAL_WORK;
+                self.counters.count_limit(&refusal);
                 self.note_refusal(from, &refusal);
                 from.refuse(&request.uid, &refusal);
             }
@@ -63,7 +66,8 @@ impl Router<'_> {
     }
 
     /// Delivers a value to the subscribers of its topic. As with a notification, a subscriber whose
-    /// queue is full delays the sender.
+    /// queue is full delays the sender, and one that cannot receive the buffers is left out: the sender
+    /// receives an error.
     fn publish(
         &mut self,
         from: &Sender<'_>,
@@ -71,7 +75,7 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<Step, Refusal> {
         if let Some(begun) = self.permits.take_begun() {
-            return Ok(self.publish_rest(begun));
+            return self.publish_rest(begun);
         }
         // Scanning it, and copying it into the frame for the subscribers.
         self.work += 2 * frame.content().len() / BYTES_PER_WORK;
@@ -95,23 +99,32 @@ impl Router<'_> {
             && *buffers.plain() == Plain::Unknown
             && (retain || receivers.iter().any(|(_, outbox)| !outbox.takes_buffers()))
         {
-            return Ok(Step::Convert(Conversion::Beside));
+            if !is_too_long_in_base64(frame) {
+                return Ok(Step::Convert(Conversion::Beside));
+            }
+            payload = payload.map(|buffers| buffers.with_plain(Plain::TooLong));
         }
         if retain {
             self.work += value.len() / BYTES_PER_WORK;
             let frame = match frame.payload().map(Payload::plain) {
                 // Kept in the form that every later subscriber can read.
                 Some(Plain::Line(plain)) => Some(plain_topic_frame(&topic, plain, from.name, true)?),
-                Some(_) => return Err(TopicRefusal::TooLarge.into()),
+                Some(_) => return Err(TopicRefusal::TooLargeToRetain.into()),
                 None => (value != b"null").then(|| topic_frame(&topic, value, from.name, true)),
             };
-            self.events.topics.retain(&topic, from.id, frame)?;
+            self.work += self.events.topics.retain(&topic, from.id, frame)?;
         }
         Counters::count(&self.counters.published);
-        let begun = Frame::new(line, payload);
+        let frame = Frame::new(line, payload);
         let receivers = receivers.iter().map(|(peer, outbox)| (*peer, outbox));
-        let delivered = deliver(&ForAll::of(begun.view()), receivers, self.counters);
-        Ok(wait_unless_empty(delivered.waiting.begun(begun)))
+        let delivered = deliver(&ForAll::of(frame.view()), receivers, self.counters);
+        let begun = Begun {
+            topic,
+            frame,
+            subscribers: delivered.queues,
+            left_out: delivered.left_out,
+        };
+        wait_or_end(delivered.waiting, begun)
     }
 
     /// Returns the notification of a value that refers to buffers, and the buffers.
@@ -141,12 +154,12 @@ impl Router<'_> {
 
     /// Delivers a value to the subscribers whose queues were full and have room now.
     #[cold]
-    fn publish_rest(&mut self, frame: Frame) -> Step {
+    fn publish_rest(&mut self, begun: Begun) -> Result<Step, Refusal> {
         let permits = std::mem::take(&mut self.permits);
-        let is_subscribed = |peer| self.events.topics.is_subscribed(peer);
-        let notification = ForAll::of(frame.view());
-        let waiting = deliver_rest(&notification, permits, is_subscribed, self.counters);
-        wait_unless_empty(waiting.begun(frame))
+        let receives = |peer| self.events.topics.receives(peer, &begun.topic);
+        let notification = ForAll::of(begun.frame.view());
+        let waiting = deliver_rest(&notification, permits, receives, self.counters);
+        wait_or_end(waiting, begun)
     }
 
     fn subscribe(
@@ -195,6 +208,35 @@ impl Router<'_> {
         self.work += ended.unwrap_or_default();
         ended.is_some()
     }
+}
+
+/// Returns the step after a value was delivered to the queues with room; an error if it is complete and
+/// some subscribers were left out.
+fn wait_or_end(waiting: Permits, begun: Begun) -> Result<Step, Refusal> {
+    if !waiting.is_empty() {
+        return Ok(Step::Wait(waiting.begun(begun)));
+    }
+    match begun {
+        Begun { left_out: 0, .. } => Ok(Step::Next),
+        Begun {
+            left_out,
+            subscribers,
+            ..
+        } => Err(TopicRefusal::Unconvertible {
+            left_out,
+            subscribers,
+        }
+        .into()),
+    }
+}
+
+/// Returns whether a value with buffers is longer in the converted form than a value may be. A short
+/// line may have many references to one buffer.
+#[cold]
+fn is_too_long_in_base64(frame: FrameView<'_>) -> bool {
+    let content = frame.content();
+    Buffers::read(content)
+        .is_ok_and(|buffers| buffers.converted_length(&content[buffers.end()..]) > MOST_VALUE_BYTES)
 }
 
 /// Composes the notification of a value for peers without the feature `binary`. `plain` is the

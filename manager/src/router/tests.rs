@@ -213,6 +213,68 @@ async fn a_value_that_waits_is_composed_once_and_is_not_refused_as_if_it_were_no
     assert!(rig.client_hears().await.contains("true"));
 }
 
+/// Returns whether one of the permits is granted, or its peer may not receive the frame any more.
+fn is_ready(permits: &Permits) -> bool {
+    let granted = std::pin::pin!(permits.granted());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    granted.poll(&mut context).is_ready()
+}
+
+#[test]
+fn who_ends_a_link_or_a_subscription_delays_no_sender_any_more() {
+    let about = |attribute: &str, name: &str| {
+        format!(r#"{{"service":"Manager","attribute":"{attribute}","args":["{name}"],"uid":"1"}}"#)
+    };
+    let text = "x".repeat(600_000);
+    let value = format!(r#"{{"service":"Manager","attribute":"publish","args":["a.b","{text}"],"uid":"1"}}"#);
+    let notification =
+        format!(r#"{{"error":false,"result":[["{text}"],{{}}],"service":"S","uid":"notification"}}"#);
+    let (link, unlink) = (about("link", "S"), about("unlink", "S"));
+    let [exact, pattern, other] = ["a.b", "a.*", "c"].map(|topic| about("subscribe", topic));
+    let [no_exact, no_pattern, no_other] = ["a.b", "a.*", "c"].map(|topic| about("unsubscribe", topic));
+    for (before, line, ends) in [
+        (vec![&exact], &value, vec![&no_exact]),
+        (vec![&exact, &other], &value, vec![&no_exact]),
+        (
+            vec![&exact, &pattern, &other],
+            &value,
+            vec![&no_exact, &no_other, &no_pattern],
+        ),
+        (vec![&link, &other], &notification, vec![&no_other, &unlink]),
+    ] {
+        let mut rig = Rig::new(&client(&[], ""));
+        for line in before {
+            assert!(matches!(rig.client_says(line.as_bytes()), Step::Next));
+        }
+        let (kind, view) = (Kind::of(line.as_bytes()), LineView::new(line.as_bytes()));
+        let route = |rig: &mut Rig, permits| {
+            rig.as_service(|router, from| {
+                router.permits = permits;
+                router.route_from_service(from, view.into(), &kind)
+            })
+        };
+        assert!(matches!(route(&mut rig, Permits::default()), Step::Next));
+        let Step::Wait(mut permits) = route(&mut rig, Permits::default()) else {
+            panic!("the queue has no room for another one");
+        };
+        for (place, end) in ends.iter().enumerate() {
+            assert!(!is_ready(&permits), "{place}");
+            assert!(matches!(rig.client_says(end.as_bytes()), Step::Next));
+            // It looks again each time, and waits in its place while it is received.
+            assert!(is_ready(&permits), "{place}");
+            match route(&mut rig, std::mem::take(&mut permits)) {
+                Step::Wait(waiting) if place + 1 < ends.len() => permits = waiting,
+                Step::Next if place + 1 == ends.len() => {}
+                step => panic!("{place}: {step:?}"),
+            }
+        }
+        let queued = rig.clients_queue().queued();
+        assert!((600_000..610_000).contains(&queued), "{queued} bytes are queued");
+        let next = rig.clients_queue().push(1, |writer| writer.copied(b" "));
+        assert!(next.is_ok(), "nobody waits");
+    }
+}
+
 #[test]
 fn a_service_whose_own_queue_is_full_still_publishes_but_not_without_end() {
     let mut rig = Rig::new(&client(&[], ""));

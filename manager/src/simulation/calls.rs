@@ -254,8 +254,10 @@ impl Model {
             let exact = place(uid).filter(|_| !is_proper);
             let other = exact.or_else(|| other_type(uid).and_then(|other| place(&other)));
             let Some(held) = other.or(proper.filter(|_| !is_proper)) else {
-                if !(is_proper && self.take_owed(client, from, uid)) {
+                if !self.take_late(from, Some(requester), Some(uid)) {
                     self.sums.unsolicited += 1;
+                } else if !is_proper {
+                    self.sums.malformed += 1;
                 }
                 return Predicted::Next;
             };
@@ -336,10 +338,12 @@ impl Model {
         self.sums.notifications += 1;
         let mut waiting = Vec::new();
         for client in Self::with(&self.links, from) {
-            if self.takes(from, client, whole.len(), false) {
+            let queue = &mut self.peers.get_mut(&client).expect("who is linked is here").queue;
+            if queue.is_away || queue.has_room(whole.len(), false) {
                 self.sums.deliveries += 1;
                 self.tell(client, whole.clone());
             } else {
+                queue.enter_for_all(from, whole.len());
                 waiting.push(client);
             }
         }

@@ -38,7 +38,7 @@ impl Model {
                 let waited = self.end_wait(key, from, WaitEnd::Unlinked);
                 let had_ended = self.ended_locks.remove(&pair).is_some();
                 self.locks.remove(&pair);
-                if self.links.remove(&pair) || had_ended || waited {
+                if self.end_link(key, from) || had_ended || waited {
                     return Ok(Some("true".to_owned()));
                 }
                 Err(Refusal::NotLinked { service, client })

@@ -406,7 +406,7 @@ impl Model {
     fn end_lock(&mut self, service: Key, client: Key, at: Timestamp, cause: &LockCause) {
         let pair = (service, client);
         self.locks.remove(&pair);
-        self.links.remove(&pair);
+        self.end_link(service, client);
         let end = LockEnd {
             at,
             cause: cause.clone(),

@@ -1,8 +1,10 @@
 //! Predicts the outcome of malformed replies.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::garble::{Garble, Garbled, other_type, refusal_frame};
+use super::garble::{Garble, Garbled, number, other_type, refusal_frame};
 use super::model::Model;
 use super::state::{InFlight, Key, Predicted};
 use crate::refusal::Refusal;
@@ -88,11 +90,66 @@ impl Model {
         (found.len() == 1).then(|| found[0])
     }
 
+    /// Notes that a reply with these names has come, which is for a request that has ended. Returns
+    /// whether there is exactly one such, or several with one uid.
+    pub(super) fn take_late(&mut self, from: Key, requester: Option<&str>, uid: Option<&str>) -> bool {
+        let of_service = |request: &&InFlight| request.service == from;
+        let client = match requester {
+            Some(name) => match self.client_named(name) {
+                Some(client) => Some(client),
+                None => return false,
+            },
+            None if uid.is_none_or(|uid| uid == "\"\"") => return false,
+            None => None,
+        };
+        let is_clients = |request: &&InFlight| client.is_none_or(|client| request.client == client);
+        let waits = self
+            .in_flight
+            .iter()
+            .filter(of_service)
+            .any(|held| is_clients(&held));
+        if uid.is_none() && waits {
+            return false;
+        }
+        let owed: Vec<&InFlight> = self.owed.iter().filter(of_service).filter(is_clients).collect();
+        let clients: BTreeSet<Key> = owed.iter().map(|owed| owed.client).collect();
+        if requester.is_none() && clients.len() > SEARCHED_CALLERS {
+            return false;
+        }
+        let has_exact = |client: Key| {
+            owed.iter()
+                .any(|owed| owed.client == client && Some(&*owed.uid) == uid)
+        };
+        let is_like = |owed: &&InFlight| match uid {
+            None => true,
+            Some(uid) if owed.uid == uid => true,
+            Some(_) if has_exact(owed.client) => false,
+            Some(uid) => {
+                let is_same = number(uid)
+                    .is_some_and(|value| number(&owed.uid).is_some_and(|own| own.total_cmp(&value).is_eq()));
+                is_same || other_type(uid).as_ref() == Some(&owed.uid)
+            }
+        };
+        let found: BTreeSet<(Key, String)> = owed
+            .iter()
+            .filter(|owed| is_like(owed))
+            .map(|owed| (owed.client, owed.uid.clone()))
+            .collect();
+        match found.into_iter().collect::<Vec<_>>().as_slice() {
+            [(client, uid)] => self.take_owed(*client, from, uid),
+            _ => false,
+        }
+    }
+
     /// Predicts the outcome of a service's malformed reply.
     pub(super) fn malformed_reply(&mut self, from: Key, garbled: &Garbled) -> Predicted {
         let (requester, uid) = (garbled.requester.as_deref(), garbled.uid.as_deref());
         if let Some(place) = self.identify(from, requester, uid) {
             return self.end_malformed(from, place, |model, held| garbled.frame(model, held));
+        }
+        if self.take_late(from, requester, uid) {
+            self.sums.malformed += 1;
+            return Predicted::Next;
         }
         if requester.is_some() && uid.is_some() {
             self.sums.unsolicited += 1;

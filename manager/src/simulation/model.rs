@@ -318,12 +318,21 @@ impl Model {
         takes
     }
 
+    /// Ends a link. Returns whether there was one.
+    pub(super) fn end_link(&mut self, service: Key, client: Key) -> bool {
+        let had_link = self.links.remove(&(service, client));
+        if let Some(peer) = self.peers.get_mut(&client).filter(|_| had_link) {
+            peer.queue.recall();
+        }
+        had_link
+    }
+
     /// Returns whether a waiting line may be routed again: it was granted room, or a peer that it
-    /// waits for has left.
+    /// waits for has left or receives less than before.
     pub(super) fn may_try_again(&self, from: Key, waits_for: &[Key]) -> bool {
         waits_for.iter().any(|to| {
-            let place = self.peers.get(to).map(|peer| peer.queue.place_of(from));
-            place.is_none_or(|place| place == Some(true))
+            let may_try = self.peers.get(to).map(|peer| peer.queue.may_try(from));
+            may_try.is_none_or(|may_try| may_try == Some(true))
         })
     }
 

@@ -12,8 +12,18 @@ struct Place {
     length: usize,
     is_owed: bool,
     is_granted: bool,
+    recall: Recall,
     /// Whether it was taken or kept while the current line is routed.
     is_fresh: bool,
+}
+
+/// Whether a producer that waits looks again whether the peer still receives its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recall {
+    Never,
+    /// Once the peer receives less than before: the frame goes to all who receive such.
+    WhenLess,
+    Now,
 }
 
 /// A queue of one peer.
@@ -88,9 +98,33 @@ impl Queue {
             length,
             is_owed,
             is_granted: false,
+            recall: Recall::Never,
             is_fresh: true,
         });
         self.grant();
+    }
+
+    /// The same for a frame that goes to all who receive such.
+    pub(super) fn enter_for_all(&mut self, producer: Key, length: usize) {
+        self.enter(producer, length, false);
+        if let Some(place) = self.line.last_mut() {
+            place.recall = Recall::WhenLess;
+        }
+    }
+
+    /// Lets the producers of such frames look again.
+    pub(super) fn recall(&mut self) {
+        for place in &mut self.line {
+            if place.recall == Recall::WhenLess {
+                place.recall = Recall::Now;
+            }
+        }
+    }
+
+    /// Returns whether a producer may try again; `None` if it has no place in line.
+    pub(super) fn may_try(&self, producer: Key) -> Option<bool> {
+        let place = self.line.iter().find(|place| place.producer == producer)?;
+        Some(place.is_granted || place.recall == Recall::Now || self.is_away)
     }
 
     /// Returns whether a producer waits for room.
@@ -122,7 +156,12 @@ impl Queue {
     /// Keeps the places of a producer that waits on.
     pub(super) fn keep(&mut self, producer: Key) {
         for place in &mut self.line {
-            place.is_fresh |= place.producer == producer;
+            if place.producer == producer {
+                place.is_fresh = true;
+                if place.recall == Recall::Now {
+                    place.recall = Recall::WhenLess;
+                }
+            }
         }
     }
 

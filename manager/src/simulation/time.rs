@@ -24,7 +24,10 @@ impl Model {
     /// Ends the links and locks of a client that sends no more. Returns whether it is kept for its
     /// last replies.
     fn finish(&mut self, key: Key) -> bool {
-        self.links.retain(|pair| pair.1 != key);
+        let linked: Vec<_> = self.links.iter().copied().filter(|pair| pair.1 == key).collect();
+        for (service, client) in linked {
+            self.end_link(service, client);
+        }
         self.locks.retain(|pair, _| pair.1 != key);
         for service in self.services_that_wait_for(key) {
             self.end_wait(service, key, WaitEnd::SendsNoMore);

@@ -128,7 +128,10 @@ impl Model {
                 uid
             }
             AboutTopics::Unsubscribe { pattern, uid } => {
-                self.subscriptions.remove(&(from, pattern));
+                if self.subscriptions.remove(&(from, pattern)) {
+                    let peer = self.peers.get_mut(&from).expect("who speaks is here");
+                    peer.queue.recall();
+                }
                 uid
             }
         };
@@ -160,7 +163,7 @@ impl Model {
                 self.sums.values += 1;
                 self.tell(peer, frame.clone());
             } else {
-                queue.enter(from, frame.len(), false);
+                queue.enter_for_all(from, frame.len());
                 waiting.push(peer);
             }
         }
@@ -168,11 +171,13 @@ impl Model {
     }
 
     /// Delivers a value to the subscribers that had no room for it, if they have room now and still
-    /// subscribe to something.
+    /// subscribe to its topic.
     fn publish_rest(&mut self, from: Key, topic: &'static str, payload: Payload) -> Vec<Key> {
         let frame = frame(topic, payload, &self.peers[&from].full_name(), false);
         let mut waiting = Vec::new();
-        let mut receivers: Vec<Key> = self.subscriptions.iter().map(|(peer, _)| *peer).collect();
+        let matching = self.subscriptions.iter();
+        let matching = matching.filter(|(_, pattern)| matches(pattern, topic));
+        let mut receivers: Vec<Key> = matching.map(|(peer, _)| *peer).collect();
         receivers.dedup();
         for peer in receivers {
             let queue = &mut self.peers.get_mut(&peer).expect("who subscribes is here").queue;

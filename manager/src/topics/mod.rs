@@ -3,6 +3,7 @@
 //! It has a lock of its own, which is taken after the registry's. Peers appear only by id and
 //! queue, so that services and clients subscribe in the same way.
 
+mod departed;
 mod frame;
 mod retained;
 mod subscribers;
@@ -113,7 +114,8 @@ impl Topics {
         Some(compared / COMPARED_PER_WORK)
     }
 
-    /// Removes all subscriptions of a peer that has left. What it retained stays.
+    /// Removes all subscriptions of a peer that has left. What it retained stays as long as there is
+    /// room.
     pub(crate) fn forget(&self, peer: PeerId) {
         let mut state = self.state();
         state.retained.forget_sender(peer);
@@ -126,9 +128,9 @@ impl Topics {
         self.state().subscribers.count_of(peer)
     }
 
-    /// Returns whether a peer has a subscription.
-    pub(crate) fn is_subscribed(&self, peer: PeerId) -> bool {
-        self.state().subscribers.contains(peer)
+    /// Returns whether a peer has a subscription that matches the topic.
+    pub(crate) fn receives(&self, peer: PeerId, topic: &Topic) -> bool {
+        self.state().subscribers.receives(peer, topic)
     }
 
     /// Returns the peers that receive a value of that topic, and the [work](crate::work) of finding
@@ -144,11 +146,16 @@ impl Topics {
     }
 
     /// Keeps a frame of a sender for later subscribers to its topic, or with `None` what is kept no
-    /// longer.
+    /// longer. Returns the [work](crate::work) of removing values that make room.
     ///
     /// # Errors
     /// There is no room for it, or the sender has more than its share.
-    pub(crate) fn retain(&self, topic: &Topic, sender: PeerId, frame: Option<Bytes>) -> Result<(), Refusal> {
+    pub(crate) fn retain(
+        &self,
+        topic: &Topic,
+        sender: PeerId,
+        frame: Option<Bytes>,
+    ) -> Result<usize, Refusal> {
         self.state().retained.replace(topic, sender, frame)
     }
 
@@ -234,7 +241,7 @@ mod tests {
             .unwrap();
         assert_eq!(topics.sizes(), [1, 0, 0]);
         topics.forget(peer);
-        assert!(!topics.is_subscribed(peer));
+        assert!(!topics.receives(peer, &topic("lab.oven")));
         assert_eq!(topics.sizes(), [0; 3]);
         assert_eq!(topics.receivers(&topic("lab.oven")).0.len(), 0);
         let expected = concat!(

@@ -78,6 +78,12 @@ struct Subscriber {
     subscriptions: BTreeSet<Subscription>,
 }
 
+impl Subscriber {
+    fn receives(&self, topic: &Topic) -> bool {
+        self.subscriptions.iter().any(|own| own.matches(topic))
+    }
+}
+
 impl Default for Subscribers {
     fn default() -> Self {
         Self {
@@ -124,6 +130,7 @@ impl Subscribers {
         if !own.subscriptions.remove(subscription) {
             return None;
         }
+        own.outbox.recall();
         if own.subscriptions.is_empty() {
             self.by_peer.remove(&peer);
         }
@@ -148,8 +155,10 @@ impl Subscribers {
         watching.count()
     }
 
-    pub(super) fn contains(&self, peer: PeerId) -> bool {
-        self.by_peer.contains_key(&peer)
+    /// Returns whether a peer receives the values of a topic.
+    pub(super) fn receives(&self, peer: PeerId, topic: &Topic) -> bool {
+        let own = self.by_peer.get(&peer);
+        own.is_some_and(|own| own.receives(topic))
     }
 
     /// Returns the number of subscriptions of a peer.
@@ -185,11 +194,10 @@ impl Subscribers {
         if let Some(receivers) = remembered.topics.get(topic) {
             return (Arc::clone(receivers), 0);
         }
-        let matches = |own: &Subscriber| own.subscriptions.iter().any(|own| own.matches(topic));
         let mut receivers: Vec<_> = self
             .by_peer
             .iter()
-            .filter(|(_, own)| matches(own))
+            .filter(|(_, own)| own.receives(topic))
             .map(|(peer, own)| (*peer, Arc::clone(&own.outbox)))
             .collect();
         receivers.sort_unstable_by_key(|(peer, _)| *peer);

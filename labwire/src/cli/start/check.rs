@@ -229,19 +229,30 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
         hostnames,
         missing_tables,
     } = &contents;
+    let missing = missing_tables.join(", ");
     let finding = if is_writable {
+        let would_be_made = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("; tables that would be made: {missing}")
+        };
         Good(format!(
-            "{shown} is in order: {users} user(s), {administrators} of them administrators, {hostnames} trusted hostname(s)"
+            "{shown} is in order: {users} user(s), {administrators} of them administrators, {hostnames} trusted \
+             hostname(s){would_be_made}"
         ))
-    } else if missing_tables.is_empty() && *hostnames > 0 {
+    } else if !contents.must_be_changed() && *hostnames > 0 {
         Doubtful(format!(
-            "{shown}, or its folder, cannot be written: no connection is recorded and nothing can be changed; give \
-             yourself the right with: chmod u+w"
+            "{shown}, or its folder, cannot be written: no connection is recorded, no lock is kept over a restart and \
+             nothing can be changed; give yourself the right with: chmod u+w"
         ))
     } else {
+        let lacks = if missing.is_empty() {
+            "the names of this computer".to_owned()
+        } else {
+            format!("the tables {missing}")
+        };
         Wrong(format!(
-            "{shown}, or its folder, cannot be written, and tables must be made in it; give yourself the right with: \
-             chmod u+w"
+            "{shown}, or its folder, cannot be written, and lacks {lacks}; give yourself the right with: chmod u+w"
         ))
     };
     (finding, Some(contents))

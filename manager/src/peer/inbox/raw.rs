@@ -9,11 +9,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use labwire_wire::buffers::{self as wire_buffers, Buffers, BuffersError, WrongBuffers};
 use labwire_wire::{Frame, FrameView, Payload, Salvage};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Inbox, SEARCHED_OF_LONG, in_turn};
 use crate::buffers::{self, LARGE_BYTES};
+use crate::conversions::Conversions;
 use crate::peer::departure::Departure;
 use crate::reading::{LARGE_READ_BYTES, LONG_LINE_BYTES, with_scratch};
 use crate::router::{Conversion, Incoming, Kind, Unframed, convert};
@@ -21,6 +21,10 @@ use crate::work::{BYTES_PER_WORK, FRESH_BYTES_PER_WORK, LARGE_BYTES_PER_WORK};
 
 /// The most bytes that are converted by the thread that has them. It takes less than a millisecond.
 const CONVERTED_HERE: usize = 512 * 1024;
+
+/// The longest line that is searched for references before its conversion: a fraction of a
+/// millisecond.
+const SEARCHED_FOR_REFERENCES: usize = 512 * 1024;
 
 /// The fewest bytes of a reference to a buffer: `{"$buffer":0}`.
 const SHORTEST_REFERENCE: usize = 13;
@@ -328,22 +332,22 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         }
     }
 
-    /// Converts the buffers of the first waiting message. If that takes long, it waits for one of the
-    /// permits, and another thread does it.
+    /// Converts the buffers of the first waiting message. If that takes long, it waits for its turn, and
+    /// another thread does it.
     pub(in crate::peer) async fn convert(
         &mut self,
         conversion: Conversion,
         limit: usize,
-        permits: &Semaphore,
+        conversions: &Conversions,
     ) {
-        let is_short = self
+        let length = self
             .front()
-            .is_none_or(|incoming| converts_soon(incoming.frame.view()));
-        // Those that wait are served in their order. It fails if the semaphore is closed, which it is not.
-        let _permit = if is_short {
+            .map_or(0, |incoming| converted_length(incoming.frame.view()));
+        let is_short = length <= CONVERTED_HERE;
+        let _turn = if is_short {
             None
         } else {
-            permits.acquire().await.ok()
+            conversions.turn(length).await
         };
         // It is not handled yet.
         let Some(incoming) = self.front.take().map(|front| *front) else {
@@ -362,17 +366,24 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 }
 
-/// Returns whether a message is short also when it is converted.
-fn converts_soon(frame: FrameView<'_>) -> bool {
-    let (content, payload) = (frame.content(), frame.payload());
-    if frame.size() > CONVERTED_HERE {
-        return payload.is_none();
-    }
+/// Returns the most bytes of a message when it is converted.
+fn converted_length(frame: FrameView<'_>) -> usize {
+    let content = frame.content();
+    let Some(payload) = frame.payload() else {
+        return 0;
+    };
     // Most lines are so short that they cannot have many references.
-    let described = |payload: &Payload| payload.len() + payload.description(content).len();
+    let described = payload.len() + payload.description(content).len();
     let references = 1 + content.len() / SHORTEST_REFERENCE;
-    payload.map_or(0, described).saturating_mul(references) <= CONVERTED_HERE
-        || Buffers::read(content).is_ok_and(|buffers| buffers.converted_length(content) <= CONVERTED_HERE)
+    let most = described.saturating_mul(references);
+    if most <= CONVERTED_HERE {
+        most
+    } else if content.len() <= SEARCHED_FOR_REFERENCES {
+        let buffers = Buffers::read(content);
+        buffers.map_or(usize::MAX, |buffers| buffers.converted_length(content))
+    } else {
+        usize::MAX
+    }
 }
 
 /// Returns the number of bytes that follow the line, with the byte after the last buffer. A number

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use labwire_wire::{FrameView, LineSplitter};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::*;
+use crate::conversions::Conversions;
 use crate::router::{Conversion, Step};
 use crate::work::TURN_WORK;
 
@@ -270,25 +270,26 @@ async fn with_references(count: usize, length: usize, limit: usize) -> Inbox<&'s
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_buffers_are_converted_without_waiting_for_long_ones() {
-    let all_taken = Semaphore::new(0);
-    for (count, length, is_short) in [
-        (1, 10, true),
-        (1, 300_000, true),
-        (3, 100_000, true),
-        (1, 1 << 20, false),
-        (60, 20_000, false),
-        (3_000, 20_000, false),
+async fn buffers_are_converted_without_waiting_for_those_of_another_size() {
+    for (count, length, size) in [
+        (1, 10, None),
+        (1, 300_000, None),
+        (3, 100_000, None),
+        (1, 1 << 20, Some(0)),
+        (60, 20_000, Some(0)),
+        (1, 4 << 20, Some(1)),
+        (3_000, 20_000, Some(2)),
     ] {
-        let mut inbox = with_references(count, length, 1 << 22).await;
-        let converting = inbox.convert(Conversion::Instead, 1 << 26, &all_taken);
-        let converted = timeout(Duration::from_mins(1), converting).await;
-        assert_eq!(
-            converted.is_ok(),
-            is_short,
-            "{count} references to {length} bytes"
-        );
-        let front = inbox.take_front().expect("it is converted, or still there");
-        assert_eq!(front.frame.payload().is_none(), is_short);
+        let (own, others): (Vec<usize>, Vec<usize>) = (0..3).partition(|other| Some(*other) == size);
+        for (taken, converts) in [(others, true), (own, size.is_none())] {
+            let mut inbox = with_references(count, length, 1 << 23).await;
+            let conversions = Conversions::all_but(&taken);
+            let converting = inbox.convert(Conversion::Instead, 1 << 26, &conversions);
+            let converted = timeout(Duration::from_mins(1), converting).await;
+            let what = format!("{count} references to {length} bytes, {taken:?} are taken");
+            assert_eq!(converted.is_ok(), converts, "{what}");
+            let front = inbox.take_front().expect("it is converted, or still there");
+            assert_eq!(front.frame.payload().is_none(), converts, "{what}");
+        }
     }
 }

@@ -367,3 +367,74 @@ fn a_malformed_reply_is_the_last_that_comes_for_its_request() {
     asks(&mut rig, r#""1""#);
     assert!(!told(rig.services_queue()).is_empty());
 }
+
+#[test]
+fn a_malformed_reply_to_a_request_that_has_ended_frees_its_uid() {
+    let named = |rest: &str| format!(r#"{{"error":false,"requester":"c[h:2]"{rest}}}"#);
+    for (uid, line, is_free) in [
+        (r#""1""#, named(r#","result":nan,"uid":"1""#), true),
+        (r#""1""#, named(r#","result":[1,"uid":"1""#), true),
+        (r#""1""#, named(r#","uid":"1""#), true),
+        // The same text as a number, and the same number in another spelling.
+        (r#""1""#, named(r#","result":1,"uid":1"#), true),
+        ("1e2", named(r#","result":1,"uid":100.0"#), true),
+        ("1e2", named(r#","result":nan,"uid":100.0"#), true),
+        (r#""1""#, named(r#","result":1"#), true),
+        (
+            r#""1""#,
+            r#"{"error":false,"result":nan,"uid":"1"}"#.to_owned(),
+            true,
+        ),
+        // Of another request or of none, or what comes before the reply.
+        (r#""1""#, named(r#","result":nan,"uid":"2""#), false),
+        (
+            r#""1""#,
+            r#"{"error":false,"result":nan,"uid":"2"}"#.to_owned(),
+            false,
+        ),
+        (r#""1""#, "nan".to_owned(), false),
+        (r#""1""#, named(r#","item":nan,"uid":"1""#), false),
+    ] {
+        let mut rig = rig(&client(&["origin"], ""), &[uid]);
+        let cancel = format!(r#"{{"service":"Manager","attribute":"cancel","args":[{uid}],"uid":"c"}}"#);
+        assert!(matches!(rig.client_says(cancel.as_bytes()), Step::Next));
+        assert!(
+            told(rig.clients_queue()).contains(r#""result":"ended""#),
+            "{line}"
+        );
+        asks(&mut rig, uid);
+        assert!(told(rig.clients_queue()).contains(OWED), "{line}");
+
+        service_says(&mut rig, &line);
+        assert_eq!(told(rig.clients_queue()), "", "{line}");
+        told(rig.services_queue());
+        asks(&mut rig, uid);
+        assert_eq!(told(rig.clients_queue()).contains(OWED), !is_free, "{line}");
+        service_says(&mut rig, proper_reply(uid));
+        assert_eq!(told(rig.clients_queue()).is_empty(), !is_free, "{line}");
+        asks(&mut rig, uid);
+        assert!(told(rig.services_queue()).contains("\"requester\""), "{line}");
+    }
+}
+
+#[test]
+fn a_reply_that_may_be_to_two_requests_that_have_ended_frees_no_uid() {
+    let mut rig = rig(&client(&["origin"], ""), &[r#""1""#, r#""2""#]);
+    for uid in ["1", "2"] {
+        let cancel = format!(r#"{{"service":"Manager","attribute":"cancel","args":["{uid}"],"uid":"c"}}"#);
+        assert!(matches!(rig.client_says(cancel.as_bytes()), Step::Next));
+    }
+    told(rig.clients_queue());
+    let nameless = r#"{"error":false,"requester":"c[h:2]","result":1}"#;
+    service_says(&mut rig, nameless);
+    asks(&mut rig, r#""1""#);
+    assert!(told(rig.clients_queue()).contains(OWED));
+    // One of them is left, and another request is in flight.
+    service_says(&mut rig, proper_reply(r#""1""#));
+    for uid in [r#""3""#, r#""4""#] {
+        asks(&mut rig, uid);
+    }
+    service_says(&mut rig, nameless);
+    asks(&mut rig, r#""2""#);
+    assert!(told(rig.clients_queue()).contains(OWED));
+}
