@@ -75,12 +75,12 @@ fn a_client_with_two_hundred_links_frees_all_of_them() {
         // Also after a failure, or the scope would wait for a thread that never ends.
         let stop = StopOnDrop(stopped);
         let churn = scope.spawn(move || {
-            let mut count = 0;
-            while !stopped.load(Ordering::Relaxed) {
+            for count in 0.. {
                 drop(Peer::unannounced_service(manager, &format!("passing {count}"), 1));
-                count += 1;
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
             }
-            count
         });
         client.reset();
         let mut next = Peer::client(manager, "next");
@@ -88,7 +88,7 @@ fn a_client_with_two_hundred_links_frees_all_of_them() {
             next.link_and_lock(&name(number));
         }
         drop(stop);
-        assert!(churn.join().expect("services may come and go") > 0);
+        churn.join().expect("services may come and go");
     });
     expect_no_panic(&manager);
 }
