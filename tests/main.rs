@@ -30,6 +30,7 @@ mod progress;
 mod protocol;
 mod python;
 mod reconnect;
+mod roles;
 mod run_services;
 mod services;
 mod sessions;

@@ -25,7 +25,7 @@ Examples:
   labwire admin connections_table.connections start=2026-11-01
 
 The requests are listed under Administration in protocol.md: sessions, stats,
-service_links, service_locks, users_table.…, hostnames_table.…,
+service_links, service_locks, users_table.…, hostnames_table.…, access.…,
 connections_table.connections, set_logging_level, shutdown_manager.
 
 The manager asks for the login of an administrator, on the terminal or as

@@ -1,6 +1,9 @@
 //! The requests of administrators: an explicit table, without reflection.
 
+mod access;
+
 use bytes::Bytes;
+use labwire_access::Action;
 use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
 use labwire_wire::Executed;
 use serde_json::{Value, json};
@@ -93,10 +96,42 @@ impl Request {
             }
             Known::Stats => Outcome::text(hub.statistics().to_string()),
             Known::SetLoggingLevel => Outcome::text(values.set_logging_level(&hub.operation)?.to_string()),
-            _ => Outcome::Result(values.ask_store(&hub.admission).await?),
+            request if request.is_about_access() => Outcome::Result(values.ask_about_access(hub).await?),
+            request => {
+                let answer = values.ask_store(&hub.admission).await?;
+                if matches!(request, Known::InsertUser | Known::UpdateUser | Known::DeleteUser) {
+                    hub.rules_changed().await;
+                }
+                Outcome::Result(answer)
+            }
         };
         Ok(outcome)
     }
+}
+
+fn refused(error: &StoreError) -> Refusal {
+    Refusal::Store {
+        text: error.peer_text(),
+        // A database can fail after it has written.
+        executed: if error.is_callers_mistake() {
+            Executed::No
+        } else {
+            Executed::Maybe
+        },
+    }
+}
+
+/// Returns what a peer must be allowed for a request, where there are rules: any one of them. A
+/// refusal names the first. Returns `None` if there is no such request.
+pub(crate) fn needed(call: &Call) -> Option<Vec<(Action, &str)>> {
+    let request = Known::from_name(&call.attribute)?;
+    let mut needed = vec![(Action::Administer, call.attribute.as_str())];
+    if request == Known::BreakLock
+        && let Some(service) = call.arguments.as_ref().and_then(|it| it.first_text("service"))
+    {
+        needed.insert(0, (Action::BreakLock, service));
+    }
+    Some(needed)
 }
 
 /// Executes an administrator's request. `user` is the administrator's name.
@@ -158,7 +193,29 @@ requests! {
     ServiceLocks "service_locks" [] "no arguments";
     Stats "stats" [] "no arguments";
     Sessions "sessions" [] "no arguments";
+    AccessGroups "access.groups" [] "no arguments";
+    AccessRoles "access.roles" [] "no arguments";
+    AccessSets "access.sets" [] "no arguments";
+    AccessGrants "access.grants" [] "no arguments";
+    AddGroup "access.add_group" ["group"] "the name of a group";
+    RemoveGroup "access.remove_group" ["group"] "the name of a group";
+    JoinGroup "access.join_group" ["group", "user"] "the name of a group and a username";
+    LeaveGroup "access.leave_group" ["group", "user"] "the name of a group and a username";
+    AddRole "access.add_role" ["role", "permissions"] "the name of a role and an array of permissions";
+    RemoveRole "access.remove_role" ["role", "permissions"] "the name of a role and, if only some are to be removed, an array of permissions";
+    AddSet "access.add_set" ["set", "patterns"] "the name of a set and an array of patterns of services";
+    RemoveSet "access.remove_set" ["set", "patterns"] "the name of a set and, if only some are to be removed, an array of patterns";
+    Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\" or on=\"@SET\" and until=\"TIME\"";
+    Revoke "access.revoke" ["id"] "the number of a grant";
+    Explain "access.explain" ["user", "permission"] "a username and a permission, such as \"call DMM.read\"";
     BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
+}
+
+impl Known {
+    /// Returns whether it is about groups, roles, sets and grants.
+    fn is_about_access(self) -> bool {
+        self.name().starts_with("access.")
+    }
 }
 
 /// The arguments of one request, in the order of its parameters.
@@ -236,15 +293,7 @@ impl Values {
     /// Asks the database. Long lists are composed by its own thread.
     async fn ask_store(&self, admission: &Admission) -> Result<Bytes, Refusal> {
         let store = &admission.store;
-        let refuse = |error: StoreError| Refusal::Store {
-            text: error.peer_text(),
-            // A database can fail after it has written.
-            executed: if error.is_callers_mistake() {
-                Executed::No
-            } else {
-                Executed::Maybe
-            },
-        };
+        let refuse = |error: StoreError| refused(&error);
         let list = match self.request {
             Known::Usernames => Some(StoreList::Usernames),
             Known::Users => Some(StoreList::Users),

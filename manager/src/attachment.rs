@@ -8,18 +8,20 @@ mod session;
 
 use std::sync::Arc;
 
+use labwire_access::Access;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
 use labwire_wire::{Features, FrameView, LineTooLong, MANAGER_NAME, Role, frames};
 
+use crate::admin::needed;
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::principal::Principal;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, excerpt};
 use crate::registry::{Event, PeerId};
-use crate::router::{Incoming, Kind, Permits, Router, Sender, Step};
+use crate::router::{Call, Incoming, Kind, Permits, Router, Sender, Step};
 
 pub(crate) use login::{Decision, Login, Next};
 pub(crate) use session::{OwnSession, Parked, Returned};
@@ -47,6 +49,16 @@ pub(crate) struct Attachment {
     is_parked: bool,
 }
 
+/// What becomes of an administrator's request.
+#[derive(Debug)]
+pub(crate) enum Administration {
+    /// It is executed.
+    Allowed,
+    Refused(Refusal),
+    /// It is executed once the peer has logged in as an administrator, which it may have.
+    NeedsLogin,
+}
+
 impl Attachment {
     /// Registers a peer. `address` is its `HOST:PORT`; `socket` is that of its connection, if it
     /// has one.
@@ -69,6 +81,9 @@ impl Attachment {
         let name = format!("{}[{address}]", identity.name);
         let (id, log_limit, session) = {
             let mut registry = routing.registry();
+            if is_service {
+                registry.permit_service(&identity.name, principal, routing.present())?;
+            }
             let (id, mut event) = registry.join(identity, principal, address, &outbox, *came)?;
             let now = routing.moment();
             let own = (id, now);
@@ -193,6 +208,30 @@ impl Attachment {
             _ => true,
         };
         self.login.is_answer(incoming, names_something)
+    }
+
+    /// Decides about an administrator's request by the rules, if there are any. A peer that has
+    /// logged in as a user may do what is granted to the user; any other may log in for it, as
+    /// without rules.
+    pub(crate) fn permit_administration(&self, call: &Call) -> Administration {
+        let present = self.routing.present();
+        let mut registry = self.routing.registry();
+        if !registry.has_rules() {
+            return Administration::NeedsLogin;
+        }
+        let has_user = registry.user_of(self.id).is_some();
+        let mut refusal = None;
+        for (action, object) in needed(call).unwrap_or_default() {
+            match registry.permit(self.id, &Access::to(action, object), present) {
+                Ok(()) => return Administration::Allowed,
+                Err(refused) => refusal = refusal.or(Some(refused)),
+            }
+        }
+        if !has_user {
+            return Administration::NeedsLogin;
+        }
+        let unknown = || Refusal::NoSuchAttribute(excerpt(&call.attribute).to_owned());
+        Administration::Refused(refusal.unwrap_or_else(unknown))
     }
 
     /// Replaces the principal of a client that has logged in.

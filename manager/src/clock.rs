@@ -24,6 +24,28 @@ pub(crate) enum Clock {
     Set(Arc<AtomicI64>),
 }
 
+/// The present, for comparing it with the ends of grants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present<'a> {
+    pub(crate) clock: &'a Clock,
+    /// The time of day when the manager started, in seconds since 1970.
+    pub(crate) start: i64,
+    /// The time since then in microseconds, which never goes back.
+    pub(crate) micros: u64,
+}
+
+impl Present<'_> {
+    /// Returns the time of day in seconds since 1970. If the clock was set back after the start, it
+    /// is the time that it would show otherwise.
+    pub(crate) fn seconds(self) -> i64 {
+        let since_start = i64::try_from(self.micros / 1_000_000).unwrap_or(i64::MAX);
+        self.clock
+            .now()
+            .as_second()
+            .max(self.start.saturating_add(since_start))
+    }
+}
+
 impl Clock {
     /// Returns the time since `start`, in microseconds. Unlike the time of day, it never goes back.
     pub(crate) fn micros_since(&self, start: Instant) -> u64 {
@@ -53,5 +75,30 @@ impl Clock {
                 Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_postpone_the_end_of_a_grant() {
+        const HOUR: u64 = 3_600;
+        let seconds = Arc::new(AtomicI64::new(1_000_000));
+        let clock = Clock::Set(Arc::clone(&seconds));
+        let at = |hours: u64| Present {
+            clock: &clock,
+            start: 1_000_000,
+            micros: hours * HOUR * 1_000_000,
+        };
+        seconds.store(1_003_600, Ordering::Relaxed);
+        assert_eq!(at(1).seconds(), 1_003_600);
+        // Set back by hours: the time since the start counts.
+        seconds.store(990_000, Ordering::Relaxed);
+        assert_eq!(at(2).seconds(), 1_007_200);
+        // Ahead, as after a suspension: the clock counts.
+        seconds.store(2_000_000, Ordering::Relaxed);
+        assert_eq!(at(3).seconds(), 2_000_000);
     }
 }

@@ -37,6 +37,9 @@ counters! {
     replies,
     /// Requests refused while they were routed.
     refused,
+    /// What was refused for lack of a permission, with `--roles`: requests of all kinds,
+    /// notifications, and registrations of services.
+    not_permitted,
     /// Requests whose service left, or whose manager stopped, before the reply.
     abandoned,
     /// Requests that their clients have cancelled.
@@ -209,6 +212,7 @@ impl Counters {
             Refusal::Call(CallRefusal::WrongDeadline { .. } | CallRefusal::DeadlineNeedsUid) => {
                 &self.deadlines_refused
             }
+            Refusal::NotPermitted { .. } => &self.not_permitted,
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,

@@ -64,7 +64,7 @@ impl From<io::Error> for Rejection {
 }
 
 /// Writes the list of clients and services, for a person who asks for it before the identity.
-pub(crate) type List<'a> = dyn Fn(&mut FrameWriter<'_>) + Sync + 'a;
+pub(crate) type List<'a> = dyn Fn(&Principal, &mut FrameWriter<'_>) + Sync + 'a;
 
 /// One handshake. The caller sets its deadline.
 pub(crate) struct Handshake<'a, S> {
@@ -103,11 +103,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
     pub(crate) async fn run(&mut self) -> Result<Introduced, Rejection> {
         let proof = self.authenticate().await?;
         self.splitter.set_limit(self.identity_limit());
-        let identity = self.identify().await?;
         let principal = Arc::new(Principal {
             proof,
             from: Arc::clone(self.peer),
         });
+        let identity = self.identify(&principal).await?;
         Ok(Introduced {
             identity,
             principal,
@@ -198,7 +198,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
         std::future::pending::<()>().await;
     }
 
-    async fn identify(&mut self) -> Result<Identity, Rejection> {
+    async fn identify(&mut self, principal: &Principal) -> Result<Identity, Rejection> {
         debug!("requesting the identity from {}", self.peer.address);
         self.write(frames::manager_request("identity", &[], self.admission.name()))
             .await?;
@@ -218,7 +218,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     let (head, tail) = frames::result_around(admission.name(), "");
                     let answer = batch_of(|frame| {
                         frame.copied(&head);
-                        (self.list)(frame);
+                        (self.list)(principal, frame);
                         frame.copied(&tail);
                     });
                     for segment in answer.iter().flat_map(Batch::segments) {
@@ -306,7 +306,7 @@ mod tests {
         let mut splitter = LineSplitter::new(1_000);
         let mut handshake = Handshake::new(
             &admission,
-            &|frame| frame.copied(b"{}"),
+            &|_, frame| frame.copied(b"{}"),
             &peer,
             Timestamp::UNIX_EPOCH,
             &mut near,

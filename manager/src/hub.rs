@@ -3,12 +3,13 @@
 mod admission;
 mod operation;
 mod routing;
+mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use labwire_store::Store;
+use labwire_store::{Store, StoreError};
 use serde_json::{Value, json};
 use tracing::warn;
 
@@ -20,12 +21,15 @@ use crate::registry::ManagerIdentity;
 pub(crate) use admission::Admission;
 pub(crate) use operation::Operation;
 pub(crate) use routing::{Phase, Routing};
+pub(crate) use rules::RulesSource;
 
 /// The state shared by connections.
 pub(crate) struct Hub {
     pub(crate) routing: Arc<Routing>,
     pub(crate) admission: Admission,
     pub(crate) operation: Operation,
+    /// The rules about who may do what, with `--roles`.
+    rules: OnceLock<Arc<RulesSource>>,
 }
 
 impl Hub {
@@ -50,7 +54,27 @@ impl Hub {
             routing,
             admission,
             operation,
+            rules: OnceLock::new(),
         })
+    }
+
+    /// Enforces the rules of the database from now on. Returns their source, which is to be
+    /// [followed](RulesSource::follow).
+    ///
+    /// # Errors
+    /// The rules cannot be read.
+    pub(crate) async fn enforce_rules(&self) -> Result<Arc<RulesSource>, StoreError> {
+        let (store, routing) = (self.admission.store.clone(), Arc::clone(&self.routing));
+        let rules = Arc::new(RulesSource::begin(store, routing).await?);
+        Ok(Arc::clone(self.rules.get_or_init(|| rules)))
+    }
+
+    /// Reads the rules about who may do what again, if they are enforced. Called after each change
+    /// of users, groups, roles, sets and grants.
+    pub(crate) async fn rules_changed(&self) {
+        if let Some(rules) = self.rules.get() {
+            rules.reload().await;
+        }
     }
 
     /// Keeps the locks that were held when the manager on this port stopped, for their holders, and
@@ -79,6 +103,7 @@ impl Hub {
             routing,
             admission,
             operation,
+            rules: _,
         } = self;
         let (progress_bytes, replies_owed) = {
             let registry = routing.registry();

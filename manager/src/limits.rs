@@ -381,6 +381,7 @@ mod tests {
         let database = folder.path().join("manager.sqlite3");
         let settings = crate::Settings {
             authentication: crate::Authentication::None { open: false },
+            roles: false,
             limits: Limits {
                 line: 0,
                 ..Limits::default()

@@ -49,6 +49,9 @@ pub async fn try_listening(host: Option<&str>, port: u16) -> io::Result<Vec<Sock
 pub struct Settings {
     /// How peers are admitted.
     pub authentication: Authentication,
+    /// Whether peers may do only what is granted to them in the database. Otherwise everybody who
+    /// is admitted may do everything, except administrators' requests.
+    pub roles: bool,
     /// Resource limits per peer and for all peers together.
     pub limits: Limits,
     /// The database.
@@ -86,7 +89,8 @@ impl Manager {
     ///
     /// # Errors
     /// [`BindError::Limit`] if a limit is out of range; [`BindError::Io`] if the operating system
-    /// refuses, for example when the port is in use.
+    /// refuses, for example when the port is in use, or if the rules of a manager with
+    /// [`Settings::roles`] cannot be read.
     pub async fn bind(host: Option<&str>, port: u16, settings: Settings) -> Result<Self, BindError> {
         settings.limits.check()?;
         let listeners = bind(host, port).await?;
@@ -111,6 +115,7 @@ impl Manager {
         };
         let Settings {
             authentication,
+            roles,
             limits,
             store,
             tls,
@@ -120,6 +125,13 @@ impl Manager {
         hub.admission.trust_changed().await;
         hub.keep_locks(identity.port).await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
+        if roles {
+            // Before the first peer is served.
+            let rules = hub.enforce_rules().await.map_err(io::Error::other)?;
+            routing
+                .handle()
+                .spawn(Measured::new(Task::FollowRules, rules.follow()));
+        }
         let expiring = Arc::clone(&hub.routing);
         let expiring = expiring.expire_in_time();
         routing.handle().spawn(Measured::new(Task::Expire, expiring));
@@ -258,6 +270,7 @@ impl ManagerHandle {
     /// # let folder = tempfile::tempdir()?;
     /// # let settings = Settings {
     /// #     authentication: Authentication::None { open: false },
+    /// #     roles: false,
     /// #     limits: Limits::default(),
     /// #     store: Store::open(&folder.path().join("manager.sqlite3"), &StoreOptions::default()).unwrap(),
     /// #     tls: None,
@@ -299,14 +312,15 @@ impl ManagerHandle {
         }
     }
 
-    /// Reads the trusted hostnames again and reopens the log file. The TLS configuration is not
-    /// read again.
+    /// Reads the trusted hostnames and the rules about who may do what again, and reopens the log
+    /// file. The TLS configuration is not read again.
     ///
     /// # Errors
-    /// Returns the error of reopening the log file. If the hostnames cannot be read, the old ones
-    /// stay in use.
+    /// Returns the error of reopening the log file. If the hostnames or the rules cannot be read, the
+    /// old ones stay in use.
     pub async fn reload(&self) -> io::Result<()> {
         self.hub.admission.trust_changed().await;
+        self.hub.rules_changed().await;
         self.hub.operation.log.reopen()
     }
 }

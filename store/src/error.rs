@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use labwire_wire::quoted;
 use thiserror::Error;
 
+use crate::access::AccessError;
 use crate::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 
 /// The reason why an operation of the store failed.
@@ -111,6 +112,9 @@ pub enum StoreError {
         /// The name of the table.
         table: &'static str,
     },
+    /// A change of roles, groups, sets or grants that is refused.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The store was closed, or its thread has ended.
     #[error("the database is closed")]
     Closed,
@@ -130,7 +134,8 @@ impl StoreError {
             | Self::NothingToUpdate
             | Self::RoundsOutOfRange { .. }
             | Self::TableUnknown { .. }
-            | Self::TimeMalformed { .. } => true,
+            | Self::TimeMalformed { .. }
+            | Self::Access(_) => true,
             Self::Unreachable { .. }
             | Self::NoFile { .. }
             | Self::Thread(_)

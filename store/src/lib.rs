@@ -17,7 +17,9 @@
 //!
 //! Labwire's own tables have names that begin with `labwire_`, and a version. The *leases* are the
 //! locks of clients that can prove after a restart that they held them: [`Store::note_lease`] only
-//! queues a [`LeaseChange`], as for the audit, and [`Store::leases`] returns them.
+//! queues a [`LeaseChange`], as for the audit, and [`Store::leases`] returns them. *Groups*, *roles*,
+//! *sets* and *grants* are the rows of a [`Policy`](labwire_access::Policy), which
+//! [`Store::policy`] returns; an [`AccessChange`] changes them.
 //!
 //! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
 //! [`inspect_database`] examines a file without changing it.
@@ -57,6 +59,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 mod audit;
 mod database;
 mod error;
@@ -70,6 +73,9 @@ mod store;
 mod users;
 mod worker;
 
+pub use access::{
+    AccessChange, AccessError, Explanation, Named, describe_grant, explain, explain_permission,
+};
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
 pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
@@ -78,5 +84,5 @@ pub use inspect::{
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
-pub use store::{LoginOutcome, Store, StoreList, StoreOptions};
+pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions};
 pub use users::check_username;

@@ -22,7 +22,11 @@ const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_schema (
 /// Labwire's own. A change that was published is never edited. It must leave the tables such that an
 /// older Labwire can still use them: new columns have defaults, and no statement of this crate
 /// depends on the number of columns.
-const MIGRATIONS: &[&str] = &[crate::leases::TABLE, crate::leases::DOUBTED];
+const MIGRATIONS: &[&str] = &[
+    crate::leases::TABLE,
+    crate::leases::DOUBTED,
+    crate::access::TABLES,
+];
 
 impl Database {
     /// Brings the tables of Labwire's own to the current version. A file that is read-only or of a
@@ -116,27 +120,29 @@ mod tests {
             let database = Database::open(&path).unwrap();
             assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
             assert_eq!(user_version(&database), 7);
-            assert!(!columns(&database, "labwire_leases").is_empty());
+            for table in ["labwire_leases", "labwire_grants"] {
+                assert!(!columns(&database, table).is_empty(), "{table}");
+            }
         }
     }
 
     #[test]
     fn each_change_is_made_once_and_in_order() {
-        const NEXT: [&str; 4] = [
-            MIGRATIONS[0],
-            MIGRATIONS[1],
+        const NOW: usize = MIGRATIONS.len();
+        const NEXT: [&str; 2] = [
             "CREATE TABLE labwire_sample (a INTEGER)",
             "ALTER TABLE labwire_sample ADD COLUMN b INTEGER NOT NULL DEFAULT 3",
         ];
+        let changes = [MIGRATIONS, &NEXT].concat();
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
-        database.migrate_with(&NEXT[..3]).unwrap();
+        database.migrate_with(&changes[..=NOW]).unwrap();
         database
             .connection
             .execute("INSERT INTO labwire_sample (a) VALUES (1)", [])
             .unwrap();
         for _ in 0..2 {
-            database.migrate_with(&NEXT).unwrap();
+            database.migrate_with(&changes).unwrap();
             assert_eq!(columns(&database, "labwire_sample"), ["a", "b"]);
         }
         let row: (i64, i64) = database
@@ -146,21 +152,20 @@ mod tests {
             })
             .unwrap();
         assert_eq!(row, (1, 3));
-        assert_eq!(database.schema_version().unwrap(), 4);
+        assert_eq!(database.schema_version().unwrap(), NOW + 2);
         // An older Labwire leaves a later version as it is.
         drop(database);
         let database = Database::open(&path).unwrap();
-        assert_eq!(database.schema_version().unwrap(), 4);
+        assert_eq!(database.schema_version().unwrap(), NOW + 2);
     }
 
     #[test]
     fn a_change_that_fails_leaves_the_version_before() {
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
-        let broken = "CREATE TABLE labwire_sample (a INTEGER); NONSENSE";
-        let changes = [MIGRATIONS[0], MIGRATIONS[1], broken];
+        let changes = [MIGRATIONS, &["CREATE TABLE labwire_sample (a INTEGER); NONSENSE"]].concat();
         assert!(database.migrate_with(&changes).is_err());
-        assert_eq!(database.schema_version().unwrap(), 2);
+        assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
         assert!(columns(&database, "labwire_sample").is_empty());
     }
 }

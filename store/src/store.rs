@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use labwire_access::{Policy, Rows};
 use labwire_home::present;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::access::{AccessChange, describe_grant};
 use crate::audit::{ConnectionEvent, ConnectionRow, TimedEvent};
 use crate::database::{ColumnInfo, Database, PATIENCE};
 use crate::error::StoreError;
@@ -68,6 +70,14 @@ pub enum StoreList {
     Users,
     /// As [`Store::hostnames`].
     Hostnames,
+    /// The groups and their members: an object of lists.
+    Groups,
+    /// The roles and their permissions, those that are built in included: an object of lists.
+    Roles,
+    /// The sets and their patterns: an object of lists.
+    Sets,
+    /// The grants: a list of objects, see [`describe_grant`].
+    Grants,
     /// As [`Store::connections`].
     Connections {
         /// The first time to list; `None` for the oldest row.
@@ -75,6 +85,18 @@ pub enum StoreList {
         /// The last time to list; `None` for the newest row.
         end: Option<String>,
     },
+}
+
+/// The rules about who may do what, as of one time.
+#[derive(Debug)]
+pub struct LoadedPolicy {
+    /// The rules.
+    pub policy: Policy,
+    /// The number of the rules, counted from 1: those with a greater number are newer.
+    pub number: u64,
+    /// A number that is another one when another program has changed the file. Changes by the same
+    /// store do not count.
+    pub file: i64,
 }
 
 /// Counters since the store was opened.
@@ -86,6 +108,8 @@ pub(crate) struct StoreCounts {
     pub(crate) audit_failures: AtomicU64,
     /// Queries and changes on which the database failed.
     pub(crate) failures: AtomicU64,
+    /// Rules that were read.
+    pub(crate) policies: AtomicU64,
 }
 
 /// Limits how many passwords are hashed at the same time.
@@ -290,6 +314,13 @@ impl Store {
             StoreList::Usernames => Ok(json_text(&database.usernames()?)),
             StoreList::Users => Ok(json_text(&database.users()?)),
             StoreList::Hostnames => Ok(json_text(&database.hostnames()?)),
+            StoreList::Groups => Ok(json_text(&database.groups()?)),
+            StoreList::Roles => Ok(json_text(&database.roles()?)),
+            StoreList::Sets => Ok(json_text(&database.sets()?)),
+            StoreList::Grants => {
+                let grants = database.access()?.grants;
+                Ok(json_text(&grants.iter().map(describe_grant).collect::<Vec<_>>()))
+            }
             StoreList::Connections { start, end } => Ok(json_text(
                 &database.connections(start.as_deref(), end.as_deref())?,
             )),
@@ -350,6 +381,36 @@ impl Store {
         let username = username.to_owned();
         self.ask(move |database| Ok(database.rights(&username)?.unwrap_or(false)))
             .await
+    }
+
+    /// Returns the rules about who may do what, unless no other program has changed the file since
+    /// those with the number `unless` of [`LoadedPolicy::file`] were read. The database thread
+    /// prepares the rules.
+    pub async fn policy(&self, unless: Option<i64>) -> Result<Option<LoadedPolicy>, StoreError> {
+        let counts = Arc::clone(&self.counts);
+        self.ask(move |database| {
+            let file = database.version_of_others()?;
+            if unless == Some(file) {
+                return Ok(None);
+            }
+            let policy = Policy::new(&database.access()?);
+            let number = counts.policies.fetch_add(1, Ordering::Relaxed) + 1;
+            Ok(Some(LoadedPolicy { policy, number, file }))
+        })
+        .await
+    }
+
+    /// Calls a function with the rows about who may do what, on the thread of the database.
+    pub async fn with_access<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(move |database| question(&database.access()?)).await
+    }
+
+    /// Changes groups, roles, sets or grants: see [`Database::change_access`].
+    pub async fn change_access(&self, change: AccessChange) -> Result<Option<i64>, StoreError> {
+        self.ask(move |database| database.change_access(&change)).await
     }
 
     /// Adds a user. `rounds` is normally [`DEFAULT_ROUNDS`], or

@@ -143,6 +143,7 @@ async fn prepare(options: &Options, home: &Home) -> Result<(Manager, Store), Box
     let store = Store::open(&home.database(), &StoreOptions::default())?;
     let settings = Settings {
         authentication: options.authentication.clone(),
+        roles: false,
         limits: options.limits,
         store: store.clone(),
         tls,

@@ -30,6 +30,10 @@ const GROUPS: &[(&str, &[&str])] = &[
             "user", "hostname", "trust", "certgen", "certdump", "keygen", "delete", "profile",
         ],
     ),
+    (
+        "Decide who may do what",
+        &["group", "role", "set", "grant", "may"],
+    ),
     ("The program itself", &["completions", "manual", "help"]),
 ];
 

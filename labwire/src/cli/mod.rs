@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+mod access;
 mod certdump;
 mod certgen;
 mod completions;
@@ -99,6 +100,11 @@ enum Command {
     Demo(demo::DemoArgs),
     User(user::UserArgs),
     Hostname(hostname::HostnameArgs),
+    Group(access::group::GroupArgs),
+    Role(access::role::RoleArgs),
+    Set(access::set::SetArgs),
+    Grant(access::grant::GrantArgs),
+    May(access::may::MayArgs),
     Keygen(keygen::Args),
     Certgen(certgen::Args),
     Certdump(certdump::Args),
@@ -137,6 +143,11 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::User(arguments) => user::run(&arguments.into()),
         Command::Hostname(arguments) => hostname::run(&arguments.into()),
+        Command::Group(arguments) => access::group::run(&arguments),
+        Command::Role(arguments) => access::role::run(&arguments),
+        Command::Set(arguments) => access::set::run(&arguments),
+        Command::Grant(arguments) => access::grant::run(&arguments),
+        Command::May(arguments) => access::may::run(&arguments),
         Command::Old(OldCommand::User(arguments)) => user::run(&arguments.into()),
         Command::Old(OldCommand::Hostname(arguments)) => hostname::run(&arguments.into()),
         Command::Keygen(arguments) => keygen::run(arguments),

@@ -104,7 +104,7 @@ pub fn check_handshake(data: &[u8]) {
         let mut splitter = LineSplitter::new(hub.admission.limits.handshake_line);
         let mut handshake = Handshake::new(
             &hub.admission,
-            &|frame| frame.copied(b"{}"),
+            &|_, frame| frame.copied(b"{}"),
             &peer,
             Timestamp::UNIX_EPOCH,
             &mut near,

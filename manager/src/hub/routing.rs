@@ -4,17 +4,18 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use labwire_access::Policy;
 use labwire_store::{Lease, Store};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
 use crate::budget::{LineBudget, QueueBudget};
-use crate::clock::Clock;
+use crate::clock::{Clock, Present};
 use crate::config::Limits;
 use crate::conversions::Conversions;
 use crate::counters::Counters;
@@ -80,6 +81,8 @@ pub(crate) struct Routing {
     pub(crate) clock: Clock,
     /// When the manager started.
     pub(crate) started: Instant,
+    /// The same by the time of day, in seconds since 1970.
+    started_at: i64,
 }
 
 impl Routing {
@@ -90,7 +93,9 @@ impl Routing {
     )]
     pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace, records: Option<Store>) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
+        let clock = Clock::default();
         Self {
+            started_at: clock.now().as_second(),
             name: manager.name(),
             registry: Mutex::new(Registry::new(manager, &limits)),
             limits,
@@ -104,7 +109,7 @@ impl Routing {
             phase: watch::Sender::new(Phase::Running),
             departures: Semaphore::new(DEPARTURES),
             conversions: Conversions::new(),
-            clock: Clock::default(),
+            clock,
             started: Instant::now(),
         }
     }
@@ -139,6 +144,7 @@ impl Routing {
             clock: &self.clock,
             now: self.clock.micros_since(self.started),
             started: self.started,
+            started_at: self.started_at,
             work: 0,
         }
     }
@@ -146,6 +152,24 @@ impl Routing {
     /// Returns the present, by both clocks.
     pub(crate) fn moment(&self) -> Moment {
         self.clock.moment(self.started)
+    }
+
+    /// Returns the present, for comparing it with the ends of grants.
+    pub(crate) fn present(&self) -> Present<'_> {
+        Present {
+            clock: &self.clock,
+            start: self.started_at,
+            micros: self.clock.micros_since(self.started),
+        }
+    }
+
+    /// Uses these rules from the next request of each peer on, unless newer ones are in use.
+    pub(crate) fn set_policy(&self, policy: Policy, version: u64) {
+        let unused = self.registry().set_policy(policy, version);
+        // On another thread, since there may be many rules.
+        if Handle::try_current().is_ok() {
+            drop(spawn_blocking(move || drop(unused)));
+        }
     }
 
     /// Returns whether the manager is stopping and takes no new requests.
@@ -378,7 +402,11 @@ impl Routing {
         principal: &Arc<Principal>,
         socket: Option<WatchedSocket>,
     ) -> Result<(u64, Option<Vec<String>>), Refusal> {
+        let present = self.present();
         let mut registry = self.registry();
+        if let Some(name) = registry.service(id).map(|service| Arc::clone(&service.name)) {
+            registry.permit_service(&name, principal, present)?;
+        }
         let Resumption { from } = outbox
             .come_back(received)
             .map_err(|NeverSent| SessionRefusal::NeverSent { received })?;

@@ -11,7 +11,7 @@ use super::departure::Departure;
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{self, Outcome};
-use crate::attachment::{Decision, Next};
+use crate::attachment::{Administration, Decision, Next};
 use crate::principal::{Principal, Proof};
 use crate::refusal::excerpt;
 use crate::router::Call;
@@ -26,8 +26,17 @@ impl Session<'_> {
             let attribute = quoted(excerpt(&call.attribute));
             info!("received an admin request {attribute} from {}", from.name);
         }
-        let next = self.attachment.login.call(call, unrouted);
-        self.go_on_with(next).await
+        match self.attachment.permit_administration(&call) {
+            Administration::Allowed => self.execute(call).await,
+            Administration::Refused(refusal) => self
+                .attachment
+                .with_router(|router, from| router.refuse_administration(from, &call.uid, &refusal)),
+            Administration::NeedsLogin => {
+                let next = self.attachment.login.call(call, unrouted);
+                self.go_on_with(next).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the first line as the answer to a login question, unless it is a request. Returns

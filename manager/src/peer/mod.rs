@@ -31,11 +31,10 @@ use crate::handshake::{Handshake, Rejection};
 use crate::hub::{Admission, Hub, Phase, Routing};
 use crate::names::PeerAddress;
 use crate::outbox::FrameWriter;
-use crate::principal::Introduced;
 #[cfg(any(test, feature = "fuzzing"))]
-use crate::principal::{Principal, Proof};
+use crate::principal::Proof;
+use crate::principal::{Introduced, Principal};
 use crate::refusal::{LineLimit, Refusal, excerpt};
-use crate::registry::Listing;
 
 use departure::{DISCARDED, DISCARDED_IDENTITY, FAREWELL, discard_up_to};
 use session::Session;
@@ -77,7 +76,11 @@ where
         routing, admission, ..
     } = &**hub;
     let mut splitter = LineSplitter::new(admission.limits.handshake_line);
-    let list = |frame: &mut FrameWriter<'_>| routing.registry().write_listing(Listing::Identity, frame);
+    let list = |principal: &Principal, frame: &mut FrameWriter<'_>| {
+        let registry = routing.registry();
+        let sight = registry.sight_of_stranger(principal, routing.present());
+        registry.write_identity(&sight, frame);
+    };
     let mut handshake = Handshake::new(admission, &list, peer, came, &mut *stream, &mut splitter);
     let introduction = tokio::select! {
         introduction = timeout_at(deadline, handshake.run()) => introduction,

@@ -71,6 +71,7 @@ impl Refusal {
                 | CallRefusal::Unreadable,
             )
             | Self::Arguments { .. }
+            | Self::NotPermitted { .. }
             | Self::ServiceRequests
             | Self::ClientReplies
             | Self::AlreadyConnected

@@ -12,6 +12,8 @@ mod locks;
 mod session_refusal;
 mod topic_refusal;
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -392,6 +394,18 @@ pub(crate) enum Refusal {
     /// An administrator asked for the manager's password.
     #[error("PermissionError: the Manager has a password, it is told to nobody")]
     PasswordKept,
+    /// No grant allows it.
+    #[error(
+        "PermissionError: the permission {} is not granted to {}",
+        quoted(permission),
+        Grantee(user.as_deref())
+    )]
+    NotPermitted {
+        /// As it is written, such as `call DMM.read`.
+        permission: String,
+        /// The user that the peer has logged in as.
+        user: Option<Arc<str>>,
+    },
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
     NoSuchAttribute(String),
@@ -506,6 +520,18 @@ impl Refusal {
             _ => return None,
         };
         Some(members.to_string())
+    }
+}
+
+/// The peer without a permission, for the text of its refusal.
+struct Grantee<'a>(Option<&'a str>);
+
+impl fmt::Display for Grantee<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(user) => write!(formatter, "the user {}", quoted(user)),
+            None => formatter.write_str("everyone, and this peer has not logged in as a user"),
+        }
     }
 }
 

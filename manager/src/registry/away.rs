@@ -210,6 +210,7 @@ impl Registry {
         let until = |away: Option<Box<Away>>| away.map(|away| away.until.instant);
         let presence = if let Some(client) = self.clients.get_mut(id) {
             client.principal = Arc::clone(principal);
+            client.rights = None;
             let until = until(client.away.take());
             let presence = Presence {
                 name: (*client.name).into(),
@@ -223,6 +224,7 @@ impl Registry {
         } else {
             let service = self.services.get_mut(id)?;
             service.principal = Arc::clone(principal);
+            service.rights = None;
             service.socket = socket;
             let until = until(service.away.take());
             self.deadlines.remove(until, Expiring::Away(id));

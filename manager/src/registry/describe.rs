@@ -7,6 +7,7 @@ use labwire_wire::frames::json_string;
 
 use super::manager::{Listing, ManagerIdentity};
 use super::peers::PeerId;
+use super::permissions::Sight;
 use super::roster::Roster;
 use super::state::{Registry, Service};
 use crate::outbox::FrameWriter;
@@ -17,7 +18,6 @@ impl Registry {
     /// however many peers there are.
     pub(crate) fn write_listing(&self, listing: Listing, frame: &mut FrameWriter<'_>) {
         match listing {
-            Listing::Identity => self.write_identity(frame),
             Listing::Clients => write_within(frame, *b"{}", &self.client_roster),
             Listing::Services => write_within(frame, *b"{}", &self.service_roster),
             Listing::Links => self.write_by_service(frame, |service| &service.linked),
@@ -28,7 +28,8 @@ impl Registry {
         }
     }
 
-    fn write_identity(&self, frame: &mut FrameWriter<'_>) {
+    /// Writes the manager's identity with the peers that are in sight: an object.
+    pub(crate) fn write_identity(&self, sight: &Sight, frame: &mut FrameWriter<'_>) {
         let ManagerIdentity {
             hostname,
             port,
@@ -43,10 +44,31 @@ impl Registry {
             json_string(os),
         );
         frame.copied(head.as_bytes());
-        write_within(frame, *b"{}", &self.client_roster);
-        frame.copied(b",\"services\":");
-        write_within(frame, *b"{}", &self.service_roster);
+        match sight {
+            Sight::All => {
+                write_within(frame, *b"{}", &self.client_roster);
+                frame.copied(b",\"services\":");
+                write_within(frame, *b"{}", &self.service_roster);
+            }
+            Sight::Some { .. } => {
+                frame.copied(b"{");
+                self.client_roster
+                    .write_some(frame, |name| sight.has_client(name));
+                frame.copied(b"},\"services\":{");
+                self.service_roster
+                    .write_some(frame, |name| sight.has_service(name));
+                frame.copied(b"}");
+            }
+        }
         frame.copied(b"}");
+    }
+
+    /// Returns the work of finding the peers in sight, in [units](crate::work).
+    pub(crate) fn work_of(&self, sight: &Sight) -> usize {
+        match sight {
+            Sight::All => 0,
+            Sight::Some { .. } => self.clients.len() / 64 + self.services.len(),
+        }
     }
 
     fn write_by_service(&self, frame: &mut FrameWriter<'_>, roster: impl Fn(&Service) -> &Roster) {
@@ -120,6 +142,12 @@ impl Registry {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn text(&self, listing: Listing) -> String {
         crate::outbox::text_of(|frame| self.write_listing(listing, frame))
+    }
+
+    /// Returns the manager's identity as text, with all peers: for tests.
+    #[cfg(test)]
+    pub(crate) fn identity_text(&self) -> String {
+        crate::outbox::text_of(|frame| self.write_identity(&Sight::All, frame))
     }
 }
 

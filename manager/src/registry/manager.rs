@@ -35,8 +35,6 @@ impl ManagerIdentity {
 /// A list that the manager writes as JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listing {
-    /// The manager's identity with all connected peers: an object.
-    Identity,
     /// The clients, by name: an object.
     Clients,
     /// The services, by name: an object.

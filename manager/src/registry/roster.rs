@@ -199,6 +199,24 @@ impl Roster {
         names.skip_while(move |entry| ***entry <= *name)
     }
 
+    /// Writes the texts of the peers for whose names `is_in` returns `true`, with commas between
+    /// them. Long texts are shared.
+    pub(super) fn write_some(&self, frame: &mut FrameWriter<'_>, is_in: impl Fn(&str) -> bool) {
+        let mut is_first = true;
+        for piece in &self.pieces {
+            let mut start = 0;
+            for (name, length) in &piece.entries {
+                let end = start + *length as usize;
+                if is_in(name) {
+                    // The first one is written without its comma.
+                    frame.shared(&piece.text.slice(start + usize::from(is_first)..end));
+                    is_first = false;
+                }
+                start = end;
+            }
+        }
+    }
+
     /// Writes the texts with commas between them. Long pieces are shared.
     pub(super) fn write(&self, frame: &mut FrameWriter<'_>) {
         for (index, piece) in self.pieces.iter().enumerate() {

@@ -20,6 +20,7 @@ use super::locks::{Lock, Locks};
 use super::manager::ManagerIdentity;
 use super::owed::Owed;
 use super::peers::{PeerId, Peers};
+use super::permissions::{PeerRights, Rules};
 use super::requests::{EmptyPlaces, Requests};
 use super::reservations::Reservations;
 use super::roster::Roster;
@@ -73,6 +74,8 @@ pub(crate) struct Client {
     pub(crate) reader: Reader,
     pub(crate) features: Features,
     pub(super) principal: Arc<Principal>,
+    /// What it may do, once that was needed.
+    pub(super) rights: Option<Box<PeerRights>>,
     /// Limits the log lines about it.
     pub(crate) log_limit: Arc<LogLimit>,
     pub(super) links: HashSet<PeerId>,
@@ -156,6 +159,8 @@ pub(crate) struct Service {
     pub(super) answered_last: PeerId,
     pub(super) traffic: Traffic,
     pub(super) principal: Arc<Principal>,
+    /// What it may do, once that was needed.
+    pub(super) rights: Option<Box<PeerRights>>,
     /// The socket of its connection, if it has one.
     pub(super) socket: Option<WatchedSocket>,
     /// Whether it received an error about a malformed line since its last proper reply.
@@ -215,6 +220,8 @@ impl Service {
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(super) manager: ManagerIdentity,
+    /// The rules about who may do what; `None` if everybody may do everything.
+    pub(super) rules: Option<Rules>,
     pub(super) last_number: u64,
     pub(super) clients: Peers<Client>,
     pub(super) services: Peers<Service>,
@@ -262,6 +269,7 @@ impl Registry {
     pub(crate) fn new(manager: ManagerIdentity, limits: &Limits) -> Self {
         Self {
             manager,
+            rules: None,
             last_number: 0,
             clients: Peers::default(),
             services: Peers::default(),
@@ -297,6 +305,7 @@ impl Registry {
     ) -> Option<Event<'static>> {
         let client = self.clients.get_mut(client)?;
         client.principal = Arc::clone(&principal);
+        client.rights = None;
         Some(Event::LoggedIn {
             name: Arc::clone(&client.name),
             principal,

@@ -8,6 +8,7 @@ use labwire_wire::frames::json_string;
 use super::away::Away;
 use super::locks::Lock;
 use super::peers::PeerId;
+use super::permissions::Sight;
 use super::state::{Client, Registry, Service};
 use super::traffic::Traffic;
 
@@ -43,8 +44,15 @@ pub(crate) enum Kind {
 
 impl Registry {
     /// Returns a page as JSON text. `now` is the present in microseconds since the manager started,
-    /// and `subscriptions` returns the number of a peer's subscriptions.
-    pub(crate) fn status(&self, page: &Page, now: u64, subscriptions: impl Fn(PeerId) -> usize) -> String {
+    /// and `subscriptions` returns the number of a peer's subscriptions. Only peers in sight are
+    /// listed.
+    pub(crate) fn status(
+        &self,
+        page: &Page,
+        sight: &Sight,
+        now: u64,
+        subscriptions: impl Fn(PeerId) -> usize,
+    ) -> String {
         let (clients, services) = self.counts();
         let mut text = format!(
             r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{},"page":["#,
@@ -55,7 +63,10 @@ impl Registry {
             Kind::Clients => &self.client_roster,
             Kind::Services => &self.service_roster,
         };
-        let mut names = roster.names_after(&page.after);
+        let mut names = roster.names_after(&page.after).filter(|name| match page.kind {
+            Kind::Clients => sight.has_client(name),
+            Kind::Services => sight.has_service(name),
+        });
         let mut last = None;
         for name in names.by_ref().take(PEERS) {
             let entry = match page.kind {

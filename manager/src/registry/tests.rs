@@ -193,12 +193,12 @@ fn the_identity_follows_who_comes_and_goes() {
     let mut registry = registry();
     let s = service(&mut registry, "S", 0);
     client(&mut registry, "a");
-    let identity: serde_json::Value = serde_json::from_str(&registry.text(Listing::Identity)).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&registry.identity_text()).unwrap();
     assert_eq!(identity["clients"]["a[h:1]"]["name"], "a");
     assert_eq!(identity["services"]["S"]["max_clients"], -1);
     assert_eq!(identity["services"]["S"]["attributes"]["a"], "()");
     left(&mut registry, s);
-    let identity: serde_json::Value = serde_json::from_str(&registry.text(Listing::Identity)).unwrap();
+    let identity: serde_json::Value = serde_json::from_str(&registry.identity_text()).unwrap();
     assert_eq!(identity["services"], serde_json::json!({}));
 }
 

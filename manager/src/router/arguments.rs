@@ -27,6 +27,12 @@ impl Arguments {
         })
     }
 
+    /// Returns the text that is the first argument, or has that name.
+    pub(crate) fn first_text(&self, name: &str) -> Option<&str> {
+        let value = self.positional.first().or_else(|| self.keyword.get(name));
+        value.and_then(Value::as_str)
+    }
+
     /// Assigns the arguments to `parameters`, in their order. Returns `None` if one does not fit.
     pub(crate) fn bind(mut self, parameters: &[&str]) -> Option<Vec<Option<Value>>> {
         if self.positional.len() > parameters.len() {

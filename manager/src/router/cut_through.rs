@@ -230,6 +230,7 @@ impl Router<'_> {
             return None;
         }
         let shape = arriving.shape();
+        self.permit_call(from, &request).ok()?;
         let mut asking = self.registry.ask(from.id, &request.service, shape).ok()??;
         let terms = RequestTerms::default();
         asking.check_uid(&request.uid, &terms).ok()?;

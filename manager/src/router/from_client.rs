@@ -152,6 +152,10 @@ impl Router<'_> {
             Ok(terms) => terms,
             Err(refusal) => return self.refuse_request(from, &request, &refusal),
         };
+        // Before anything is told about the service, such as whether it is connected.
+        if let Err(refusal) = self.permit_call(from, &request) {
+            return self.refuse_request(from, &request, &refusal);
+        }
         let mut asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
             Ok(Some(asking)) => asking,
             Ok(None) => return Step::Leave,
@@ -238,7 +242,7 @@ impl Router<'_> {
         }
         self.work += frame.content().len() / BYTES_PER_WORK;
         let answer = match attribute {
-            "identity" => return self.answer_listing(from, uid, Listing::Identity),
+            "identity" => return self.answer_identity(from, uid),
             "cancel" => return self.route_cancel(from, frame, envelope, request),
             "status" => return self.answer_status(from, uid, frame, envelope),
             "link" | "unlink" | "acquire_lock" | "renew_lock" | "release_lock" => {
@@ -272,6 +276,15 @@ impl Router<'_> {
         Step::Next
     }
 
+    /// Queues the manager's identity for a peer, with those of the others that it may see.
+    pub(super) fn answer_identity(&mut self, from: &Sender<'_>, uid: &Uid<'_>) -> Step {
+        let sight = self.sight(from);
+        let registry = &*self.registry;
+        let written = from.answer(uid, |writer| registry.write_identity(&sight, writer));
+        self.work += REFUSAL_WORK + written / BYTES_PER_WORK + registry.work_of(&sight);
+        Step::Next
+    }
+
     /// Queues a list for a peer.
     pub(super) fn answer_listing(&mut self, from: &Sender<'_>, uid: &Uid<'_>, listing: Listing) -> Step {
         let registry = &*self.registry;
@@ -292,10 +305,11 @@ impl Router<'_> {
         match read_page(frame.content(), envelope) {
             Ok(page) => {
                 // Composed before it is queued: the status contains the size of this very queue.
+                let sight = self.sight(from);
                 let topics = &self.events.topics;
                 let status = self
                     .registry
-                    .status(&page, self.now, |peer| topics.subscriptions_of(peer));
+                    .status(&page, &sight, self.now, |peer| topics.subscriptions_of(peer));
                 from.answer(uid, |writer| writer.copied(status.as_bytes()));
                 // Composing a page takes about as long as a turn may.
                 self.work += TURN_WORK;
@@ -322,6 +336,9 @@ impl Router<'_> {
             wait,
             wait_only,
         } = LinkArguments::read(attribute, frame.content(), envelope)?;
+        if service != MANAGER_NAME {
+            self.permit_link(from, attribute, &service)?;
+        }
         let (answer, event) = match attribute {
             "link" if service == MANAGER_NAME => {
                 return Ok(Answer::Text(self.link_with_manager(from)?));

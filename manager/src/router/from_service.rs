@@ -18,7 +18,7 @@ use super::{DISCONNECT, ENVELOPE_BYTES, Permits, Router, Sender, Step};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, Full, Outbox};
 use crate::refusal::{Refusal, SessionRefusal};
-use crate::registry::{Answered, Listing, PeerId, Reader};
+use crate::registry::{Answered, PeerId, Reader};
 use crate::work::{QUEUES_PER_WORK, REFUSAL_WORK};
 
 impl Router<'_> {
@@ -131,7 +131,7 @@ impl Router<'_> {
         }
         match envelope.request(content) {
             Ok(request) if request.service == *MANAGER_NAME && request.attribute == *"identity" => {
-                self.answer_listing(from, &uid, Listing::Identity)
+                self.answer_identity(from, &uid)
             }
             Ok(request) if request.service == *MANAGER_NAME => self
                 .route_about_topics(from, frame, envelope, &request)
@@ -260,6 +260,11 @@ impl Router<'_> {
             return self.answer_service(from, |router| {
                 router.refuse_malformed(from, &Uid::EMPTY, &refusal)
             });
+        }
+        if self.permits.is_empty()
+            && let Err(refusal) = self.permit_notification(from)
+        {
+            return self.refuse_notification(from, &refusal);
         }
         if frame
             .payload()

@@ -12,6 +12,7 @@ mod from_service;
 mod incoming;
 mod malformed_reply;
 mod partial;
+mod permissions;
 mod permits;
 mod publishing;
 mod rest;
@@ -95,6 +96,8 @@ pub(crate) struct Router<'a> {
     pub(crate) now: u64,
     /// When the manager started.
     pub(crate) started: Instant,
+    /// The same by the time of day, in seconds since 1970.
+    pub(crate) started_at: i64,
     /// The work of the current line, in [units](crate::work). [`Attachment::router`] sets it to 1
     /// before each line, and routing adds to it.
     ///

@@ -1,6 +1,7 @@
 //! Routes the requests about topics, which clients and services may send.
 
 use bytes::Bytes;
+use labwire_access::Action;
 use labwire_wire::buffers::Buffers;
 use labwire_wire::{
     Envelope, Frame, FrameView, Line, Member, Payload, Plain, RawString, Request, Topic, TopicPattern,
@@ -23,6 +24,9 @@ use crate::work::{BYTES_PER_WORK, QUEUES_PER_WORK, REFUSAL_WORK};
 /// The longest topic or keyword arguments of a request about a topic, in bytes of JSON: each
 /// character of a topic may be an escape.
 const SHORT_BYTES: usize = 2_048;
+
+/// The pattern of the topics that a link with the manager subscribes to.
+const MANAGERS_EVENTS: &str = "manager.>";
 
 /// The arguments of a request to publish a value.
 struct Publication<'a> {
@@ -83,6 +87,7 @@ impl Router<'_> {
         if topic.looks_like_managers() {
             return Err(TopicRefusal::Managers.into());
         }
+        self.permit(from, Action::Publish, topic.as_str())?;
         // The frame that subscribers receive has one level more.
         let mut shape = envelope.shape();
         shape.depth += 1;
@@ -169,6 +174,7 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("subscribe", frame.content(), envelope)?;
+        self.permit(from, Action::Subscribe, pattern.as_str())?;
         self.work += self
             .events
             .topics
@@ -195,6 +201,7 @@ impl Router<'_> {
     /// Links a client with the manager itself: it receives the manager's own topics as
     /// notifications. Returns the identity, as that of a service.
     pub(super) fn link_with_manager(&mut self, from: &Sender<'_>) -> Result<Bytes, Refusal> {
+        self.permit(from, Action::Subscribe, MANAGERS_EVENTS)?;
         self.work += self
             .events
             .topics

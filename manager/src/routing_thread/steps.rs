@@ -97,6 +97,8 @@ pub(crate) enum Task {
     TellDeparture,
     /// Handles deadlines.
     Expire,
+    /// Follows changes of the rules about who may do what.
+    FollowRules,
 }
 
 impl fmt::Display for Task {
@@ -106,6 +108,7 @@ impl fmt::Display for Task {
             Self::Logins => formatter.write_str("having logins checked"),
             Self::Serve(peer) => write!(formatter, "serving {peer}"),
             Self::Expire => formatter.write_str("ending what is not kept for longer"),
+            Self::FollowRules => formatter.write_str("following changes of the rules"),
             Self::TellDeparture => formatter.write_str("telling clients that a service has left"),
         }
     }

@@ -128,6 +128,9 @@ impl Plan {
             info!("{overlooked}");
         }
         tell_authentication(&self.authentication);
+        if self.options.roles.unwrap_or(false) {
+            tell_roles(&self.authentication);
+        }
         info!("this manager counts on {}", budgets::told(&self.limits));
         if let Some(doubt) = budgets::doubt(&self.limits, self.options.line, self.options.queue) {
             warn!("{doubt}");
@@ -316,6 +319,17 @@ fn tell_authentication(authentication: &Authentication) {
                 "not using authentication, serving this computer only (see --auth-password, --auth-login, --auth-hostname)"
             );
         }
+    }
+}
+
+fn tell_roles(authentication: &Authentication) {
+    if *authentication == Authentication::Login {
+        info!("peers may do only what is granted to their users (--roles)");
+    } else {
+        warn!(
+            "no peer has a user without --auth-login, so peers may do only what is granted to the group 'everyone' \
+             (--roles)"
+        );
     }
 }
 

@@ -98,6 +98,14 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "one_word")]
     pub(crate) auth_password: Option<Vec<String>>,
 
+    /// Let peers do only what is granted to them (see: labwire grant)
+    ///
+    /// Without this flag, everybody who is admitted may do everything, except the requests of
+    /// administrators. Use it with --auth-login: a peer that has not logged in as a user may do
+    /// what is granted to the group 'everyone'.
+    #[arg(long, env = "LABWIRE_ROLES", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
+    pub(crate) roles: Option<bool>,
+
     /// Admit every peer from every computer without authentication; for closed laboratory networks
     /// only
     #[arg(long, env = "LABWIRE_OPEN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]

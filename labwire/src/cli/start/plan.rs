@@ -140,6 +140,7 @@ impl Ready {
             .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
         let settings = Settings {
             authentication: plan.authentication.clone(),
+            roles: plan.options.roles.unwrap_or(false),
             limits: plan.limits,
             store: self.store,
             tls,

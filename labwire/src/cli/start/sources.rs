@@ -62,6 +62,7 @@ impl Options {
             auth_hostname: self.auth_hostname.or(other.auth_hostname),
             auth_login: self.auth_login.or(other.auth_login),
             auth_password: self.auth_password.or(other.auth_password),
+            roles: self.roles.or(other.roles),
             open: self.open.or(other.open),
             host: self.host.or(other.host),
             port: self.port.or(other.port),

@@ -77,6 +77,7 @@ impl Router<'_> {
             return None;
         }
         let terms = terms_of(from, content, envelope).ok()?;
+        self.permit_call(from, &request).ok()?;
         let mut asking = self
             .registry
             .ask(from.id, &request.service, envelope.shape())

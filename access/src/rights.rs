@@ -1,0 +1,287 @@
+//! What one user may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::action::{Access, Action};
+use crate::pattern::Pattern;
+use crate::permission::{Effect, Permission};
+use crate::policy::{Grant, Grantee, can_be_limited};
+
+/// A permission of a role, with the patterns of what it applies to.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) permission: Permission,
+    /// One pattern, or those of a set.
+    pub(crate) objects: Arc<[Pattern]>,
+}
+
+/// Where a role comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Grant(Arc<Grant>),
+    /// The user is an administrator.
+    Administrator,
+}
+
+/// A role that a user has.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) source: Source,
+    pub(crate) rules: Arc<[Rule]>,
+    /// What the grant is limited to; `None` if it is not limited.
+    pub(crate) on: Option<Arc<[Pattern]>>,
+    pub(crate) until: Option<i64>,
+}
+
+impl Held {
+    /// Returns whether the limits of the grant include the object.
+    fn includes(&self, action: Action, object: &str) -> bool {
+        match &self.on {
+            None => true,
+            Some(on) => can_be_limited(action) && matches_any(on, action, object),
+        }
+    }
+}
+
+impl Rule {
+    /// Returns whether it is for that action and object, with some attribute.
+    fn applies(&self, action: Action, object: &str) -> bool {
+        self.permission.action == action && matches_any(&self.objects, action, object)
+    }
+
+    /// Returns the pattern of attributes: only requests to services have any.
+    fn attributes(&self) -> Pattern {
+        match self.permission.action {
+            Action::Call => self.permission.attribute.clone(),
+            _ => Pattern::everything(),
+        }
+    }
+
+    /// Returns whether an access that it applies to has an attribute that matches.
+    fn allows_attribute(&self, access: &Access<'_>) -> bool {
+        access.action != Action::Call || self.permission.attribute.matches(access.attribute)
+    }
+}
+
+fn matches_any(patterns: &[Pattern], action: Action, object: &str) -> bool {
+    patterns.iter().any(|pattern| match action {
+        Action::Subscribe => pattern.covers(object),
+        _ => pattern.matches(object),
+    })
+}
+
+/// The end of a grant is not part of it.
+fn has_ended(until: Option<i64>, now: i64) -> bool {
+    until.is_some_and(|until| now >= until)
+}
+
+/// The decision about an access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is allowed.
+    Allowed {
+        /// What happens to the request.
+        effect: Effect,
+        /// The first rule that allows it.
+        reason: Reason,
+    },
+    /// It is refused.
+    Denied {
+        /// The permission that is missing, such as `call DMM.read`.
+        missing: String,
+    },
+}
+
+impl Decision {
+    /// Returns whether it is allowed.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+}
+
+/// What a permission of a granted role means for an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It allows it.
+    Allows,
+    /// It would allow it, but the grant has ended.
+    Ended,
+    /// The grant is limited to other services or topics; or it is limited, and the access is an
+    /// administrator's request.
+    OutsideGrant,
+    /// The permission is for other services, topics or requests.
+    OtherObject,
+    /// The permission is for other attributes.
+    OtherAttribute,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Allows => "allows",
+            Self::Ended => "ended",
+            Self::OutsideGrant => "outside the grant",
+            Self::OtherObject => "other object",
+            Self::OtherAttribute => "other attribute",
+        })
+    }
+}
+
+/// A permission of a granted role, and what it means for an access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The grant that gives the role; `None` if the user has it as an administrator.
+    pub grant: Option<Arc<Grant>>,
+    /// The permission.
+    pub permission: Permission,
+    /// What it means for the access.
+    pub verdict: Verdict,
+}
+
+impl fmt::Display for Reason {
+    /// Writes the rule without the verdict: `grant 3: operator to ada on DMM*, call`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.grant {
+            None => write!(formatter, "the user is an administrator")?,
+            Some(grant) => {
+                let (kind, name) = match &grant.to {
+                    Grantee::User(name) => ("user", name),
+                    Grantee::Group(name) => ("group", name),
+                };
+                let Grant { id, role, on, .. } = &**grant;
+                write!(formatter, "grant {id}, role {role} to the {kind} {name}")?;
+                if !on.is_everything() {
+                    write!(formatter, " on {on}")?;
+                }
+            }
+        }
+        write!(formatter, ": {}", self.permission)
+    }
+}
+
+/// What one user may do, at any time: ends of grants are compared with the present at each
+/// decision. The default is nothing.
+#[derive(Debug, Default)]
+pub struct Rights {
+    held: Box<[Held]>,
+}
+
+impl Rights {
+    pub(crate) fn new(held: Vec<Held>) -> Self {
+        Self { held: held.into() }
+    }
+
+    /// Decides about an access. `now` is the present in seconds since 1970. The time is
+    /// proportional to the number of permissions that the user has.
+    pub fn decide(&self, access: &Access<'_>, now: i64) -> Decision {
+        let allowing = self
+            .rules_for(access)
+            .find(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows);
+        match allowing {
+            Some((held, rule)) => Decision::Allowed {
+                effect: Effect::Allow,
+                reason: Self::reason(held, rule, Verdict::Allows),
+            },
+            None => Decision::Denied {
+                missing: access.to_string(),
+            },
+        }
+    }
+
+    /// Returns whether an access is allowed: see [`decide`](Self::decide). Allocates nothing.
+    pub fn allows(&self, access: &Access<'_>, now: i64) -> bool {
+        self.rules_for(access)
+            .any(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows)
+    }
+
+    /// Returns all rules for the same action, and what each of them means for the access.
+    pub fn explain(&self, access: &Access<'_>, now: i64) -> Vec<Reason> {
+        self.rules_for(access)
+            .map(|(held, rule)| Self::reason(held, rule, Self::judge(held, rule, access, now)))
+            .collect()
+    }
+
+    /// Returns the decisions about all attributes of one object.
+    pub fn on(&self, action: Action, object: &str) -> Coverage {
+        let mut rules = Vec::new();
+        for held in self.held.iter().filter(|held| held.includes(action, object)) {
+            let applying = held.rules.iter().filter(|rule| rule.applies(action, object));
+            rules.extend(applying.map(|rule| (rule.attributes(), held.until)));
+        }
+        if rules
+            .iter()
+            .any(|(attribute, until)| attribute.is_everything() && until.is_none())
+        {
+            return Coverage::Everything;
+        }
+        Coverage::Some(rules.into())
+    }
+
+    /// Returns whether an action is allowed for all objects and attributes, without an end.
+    pub fn is_everywhere(&self, action: Action) -> bool {
+        let is_for_all = |rule: &Rule| {
+            rule.permission.action == action
+                && rule.objects.iter().any(Pattern::is_everything)
+                && rule.attributes().is_everything()
+        };
+        let mut endless = self.held.iter().filter(|held| held.until.is_none());
+        endless.any(|held| held.on.is_none() && held.rules.iter().any(is_for_all))
+    }
+
+    fn rules_for<'a>(&'a self, access: &Access<'_>) -> impl Iterator<Item = (&'a Held, &'a Rule)> {
+        let action = access.action;
+        self.held
+            .iter()
+            .flat_map(|held| held.rules.iter().map(move |rule| (held, rule)))
+            .filter(move |(_, rule)| rule.permission.action == action)
+    }
+
+    fn judge(held: &Held, rule: &Rule, access: &Access<'_>, now: i64) -> Verdict {
+        if !held.includes(access.action, access.object) {
+            Verdict::OutsideGrant
+        } else if !rule.applies(access.action, access.object) {
+            Verdict::OtherObject
+        } else if !rule.allows_attribute(access) {
+            Verdict::OtherAttribute
+        } else if has_ended(held.until, now) {
+            Verdict::Ended
+        } else {
+            Verdict::Allows
+        }
+    }
+
+    fn reason(held: &Held, rule: &Rule, verdict: Verdict) -> Reason {
+        Reason {
+            grant: match &held.source {
+                Source::Grant(grant) => Some(Arc::clone(grant)),
+                Source::Administrator => None,
+            },
+            permission: rule.permission.clone(),
+            verdict,
+        }
+    }
+}
+
+/// The decisions about all attributes of one object, for a program that decides often.
+#[derive(Clone, Debug)]
+pub enum Coverage {
+    /// Everything is allowed, without an end.
+    Everything,
+    /// What matches one of these patterns is allowed, until its end.
+    Some(Box<[(Pattern, Option<i64>)]>),
+}
+
+impl Coverage {
+    /// Decides about an attribute: the decision of [`Rights::decide`]. `now` returns the present in
+    /// seconds since 1970; it is called only for rules that have an end.
+    #[inline]
+    pub fn allows(&self, attribute: &str, now: impl Fn() -> i64) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Some(rules) => rules.iter().any(|(pattern, until)| {
+                pattern.matches(attribute) && (until.is_none() || !has_ended(*until, now()))
+            }),
+        }
+    }
+}

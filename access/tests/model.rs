@@ -1,0 +1,298 @@
+//! Compares decisions with a model that is simple enough to be read as the definition.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics is a test that fails, which is what it is for"
+)]
+
+use std::time::Instant;
+
+use labwire_access::{
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rows,
+    Scope, Verdict,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const USERS: [&str; 3] = ["ada", "bob", "eve"];
+const GROUPS: [&str; 3] = ["students", "staff", EVERYONE];
+const ROLES: [&str; 5] = ["observer", "operator", "administrator", "reader", "keeper"];
+const OBJECTS: [&str; 6] = ["DMM1", "DMM2", "Oven", "a.b", "a.*", "stats"];
+const ATTRIBUTES: [&str; 3] = ["read", "readings", "write"];
+
+/// Returns whether a text matches a pattern. `wild` are the characters of the text that match only
+/// `*`.
+fn matches(pattern: &str, text: &str, wild: &[char]) -> bool {
+    let mut pattern_left = pattern.chars();
+    let mut text_left = text.chars();
+    match (pattern_left.next(), text_left.next()) {
+        (None, first) => first.is_none(),
+        (Some('*'), first) => {
+            matches(pattern_left.as_str(), text, wild)
+                || first.is_some() && matches(pattern, text_left.as_str(), wild)
+        }
+        (Some(expected), Some(first)) => {
+            (expected == '?' || expected == first)
+                && !wild.contains(&first)
+                && matches(pattern_left.as_str(), text_left.as_str(), wild)
+        }
+        (Some(_), None) => false,
+    }
+}
+
+/// Returns whether an object is in a scope.
+fn is_in(scope: &Scope, action: Action, object: &str, rows: &Rows) -> bool {
+    let wild: &[char] = if action == Action::Subscribe {
+        &['*', '>']
+    } else {
+        &[]
+    };
+    match scope {
+        Scope::Pattern(pattern) => matches(pattern.as_str(), object, wild),
+        Scope::Set(name) => rows
+            .sets
+            .iter()
+            .any(|(set, pattern)| **set == **name && matches(pattern.as_str(), object, wild)),
+    }
+}
+
+/// The definition: there is a grant to the user, or to a group of the user, that has not ended and
+/// includes the object, of a role with a permission for it. An administrator may do everything, and
+/// who does not exist may do nothing.
+fn model(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> bool {
+    if let Some(user) = user {
+        match rows.users.iter().find(|(name, _)| name == user) {
+            None => return false,
+            Some((_, true)) => return true,
+            Some(_) => {}
+        }
+    }
+    let is_for_user = |grant: &Grant| match &grant.to {
+        Grantee::User(name) => Some(name.as_str()) == user,
+        Grantee::Group(group) => {
+            let is_member =
+                |(name, member): &(String, String)| name == group && Some(member.as_str()) == user;
+            group == EVERYONE || rows.members.iter().any(is_member)
+        }
+    };
+    let permissions = |role: &str| -> Vec<Permission> {
+        match BUILT_IN_ROLES.iter().find(|(name, _)| *name == role) {
+            Some((_, actions)) => actions.iter().copied().map(Permission::everything).collect(),
+            None => rows
+                .roles
+                .iter()
+                .filter(|(name, _)| name == role)
+                .map(|(_, permission)| permission.clone())
+                .collect(),
+        }
+    };
+    let allows = |permission: &Permission| {
+        permission.action == access.action
+            && is_in(&permission.object, access.action, access.object, rows)
+            && (access.action != Action::Call
+                || matches(permission.attribute.as_str(), access.attribute, &[]))
+    };
+    rows.grants.iter().any(|grant| {
+        let includes = if access.action == Action::Administer {
+            grant.on.is_everything()
+        } else {
+            is_in(&grant.on, access.action, access.object, rows)
+        };
+        is_for_user(grant)
+            && grant.until.is_none_or(|until| now < until)
+            && includes
+            && permissions(&grant.role).iter().any(allows)
+    })
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let texts = select(vec![
+        "*", "DMM?", "DMM*", "Oven", "a.*", "*.b", "read*", "w*e", "s*",
+    ]);
+    texts.prop_map(|text| text.parse().unwrap())
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    let sets = select(vec!["@bench", "@empty"]).prop_map(|text| text.parse().unwrap());
+    prop_oneof![3 => pattern().prop_map(Scope::Pattern), 1 => sets, 1 => Just(Scope::everything())]
+}
+
+fn permission() -> impl Strategy<Value = Permission> {
+    (select(&Action::ALL[..]), scope(), pattern()).prop_map(|(action, object, attribute)| Permission {
+        action,
+        object,
+        attribute,
+    })
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let to = prop_oneof![
+        select(&USERS[..]).prop_map(|name| Grantee::User(name.to_owned())),
+        select(&GROUPS[..]).prop_map(|name| Grantee::Group(name.to_owned())),
+    ];
+    let until = option::of(0_i64..4);
+    (select(&ROLES[..]), to, scope(), until).prop_map(|(role, to, on, until)| Grant {
+        id: 1,
+        role: role.to_owned(),
+        to,
+        on,
+        until,
+    })
+}
+
+fn rows() -> impl Strategy<Value = Rows> {
+    let users = prop::bool::weighted(0.1)
+        .prop_map(|is_admin| vec![("ada".to_owned(), false), ("bob".to_owned(), is_admin)]);
+    let member = (select(&GROUPS[..2]), select(&USERS[..]));
+    let members = vec(
+        member.prop_map(|(group, user)| (group.to_owned(), user.to_owned())),
+        0..4,
+    );
+    let roles = vec((select(&ROLES[..]), permission()), 0..6).prop_map(|roles| {
+        roles
+            .into_iter()
+            .map(|(role, permission)| (role.to_owned(), permission))
+    });
+    let sets = vec(pattern(), 0..3)
+        .prop_map(|patterns| patterns.into_iter().map(|pattern| ("bench".to_owned(), pattern)));
+    (users, members, roles, sets, vec(grant(), 0..6)).prop_map(|(users, members, roles, sets, grants)| Rows {
+        users,
+        members,
+        roles: roles.collect(),
+        sets: sets.collect(),
+        grants,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_way_to_decide_agrees_with_the_model(rows in rows(), now in 0_i64..4) {
+        let policy = Policy::new(&rows);
+        for user in [None, Some("ada"), Some("bob"), Some("eve"), Some("nobody")] {
+            let rights = policy.rights(user);
+            for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
+                let coverage = rights.on(action, object);
+                for attribute in ATTRIBUTES {
+                    let access = match action {
+                        Action::Call => Access::call(object, attribute),
+                        _ => Access::to(action, object),
+                    };
+                    let expected = model(&rows, user, &access, now);
+                    let decision = rights.decide(&access, now);
+                    prop_assert_eq!(decision.is_allowed(), expected, "{:?} {}", user, access);
+                    prop_assert_eq!(rights.allows(&access, now), expected);
+                    prop_assert_eq!(coverage.allows(access.attribute, || now), expected, "{} {:?}", access, coverage);
+                    let reasons = rights.explain(&access, now);
+                    let mut allowing = reasons.iter().filter(|reason| reason.verdict == Verdict::Allows);
+                    match decision {
+                        Decision::Allowed { reason, .. } => prop_assert_eq!(Some(&reason), allowing.next()),
+                        Decision::Denied { missing } => {
+                            prop_assert_eq!(missing, access.to_string());
+                            prop_assert_eq!(allowing.next(), None);
+                        }
+                    }
+                    if rights.is_everywhere(action) {
+                        prop_assert!(expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_grant_never_takes_something_away(rows in rows(), more in grant(), now in 0_i64..4) {
+        let before = Policy::new(&rows).rights(Some("ada"));
+        let mut rows = rows;
+        rows.grants.push(more);
+        let after = Policy::new(&rows).rights(Some("ada"));
+        for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
+            let access = Access { action, object, attribute: "read" };
+            prop_assert!(!before.allows(&access, now) || after.allows(&access, now), "{}", access);
+        }
+    }
+
+    #[test]
+    fn a_permission_is_read_as_it_is_written(mut permission in permission()) {
+        // An attribute with a dot is written with ? for it.
+        if permission.action != Action::Call || permission.attribute.as_str().contains('.') {
+            permission.attribute = Pattern::everything();
+        }
+        let is_of_services = !matches!(permission.action, Action::Publish | Action::Subscribe | Action::Administer);
+        if is_of_services || !matches!(permission.object, Scope::Set(_)) {
+            prop_assert_eq!(permission.to_string().parse::<Permission>().unwrap(), permission);
+        }
+    }
+}
+
+/// Returns what a large institute may have: 1,000 users in 50 groups, and 10,000 grants.
+fn of_an_institute() -> Rows {
+    let user = |number: usize| format!("user{number}");
+    Rows {
+        users: (0..1_000).map(|number| (user(number), number == 0)).collect(),
+        members: (0..2_000)
+            .map(|number| (format!("group{}", number % 50), user(number / 2)))
+            .collect(),
+        roles: (0..100)
+            .map(|number| {
+                let permission = format!("call Device{number}*.read*");
+                (format!("role{}", number % 20), permission.parse().unwrap())
+            })
+            .collect(),
+        sets: (0..200)
+            .map(|number| {
+                let pattern = format!("Device{number}*");
+                (format!("bench{}", number % 20), pattern.parse().unwrap())
+            })
+            .collect(),
+        grants: (0..10_000_i64)
+            .map(|id| {
+                let number = usize::try_from(id).unwrap();
+                let to = match number % 4 {
+                    0 => Grantee::Group(format!("group{}", number % 50)),
+                    _ => Grantee::User(user(number % 1_000)),
+                };
+                let on = format!("@bench{}", number % 20).parse().unwrap();
+                let (role, until) = (format!("role{}", number % 20), (number % 2 == 0).then_some(id));
+                Grant {
+                    id,
+                    role,
+                    to,
+                    on,
+                    until,
+                }
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn the_rules_of_an_institute_are_prepared_and_decide() {
+    let rows = of_an_institute();
+    let begun = Instant::now();
+    let policy = Policy::new(&rows);
+    let prepared = begun.elapsed();
+    let begun = Instant::now();
+    let rights: Vec<_> = rows
+        .users
+        .iter()
+        .map(|(user, _)| policy.rights(Some(user)))
+        .collect();
+    let of_all = begun.elapsed();
+    println!(
+        "10,000 grants and 1,000 users: prepared in {prepared:?}, the rights of all users in {of_all:?}"
+    );
+    assert!(rights[0].is_everywhere(Action::Administer));
+    assert!(!rights[1].is_everywhere(Action::Call));
+    let access = Access::call("Device1a", "read");
+    for ((user, _), rights) in rows.users.iter().zip(&rights).take(20) {
+        assert_eq!(
+            rights.allows(&access, 0),
+            model(&rows, Some(user), &access, 0),
+            "{user}"
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! `labwire may`: explains a decision rule by rule.
+
+use std::io::Write;
+
+use clap::Args;
+use labwire_access::{Access, Action, Rows, Verdict};
+use labwire_home::present;
+use labwire_store::{AccessError, Explanation, explain, explain_permission};
+
+use super::{Chosen, choose};
+use crate::cli::database::DatabaseArgs;
+use crate::cli::output::output;
+
+const LONG_ABOUT: &str = "\
+Tell whether a user may do something, and why.
+
+With an attribute, the question is whether the user may call it. Without one, all actions on the \
+service are listed. --permission asks about anything else, such as 'publish lab.oven'.
+
+Each rule that is about the same action is listed with what it means: allows, ended, outside the \
+grant, other object, or other attribute.
+
+The answer is that of a manager with --roles. The exit code is 0 if the user may do it, or at least \
+one of the actions, and 1 if not.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # may ada call DMM2.read, and why?
+  labwire may ada DMM2 read
+
+  # what may she do with DMM2 at all?
+  labwire may ada DMM2
+
+  # may she publish values, or break locks?
+  labwire may ada --permission 'publish lab.oven'
+  labwire may ada --permission 'break-lock DMM2'";
+
+/// Tell whether a user may do something, and why
+#[derive(Debug, Args)]
+#[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub(crate) struct MayArgs {
+    /// The name of the user
+    #[arg(value_name = "USER")]
+    user: String,
+
+    /// The name of the service
+    #[arg(value_name = "SERVICE", required_unless_present = "permission")]
+    service: Option<String>,
+
+    /// The attribute of the service
+    #[arg(value_name = "ATTRIBUTE")]
+    attribute: Option<String>,
+
+    /// The permission to ask about, as one word: 'publish lab.oven'
+    #[arg(long, value_name = "PERMISSION", conflicts_with = "service")]
+    permission: Option<String>,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// The user may not do it.
+#[derive(Debug, thiserror::Error)]
+#[error("{user} may not do that: {permission} is not granted")]
+struct NotGranted {
+    user: String,
+    permission: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Also if the user may not do it.
+pub(crate) fn run(args: &MayArgs) -> anyhow::Result<()> {
+    execute(args, &choose(&args.database)?, &mut output())
+}
+
+pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    let rows = chosen.open()?.access()?;
+    let now = present().as_second();
+    let explanations = args.explanations(&rows, now)?;
+    for explanation in &explanations {
+        if args.json {
+            writeln!(output, "{}", explanation.to_json())?;
+        } else {
+            write_explanation(&args.user, explanation, output)?;
+        }
+    }
+    if explanations.iter().any(|explanation| explanation.is_allowed) {
+        return Ok(());
+    }
+    let permissions: Vec<_> = explanations.into_iter().map(|it| it.permission).collect();
+    let (user, permission) = (args.user.clone(), permissions.join(", nor "));
+    Err(NotGranted { user, permission }.into())
+}
+
+impl MayArgs {
+    /// Returns the answers to all that is asked.
+    fn explanations(&self, rows: &Rows, now: i64) -> Result<Vec<Explanation>, AccessError> {
+        let user = &self.user;
+        if let Some(permission) = &self.permission {
+            return Ok(vec![explain_permission(rows, user, permission, now)?]);
+        }
+        let service = self.service.as_deref().unwrap_or_default();
+        if let Some(attribute) = &self.attribute {
+            return Ok(vec![explain(rows, user, &Access::call(service, attribute), now)?]);
+        }
+        let accesses = OF_SERVICES.map(|action| Access::to(action, service));
+        let accesses = accesses.into_iter().chain([Access::call(service, "*")]);
+        accesses.map(|access| explain(rows, user, &access, now)).collect()
+    }
+}
+
+/// The actions that need no attribute.
+const OF_SERVICES: [Action; 6] = [
+    Action::See,
+    Action::Link,
+    Action::Lock,
+    Action::BreakLock,
+    Action::Register,
+    Action::Notify,
+];
+
+fn write_explanation(user: &str, explanation: &Explanation, output: &mut impl Write) -> anyhow::Result<()> {
+    let Explanation {
+        permission,
+        is_allowed,
+        reasons,
+    } = explanation;
+    let answer = if *is_allowed { "may" } else { "may not" };
+    writeln!(output, "{user} {answer} {permission}")?;
+    for reason in reasons {
+        let verdict = match reason.verdict {
+            Verdict::Allows => "allows it".to_owned(),
+            other => other.to_string(),
+        };
+        writeln!(output, "  {verdict}: {reason}")?;
+    }
+    if reasons.is_empty() {
+        writeln!(output, "  no granted role has a permission for that action")?;
+    }
+    Ok(())
+}

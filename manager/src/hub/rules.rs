@@ -1,0 +1,81 @@
+//! Keeps the rules about who may do what in line with the database, for a manager with `--roles`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use labwire_store::{LoadedPolicy, Store, StoreError};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Routing;
+
+/// How often the file is checked for changes by other programs: it costs the reading of one number.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The rules of a manager that enforces them.
+pub(crate) struct RulesSource {
+    store: Store,
+    routing: Arc<Routing>,
+    /// The number of the file when the rules were read.
+    file: AtomicI64,
+    /// Whether they could not be read the last time.
+    is_failing: AtomicBool,
+}
+
+impl RulesSource {
+    /// Reads the rules, and enforces them from now on.
+    ///
+    /// # Errors
+    /// The rules cannot be read.
+    pub(crate) async fn begin(store: Store, routing: Arc<Routing>) -> Result<Self, StoreError> {
+        let source = Self {
+            store,
+            routing,
+            file: AtomicI64::default(),
+            is_failing: AtomicBool::default(),
+        };
+        if let Some(loaded) = source.store.policy(None).await? {
+            source.enforce(loaded);
+        }
+        Ok(source)
+    }
+
+    /// Reads the rules again. If that fails, the old ones stay, and they are read again a second
+    /// later.
+    pub(crate) async fn reload(&self) {
+        self.reload_unless(None).await;
+    }
+
+    /// Follows changes by other programs. Runs until it is dropped.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        loop {
+            sleep(INTERVAL).await;
+            let is_failing = self.is_failing.load(Ordering::Relaxed);
+            let unless = (!is_failing).then(|| self.file.load(Ordering::Relaxed));
+            self.reload_unless(unless).await;
+        }
+    }
+
+    async fn reload_unless(&self, unless: Option<i64>) {
+        match self.store.policy(unless).await {
+            Ok(loaded) => {
+                self.is_failing.store(false, Ordering::Relaxed);
+                if let Some(loaded) = loaded {
+                    self.enforce(loaded);
+                    info!("the rules about who may do what were read again");
+                }
+            }
+            Err(error) => {
+                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                    warn!("cannot read the rules about who may do what, the old ones stay: {error}");
+                }
+            }
+        }
+    }
+
+    fn enforce(&self, LoadedPolicy { policy, number, file }: LoadedPolicy) {
+        self.file.store(file, Ordering::Relaxed);
+        self.routing.set_policy(policy, number);
+    }
+}

@@ -1,0 +1,99 @@
+//! Checks whether the sender of a line may do what it asks for.
+
+use labwire_access::{Access, Action};
+use labwire_wire::{Request, Uid};
+
+use super::{Router, Sender, Step};
+use crate::clock::Present;
+use crate::counters::Counters;
+use crate::refusal::Refusal;
+use crate::registry::Sight;
+use crate::work::REFUSAL_WORK;
+
+impl<'a> Router<'a> {
+    /// Checks a request to a service. Costs nothing in a manager without rules.
+    #[inline]
+    pub(super) fn permit_call(&mut self, from: &Sender<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+        if !self.registry.has_rules() {
+            return Ok(());
+        }
+        let present = self.present();
+        self.registry
+            .permit_call(from.id, (&request.service, &request.attribute), present)
+    }
+
+    /// Checks anything but a request to a service.
+    pub(super) fn permit(&mut self, from: &Sender<'_>, action: Action, object: &str) -> Result<(), Refusal> {
+        if !self.registry.has_rules() {
+            return Ok(());
+        }
+        let present = self.present();
+        self.registry
+            .permit(from.id, &Access::to(action, object), present)
+    }
+
+    /// Checks a notification of a service.
+    #[inline]
+    pub(super) fn permit_notification(&mut self, from: &Sender<'_>) -> Result<(), Refusal> {
+        if !self.registry.has_rules() {
+            return Ok(());
+        }
+        let present = self.present();
+        self.registry.permit_notification(from.id, present)
+    }
+
+    /// Checks a request about the sender's link with a service, or about its lock on it.
+    pub(super) fn permit_link(
+        &mut self,
+        from: &Sender<'_>,
+        attribute: &str,
+        service: &str,
+    ) -> Result<(), Refusal> {
+        match attribute {
+            // What a peer has, it may always give up.
+            "unlink" | "release_lock" if self.registry.has_part_in(from.id, service) => Ok(()),
+            "link" | "unlink" | "release_lock" => self.permit(from, Action::Link, service),
+            _ => {
+                self.permit(from, Action::Lock, service)?;
+                // A request for a lock that may wait links with the service, too.
+                self.permit(from, Action::Link, service)
+            }
+        }
+    }
+
+    /// Returns what the sender sees of other peers.
+    pub(super) fn sight(&mut self, from: &Sender<'_>) -> Sight {
+        let present = self.present();
+        self.registry.sight(from.id, present)
+    }
+
+    /// Refuses an administrator's request.
+    pub(crate) fn refuse_administration(&mut self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) {
+        self.work += REFUSAL_WORK;
+        Counters::count(&self.counters.refused);
+        self.counters.count_limit(refusal);
+        self.note_refusal(from, refusal);
+        from.refuse(uid, refusal);
+    }
+
+    /// Refuses a notification. As with other errors that a service did not ask for, one that reads
+    /// nothing receives no more of them than its queue has room for.
+    #[cold]
+    pub(super) fn refuse_notification(&mut self, from: &Sender<'_>, refusal: &Refusal) -> Step {
+        self.work += REFUSAL_WORK;
+        self.counters.count_limit(refusal);
+        self.note_refusal(from, refusal);
+        if !from.outbox.is_full() {
+            from.refuse(&Uid::EMPTY, refusal);
+        }
+        Step::Next
+    }
+
+    fn present(&self) -> Present<'a> {
+        Present {
+            clock: self.clock,
+            start: self.started_at,
+            micros: self.now,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Changes the tables.
+
+use labwire_access::{EVERYONE, Grantee, Pattern, Permission, Scope, check_name, permissions_of_built_in};
+use rusqlite::{Transaction, TransactionBehavior, params};
+
+use super::error::{AccessError, Named, nearest};
+use crate::database::Database;
+use crate::error::StoreError;
+
+/// The most rows of one table. It bounds the time to prepare the rules.
+const MOST_ROWS: usize = 100_000;
+
+/// A change of groups, roles, sets or grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessChange {
+    /// Adds a group without members.
+    AddGroup(
+        /// Its name.
+        String,
+    ),
+    /// Removes a group, and the grants to it.
+    RemoveGroup(
+        /// Its name.
+        String,
+    ),
+    /// Makes a user a member of a group. It is no error if the user is one.
+    Join {
+        /// The group.
+        group: String,
+        /// The user.
+        user: String,
+    },
+    /// Ends the membership of a user.
+    Leave {
+        /// The group.
+        group: String,
+        /// The user.
+        user: String,
+    },
+    /// Adds permissions to a role, and the role if there is none of that name.
+    AddRole {
+        /// The name of the role.
+        role: String,
+        /// The permissions.
+        permissions: Vec<Permission>,
+    },
+    /// Removes permissions of a role; without any, the role itself and the grants of it.
+    RemoveRole {
+        /// The name of the role.
+        role: String,
+        /// The permissions.
+        permissions: Vec<Permission>,
+    },
+    /// Adds patterns to a set of services, and the set if there is none of that name.
+    AddSet {
+        /// The name of the set.
+        set: String,
+        /// The patterns.
+        patterns: Vec<Pattern>,
+    },
+    /// Removes patterns of a set; without any, the set itself.
+    RemoveSet {
+        /// The name of the set.
+        set: String,
+        /// The patterns.
+        patterns: Vec<Pattern>,
+    },
+    /// Gives a role to a user or a group.
+    Grant {
+        /// The name of the role.
+        role: String,
+        /// To whom it is given.
+        to: Grantee,
+        /// What it is limited to.
+        on: Scope,
+        /// When it ends, in seconds since 1970; `None` if it does not end.
+        until: Option<i64>,
+    },
+    /// Takes a grant back.
+    Revoke(
+        /// Its number.
+        i64,
+    ),
+}
+
+impl Database {
+    /// Makes a change. Returns the number of the new grant for [`AccessChange::Grant`].
+    ///
+    /// # Errors
+    /// [`StoreError::Access`] if something that the change names does not exist, or exists already.
+    pub fn change_access(&mut self, change: &AccessChange) -> Result<Option<i64>, StoreError> {
+        // The checks are part of the transaction: what a new row names is still there.
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        self.check_change(change)?;
+        let id = apply(&transaction, change)?;
+        transaction.commit()?;
+        Ok(id)
+    }
+
+    fn check_change(&self, change: &AccessChange) -> Result<(), StoreError> {
+        match change {
+            AccessChange::AddGroup(name) => {
+                expect_name(Named::Group, name)?;
+                if name == EVERYONE {
+                    return Err(built_in(Named::Group, name));
+                }
+                if self.groups()?.contains_key(name) {
+                    let (what, name) = (Named::Group, name.clone());
+                    return Err(AccessError::Exists { what, name }.into());
+                }
+            }
+            AccessChange::RemoveGroup(group) => self.expect_group_with_members(group)?,
+            AccessChange::Join { group, user } | AccessChange::Leave { group, user } => {
+                self.expect_group_with_members(group)?;
+                self.expect_user(user)?;
+            }
+            AccessChange::AddRole { role, .. } => {
+                expect_name(Named::Role, role)?;
+                expect_not_built_in(role)?;
+            }
+            AccessChange::RemoveRole { role, .. } => {
+                expect_not_built_in(role)?;
+                self.expect_role(role)?;
+            }
+            AccessChange::AddSet { set, .. } => expect_name(Named::Set, set)?,
+            AccessChange::RemoveSet { set, patterns } => {
+                self.expect_set(set)?;
+                if patterns.is_empty() {
+                    self.expect_set_unused(set)?;
+                }
+            }
+            AccessChange::Grant { role, to, on, .. } => {
+                self.expect_role(role)?;
+                match to {
+                    Grantee::User(user) => self.expect_user(user)?,
+                    Grantee::Group(group) => expect_known(Named::Group, group, &self.group_names()?)?,
+                }
+                if let Scope::Set(set) = on {
+                    self.expect_set(set)?;
+                }
+            }
+            AccessChange::Revoke(_) => {}
+        }
+        if let AccessChange::AddRole { permissions, .. } = change {
+            for permission in permissions {
+                if let Scope::Set(set) = &permission.object {
+                    self.expect_set(set)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_group_with_members(&self, group: &str) -> Result<(), StoreError> {
+        if group == EVERYONE {
+            return Err(built_in(Named::Group, group));
+        }
+        expect_known(Named::Group, group, &self.group_names()?)
+    }
+
+    fn expect_user(&self, user: &str) -> Result<(), StoreError> {
+        if self.rights(user)?.is_some() {
+            return Ok(());
+        }
+        expect_known(Named::User, user, &self.usernames()?)
+    }
+
+    fn expect_role(&self, role: &str) -> Result<(), StoreError> {
+        expect_known(Named::Role, role, &self.roles()?.into_keys().collect::<Vec<_>>())
+    }
+
+    fn expect_set(&self, set: &str) -> Result<(), StoreError> {
+        expect_known(Named::Set, set, &self.sets()?.into_keys().collect::<Vec<_>>())
+    }
+
+    /// Refuses to remove a set that something names: a later set of the same name would be meant by
+    /// it.
+    fn expect_set_unused(&self, set: &str) -> Result<(), StoreError> {
+        let rows = self.access_rows()?;
+        let is_meant = |scope: &Scope| matches!(scope, Scope::Set(name) if **name == *set);
+        let grants = rows.grants.iter().filter(|grant| is_meant(&grant.on));
+        let roles = rows
+            .roles
+            .iter()
+            .filter(|(_, permission)| is_meant(&permission.object));
+        let user = grants
+            .map(|grant| format!("the grant {}", grant.id))
+            .chain(roles.map(|(role, _)| format!("the role '{role}'")))
+            .next();
+        let set = set.to_owned();
+        user.map_or(Ok(()), |user| Err(AccessError::SetInUse { set, user }.into()))
+    }
+}
+
+fn built_in(what: Named, name: &str) -> StoreError {
+    let name = name.to_owned();
+    AccessError::BuiltIn { what, name }.into()
+}
+
+fn expect_not_built_in(role: &str) -> Result<(), StoreError> {
+    match permissions_of_built_in(role) {
+        Some(_) => Err(built_in(Named::Role, role)),
+        None => Ok(()),
+    }
+}
+
+fn expect_name(what: Named, name: &str) -> Result<(), StoreError> {
+    check_name(name).map_err(|error| {
+        let name = name.to_owned();
+        AccessError::Name { what, name, error }.into()
+    })
+}
+
+fn expect_known(what: Named, name: &str, known: &[String]) -> Result<(), StoreError> {
+    if known.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    let name = name.to_owned();
+    Err(AccessError::Unknown { what, name, nearest }.into())
+}
+
+fn apply(change: &Transaction<'_>, asked: &AccessChange) -> Result<Option<i64>, StoreError> {
+    match asked {
+        AccessChange::AddGroup(name) => {
+            expect_room(change, "groups", "labwire_groups")?;
+            change.execute("INSERT OR IGNORE INTO labwire_groups (name) VALUES (?1)", [name])?;
+        }
+        AccessChange::RemoveGroup(name) => {
+            change.execute("DELETE FROM labwire_members WHERE group_name = ?1", [name])?;
+            change.execute("DELETE FROM labwire_grants WHERE group_name = ?1", [name])?;
+            change.execute("DELETE FROM labwire_groups WHERE name = ?1", [name])?;
+        }
+        AccessChange::Join { group, user } => {
+            expect_room(change, "members of groups", "labwire_members")?;
+            change.execute(
+                "INSERT OR IGNORE INTO labwire_members (group_name, username) VALUES (?1, ?2)",
+                [group, user],
+            )?;
+        }
+        AccessChange::Leave { group, user } => {
+            let sql = "DELETE FROM labwire_members WHERE group_name = ?1 AND username = ?2";
+            if change.execute(sql, [group, user])? == 0 {
+                let (group, user) = (group.clone(), user.clone());
+                return Err(AccessError::NotMember { group, user }.into());
+            }
+        }
+        AccessChange::AddRole { role, permissions } => {
+            change.execute("INSERT OR IGNORE INTO labwire_roles (name) VALUES (?1)", [role])?;
+            for permission in permissions {
+                expect_room(change, "permissions", "labwire_permissions")?;
+                change.execute(
+                    "INSERT OR REPLACE INTO labwire_permissions (role, permission) VALUES (?1, ?2)",
+                    [role, &permission.to_string()],
+                )?;
+            }
+        }
+        AccessChange::RemoveRole { role, permissions } if permissions.is_empty() => {
+            change.execute("DELETE FROM labwire_permissions WHERE role = ?1", [role])?;
+            change.execute("DELETE FROM labwire_grants WHERE role = ?1", [role])?;
+            change.execute("DELETE FROM labwire_roles WHERE name = ?1", [role])?;
+        }
+        AccessChange::RemoveRole { role, permissions } => {
+            for permission in permissions {
+                let (role, permission) = (role.clone(), permission.to_string());
+                let sql = "DELETE FROM labwire_permissions WHERE role = ?1 AND permission = ?2";
+                if change.execute(sql, [&role, &permission])? == 0 {
+                    return Err(AccessError::NoSuchPermission { role, permission }.into());
+                }
+            }
+        }
+        AccessChange::AddSet { set, patterns } => {
+            change.execute("INSERT OR IGNORE INTO labwire_sets (name) VALUES (?1)", [set])?;
+            for pattern in patterns {
+                expect_room(change, "patterns of sets", "labwire_set_members")?;
+                change.execute(
+                    "INSERT OR IGNORE INTO labwire_set_members (set_name, pattern) VALUES (?1, ?2)",
+                    [set, pattern.as_str()],
+                )?;
+            }
+        }
+        AccessChange::RemoveSet { set, patterns } if patterns.is_empty() => {
+            change.execute("DELETE FROM labwire_set_members WHERE set_name = ?1", [set])?;
+            change.execute("DELETE FROM labwire_sets WHERE name = ?1", [set])?;
+        }
+        AccessChange::RemoveSet { set, patterns } => {
+            for pattern in patterns {
+                let (set, pattern) = (set.clone(), pattern.to_string());
+                let sql = "DELETE FROM labwire_set_members WHERE set_name = ?1 AND pattern = ?2";
+                if change.execute(sql, [&set, &pattern])? == 0 {
+                    return Err(AccessError::NoSuchPattern { set, pattern }.into());
+                }
+            }
+        }
+        AccessChange::Grant { role, to, on, until } => {
+            expect_room(change, "grants", "labwire_grants")?;
+            let (user, group) = match to {
+                Grantee::User(user) => (Some(user), None),
+                Grantee::Group(group) => (None, Some(group)),
+            };
+            change.execute(
+                "INSERT INTO labwire_grants (role, username, group_name, scope, until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![role, user, group, on.to_string(), until],
+            )?;
+            return Ok(Some(change.last_insert_rowid()));
+        }
+        AccessChange::Revoke(id) => {
+            if change.execute("DELETE FROM labwire_grants WHERE id = ?1", [id])? == 0 {
+                return Err(AccessError::NoSuchGrant(*id).into());
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses a row of a table that is full.
+fn expect_room(change: &Transaction<'_>, what: &'static str, table: &str) -> Result<(), StoreError> {
+    let count: i64 = change.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+    if usize::try_from(count).is_ok_and(|count| count >= MOST_ROWS) {
+        let limit = MOST_ROWS;
+        return Err(AccessError::TooMany { what, limit }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Explains a decision.
+
+use labwire_access::{Access, Action, Permission, Policy, Reason, Rows, Scope};
+use serde_json::{Value, json};
+
+use super::error::{AccessError, Named, nearest};
+use super::rows::describe_grant;
+
+/// A decision, and what each rule means for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The permission that it is about.
+    pub permission: String,
+    /// Whether it is allowed.
+    pub is_allowed: bool,
+    /// The permissions for the same action in all roles that the user has.
+    pub reasons: Vec<Reason>,
+}
+
+impl Explanation {
+    /// Returns it as a JSON object: `allowed`, `permission`, and `rules`, each with its `grant` (`null`
+    /// for an administrator), its `permission` and its `verdict`.
+    pub fn to_json(&self) -> Value {
+        let rules = self.reasons.iter().map(|reason| {
+            json!({
+                "grant": reason.grant.as_deref().map(describe_grant),
+                "permission": reason.permission.to_string(),
+                "verdict": reason.verdict.to_string(),
+            })
+        });
+        json!({
+            "allowed": self.is_allowed,
+            "permission": self.permission,
+            "rules": rules.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Explains whether a user may do something, rule by rule. `now` is the present in seconds since
+/// 1970.
+///
+/// # Errors
+/// [`AccessError::Unknown`] if there is no such user.
+pub fn explain(rows: &Rows, user: &str, access: &Access<'_>, now: i64) -> Result<Explanation, AccessError> {
+    let policy = Policy::new(rows);
+    if !policy.has_user(user) {
+        let known = rows.users.iter().map(|(name, _)| name.as_str());
+        return Err(AccessError::Unknown {
+            what: Named::User,
+            name: user.to_owned(),
+            nearest: nearest(user, known).map(str::to_owned),
+        });
+    }
+    let rights = policy.rights(Some(user));
+    Ok(Explanation {
+        permission: access.to_string(),
+        is_allowed: rights.allows(access, now),
+        reasons: rights.explain(access, now),
+    })
+}
+
+/// As [`explain`], for what a permission says, such as `call DMM.read`: the part after the last dot
+/// is the attribute.
+///
+/// # Errors
+/// Also [`AccessError::Permission`] and [`AccessError::NotSingle`], if it is not the permission for
+/// one service, topic or request.
+pub fn explain_permission(
+    rows: &Rows,
+    user: &str,
+    permission: &str,
+    now: i64,
+) -> Result<Explanation, AccessError> {
+    let text = permission.to_owned();
+    let parsed: Permission = permission
+        .parse()
+        .map_err(|error| AccessError::Permission { text, error })?;
+    let Scope::Pattern(object) = &parsed.object else {
+        return Err(AccessError::NotSingle(permission.to_owned()));
+    };
+    let access = match parsed.action {
+        Action::Call => Access::call(object.as_str(), parsed.attribute.as_str()),
+        action => Access::to(action, object.as_str()),
+    };
+    explain(rows, user, &access, now)
+}
