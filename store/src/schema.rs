@@ -10,7 +10,18 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 3] = ["labwire_leases", "labwire_pruning", "labwire_schema"];
+pub(crate) const OPTIONAL_TABLES: [&str; 10] = [
+    "labwire_grants",
+    "labwire_groups",
+    "labwire_leases",
+    "labwire_members",
+    "labwire_permissions",
+    "labwire_pruning",
+    "labwire_roles",
+    "labwire_schema",
+    "labwire_set_members",
+    "labwire_sets",
+];
 
 /// The table with the version.
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS labwire_schema (
