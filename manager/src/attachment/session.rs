@@ -151,6 +151,12 @@ impl Attachment {
         let Some(mut session) = self.session.take() else {
             return false;
         };
+        if routing.is_draining() {
+            // It cannot return to this manager.
+            routing.keep_locks(self.id);
+            self.session = Some(session);
+            return false;
+        }
         let place = {
             let principal = routing.registry().principal_of(self.id);
             principal.and_then(|principal| routing.sessions.take_place(&principal))

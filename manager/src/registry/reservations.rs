@@ -161,6 +161,23 @@ impl Registry {
         }
     }
 
+    /// Keeps the noted locks of a client that leaves because the manager stops, for its return to the next
+    /// one. Nobody else gets them meanwhile.
+    pub(crate) fn keep_locks(&mut self, client: PeerId, limit: Duration, now: Moment) {
+        let mut leases = self.take_leases(client);
+        let ids = self.reservations.by_client.get(&client);
+        for id in ids.into_iter().flatten().copied().collect::<Vec<_>>() {
+            self.unplace(id);
+            if let Some(reservation) = self.reservations.remove(id) {
+                let until = reservation.until.map(|until| until.instant);
+                self.deadlines.remove(until, Expiring::Reservation(id));
+                leases.push(reservation.lease);
+            }
+        }
+        leases.sort_by(|one, other| (one.since, &one.key.service).cmp(&(other.since, &other.key.service)));
+        self.reserve(leases, limit, now);
+    }
+
     /// Returns whether a client that presents this secret held locks before the restart that are
     /// kept for it.
     pub(crate) fn held_before(&self, secret: SecretHash, identity: &Identity, principal: &Principal) -> bool {
