@@ -6,6 +6,8 @@ use labwire_wire::{Features, Identity, Role, SessionRequest};
 
 use super::choices::Choices;
 use super::garble::{Garble, number, other_type};
+use super::reservations::Restarts;
+use super::restarts::{End, Presented};
 use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
 use super::state::{InFlight, Key, ModelPhase, Sums};
 use super::topics::{AboutTopics, PATTERNS, TOPICS};
@@ -26,6 +28,9 @@ const UIDS: [&str; 8] = [
 /// The number of steps between comparisons of the whole registry with the model.
 const REGISTRY_CHECK: usize = 32;
 
+/// The number of steps between writes of what is noted of locks.
+const LEASE_WRITE: usize = 5;
+
 /// The size of a schedule.
 #[derive(Clone, Copy, Debug)]
 struct Size {
@@ -36,11 +41,15 @@ struct Size {
     in_flight: usize,
     /// The limit of one peer's queue, in bytes.
     outbox: usize,
+    /// The chance of a restart of the manager at a step that would let time pass, in percent, while there
+    /// are locks to keep.
+    restarts: usize,
 }
 
 impl Size {
     fn choose(choices: &mut Choices<'_>) -> Self {
         let in_flight = choices.one_of(&[1, 2, 4, 8, 1_000]);
+        let restarts = choices.one_of(&[0, 0, 40, 80]);
         if matches!(choices, Choices::Seed(_)) && choices.below(400) == 0 {
             return Self {
                 clients: 1_000,
@@ -48,6 +57,7 @@ impl Size {
                 steps: 2_000,
                 in_flight,
                 outbox: 64 << 20,
+                restarts,
             };
         }
         // The small size makes cut-through likely, since no other client may be linked.
@@ -58,6 +68,7 @@ impl Size {
             steps: 200 + choices.below(801),
             in_flight,
             outbox: choices.one_of(&[1, 300, 1_000, 12_000, 1 << 20, 64 << 20]),
+            restarts,
         }
     }
 }
@@ -68,6 +79,8 @@ struct Slot {
     identity: Identity,
     address: String,
     present: Option<Key>,
+    /// The secrets of its last session and of the one before.
+    secrets: [Option<String>; 2],
 }
 
 impl Slot {
@@ -100,6 +113,7 @@ impl Slot {
             identity,
             address: format!("h:{}", number % 7),
             present: None,
+            secrets: [None, None],
         }
     }
 
@@ -125,6 +139,7 @@ impl Slot {
             identity,
             address: format!("h:{}", 90 + number),
             present: None,
+            secrets: [None, None],
         }
     }
 }
@@ -157,6 +172,8 @@ struct Schedule<'a, 'b> {
     /// The last reply, to be sent a second time.
     last_reply: Option<Say>,
     last_uid: usize,
+    /// See [`Size::restarts`].
+    restarts: usize,
 }
 
 /// The result of a schedule.
@@ -167,9 +184,11 @@ struct Schedule<'a, 'b> {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) steps: usize,
-    pub(crate) sums: Sums,
+    /// The counts of each manager.
+    pub(crate) sums: Vec<Sums>,
     /// The numbers of peers that returned to their session, and that did not return in time.
     pub(crate) returns: [u64; 2],
+    pub(crate) restarts: Restarts,
 }
 
 /// Runs the schedule of these choices.
@@ -191,15 +210,22 @@ pub(crate) fn run(choices: &mut Choices<'_>) -> Ran {
         services,
         last_reply: None,
         last_uid: 0,
+        restarts: size.restarts,
     };
     let mut step = 0;
     if let Err(failure) = schedule.play(size, &mut step) {
         panic!("step {step} of a schedule with {size:?}: {failure}");
     }
+    let returns = schedule.world.returns();
+    let World {
+        model, mut earlier, ..
+    } = schedule.world;
+    earlier.push(model.sums);
     Ran {
         steps: step,
-        returns: schedule.world.returns(),
-        sums: schedule.world.model.sums,
+        sums: earlier,
+        returns,
+        restarts: model.restarts,
     }
 }
 
@@ -224,13 +250,16 @@ impl Schedule<'_, '_> {
                 self.world.check()?;
             }
             if number == stopped_at {
-                self.world.stop();
+                self.world.stop()?;
                 self.world.check()?;
             }
             self.act()?;
             self.world.check()?;
             self.world.let_finished_leave()?;
             self.world.check()?;
+            if number % LEASE_WRITE == 0 {
+                self.world.write_leases()?;
+            }
             if number % REGISTRY_CHECK == 0 {
                 self.world.check_registry()?;
             }
@@ -255,12 +284,41 @@ impl Schedule<'_, '_> {
     }
 
     fn arrive(&mut self, number: usize) -> Result<(), Failure> {
+        let presented = self.presented(number);
+        let presented = presented.as_ref().map(|(secret, is_own)| Presented {
+            secret,
+            is_own: *is_own,
+        });
+        let elsewhere = format!("h:{}", 40 + number);
+        let is_elsewhere = presented.is_some() && self.choices.percent(20);
         let slot = match number.checked_sub(self.clients.len()) {
             None => &mut self.clients[number],
             Some(service) => &mut self.services[service],
         };
-        slot.present = self.world.join(&slot.identity, &slot.address)?;
+        let address = if is_elsewhere { &elsewhere } else { &slot.address };
+        slot.present = self.world.join(&slot.identity, address, presented)?;
+        if let Some(secret) = slot.present.and_then(|key| self.world.secret_of(key)) {
+            slot.secrets = [Some(secret), slot.secrets[0].take()];
+        }
         Ok(())
+    }
+
+    /// Returns the secret that a peer presents when it joins, and whether it is its own last one.
+    fn presented(&mut self, number: usize) -> Option<(String, bool)> {
+        let slot = self.slot(number);
+        slot.identity.session.as_ref()?;
+        let [last, before] = slot.secrets.clone();
+        let last = last?;
+        match self.choices.below(20) {
+            0 => None,
+            1 => Some((before?, false)),
+            2 => {
+                let other = self.choices.below(self.clients.len());
+                let [other, _] = self.clients[other].secrets.clone();
+                Some((other?, false))
+            }
+            _ => Some((last, true)),
+        }
     }
 
     /// Lets one peer act. Services are few, so each of them has as many turns as several clients.
@@ -289,13 +347,18 @@ impl Schedule<'_, '_> {
         let unread = self.world.model.peers[&key].readable();
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
+            99 if self.is_restarted() => {
+                let end = self.choices.one_of(&[End::Killed, End::Stopped]);
+                let after = self.choices.one_of(&[0, 0, 500, 2_500, 100_000]);
+                self.world.restart(end, Duration::from_millis(after))
+            }
             // Usually seconds, sometimes days.
             99 => {
                 let time = self.choices.one_of(&[500, 1_500, 4_000, 60_000, 200_000_000]);
                 self.world.pass(Duration::from_millis(time));
                 Ok(())
             }
-            97 if self.choices.percent(20) => {
+            97 if self.choices.percent(20) || !self.world.model.reserved.is_empty() => {
                 let service = self.any_service();
                 self.world.break_locks(&service)
             }
@@ -314,6 +377,16 @@ impl Schedule<'_, '_> {
             }
             _ => self.speak(key, number),
         }
+    }
+
+    /// Returns whether the manager is restarted now: more often while locks would be kept.
+    fn is_restarted(&mut self) -> bool {
+        let rarer = if self.world.model.leases().is_empty() {
+            4
+        } else {
+            1
+        };
+        self.restarts > 0 && self.choices.percent(self.restarts / rarer)
     }
 
     fn speak(&mut self, key: Key, number: usize) -> Result<(), Failure> {
@@ -434,6 +507,18 @@ impl Schedule<'_, '_> {
                 text: self.choices.one_of(&["m.curie", "n.bohr", "radium", "atom", ""]),
                 is_typed: self.choices.percent(50),
             };
+        }
+        if let Some(service) = self.world.model.service_reserved_for(key)
+            && self.choices.percent(30)
+        {
+            let asked = Asked::Lock {
+                shared: self.choices.percent(50),
+                ttl: self.choices.one_of(&[None, Some(60)]),
+                reason: false,
+                wait: self.choices.one_of(&[None, Some(0), Some(2), Some(70)]),
+            };
+            let uid = self.uid();
+            return Say::Ask { asked, service, uid };
         }
         match self.choices.below(100) {
             0..14 => ask(Asked::Link, self),

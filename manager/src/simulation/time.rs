@@ -26,6 +26,7 @@ impl Model {
     fn finish(&mut self, key: Key) -> bool {
         self.links.retain(|pair| pair.1 != key);
         self.locks.retain(|pair, _| pair.1 != key);
+        self.release_reserved(key, None);
         for service in self.services_that_wait_for(key) {
             self.end_wait(service, key, WaitEnd::SendsNoMore);
         }
