@@ -10,10 +10,10 @@ use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
 use super::away::Away;
-use super::cancelling::{EndedEarly, LeftBehind, Stop};
 use super::lock_queue::Waiter;
 use super::peers::PeerId;
 use super::state::Client;
+use super::stopping::{EndedEarly, LeftBehind, Stop};
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;

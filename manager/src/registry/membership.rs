@@ -9,7 +9,6 @@ use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
 use super::away::Away;
-use super::cancelling::LeftBehind;
 use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
 use super::event::Event;
@@ -20,6 +19,7 @@ use super::owed::Owed;
 use super::peers::PeerId;
 use super::roster::Roster;
 use super::state::{AROUND_REQUESTER, Client, Reader, Registry, Service};
+use super::stopping::LeftBehind;
 use super::traffic::Traffic;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;

@@ -36,6 +36,7 @@ mod roster;
 mod settling;
 mod state;
 mod status;
+mod stopping;
 mod terms;
 mod terms_of_request;
 #[cfg(test)]
@@ -47,7 +48,6 @@ mod uids;
 
 pub(crate) use asking::Awaited;
 pub(crate) use away::WentAway;
-pub(crate) use cancelling::{EndedEarly, Stop};
 pub(crate) use event::{Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
 pub(crate) use leaving::Leaving;
 pub(crate) use lock_ends::Broken;
@@ -59,6 +59,7 @@ pub(crate) use peers::PeerId;
 pub(crate) use settling::{Grant, Settled};
 pub(crate) use state::{Reader, Registry};
 pub(crate) use status::{Kind as PageKind, Page};
+pub(crate) use stopping::{EndedEarly, Stop};
 pub(crate) use terms::Terms;
 pub(crate) use terms_of_request::RequestTerms;
 pub(crate) use traffic::Answered;
