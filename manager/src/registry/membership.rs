@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use labwire_wire::frames::json_string;
 use labwire_wire::{Identity, Role};
 
-use super::away::Away;
 use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
-use super::event::Event;
+use super::event::{Away, Event};
 use super::in_flight::InFlight;
 use super::lock_queue::LockQueue;
 use super::locks::Locks;

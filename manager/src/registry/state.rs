@@ -9,9 +9,8 @@ use foldhash::{HashMap, HashSet};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
-use super::away::Away;
 use super::deadlines::Deadlines;
-use super::event::Event;
+use super::event::{Away, Event};
 use super::in_flight::InFlight;
 use super::lease_records::{Holder, LeaseChanges};
 use super::likeness::Likenesses;
