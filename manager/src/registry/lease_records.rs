@@ -2,28 +2,15 @@
 //! with a session. The notes go to the database without anybody waiting for it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use labwire_store::{Lease, LeaseChange, LeaseKey};
 
 use super::locks::Lock;
 use super::peers::PeerId;
-use super::state::{Client, Registry};
+use super::state::{Client, Holder, Registry};
 use crate::sessions::SecretHash;
 #[cfg(any(test, feature = "fuzzing"))]
 use std::collections::HashSet;
-
-/// How a client with a session proves after a restart who it was.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    pub(super) secret: SecretHash,
-    /// The name that it gave itself.
-    pub(super) name: Arc<str>,
-    /// The user that it has logged in as in its handshake, not the administrator that it may be later.
-    pub(super) user: Option<Arc<str>>,
-    /// How long its place is kept.
-    pub(super) grace: Duration,
-}
 
 impl Holder {
     /// Returns what is noted of the lock of this client on a service.

@@ -16,29 +16,15 @@ use labwire_wire::Identity;
 
 use super::deadlines::Expiring;
 use super::event::{Event, LockEnded, ReservationEnded};
+use super::locks::{ReservationId, Reserved};
 use super::moment::Moment;
 use super::peers::PeerId;
-use super::state::Registry;
+use super::state::{Holder, Registry};
 use super::terms::Terms;
 use crate::bounds::MOST_CLAIMED;
 use crate::principal::Principal;
 use crate::refusal::{LockCause, LockEnd};
-use crate::registry::lease_records::Holder;
 use crate::sessions::SecretHash;
-
-/// Identifies a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ReservationId(u64);
-
-/// That a lock is only reserved.
-#[derive(Clone, Debug)]
-pub(super) struct Reserved {
-    pub(super) id: ReservationId,
-    /// Until when.
-    pub(super) until: Timestamp,
-    /// The name in the list of holders, which no other has.
-    pub(super) listed: Arc<str>,
-}
 
 /// A lock that is kept for its holder.
 #[derive(Debug)]
