@@ -411,7 +411,7 @@ impl Routing {
     /// Releases all peers that are away, since the manager stops. Their locks are kept for the next start.
     pub(crate) fn release_away(self: &Arc<Self>) {
         for parked in self.sessions.close() {
-            self.keep_locks(parked.id());
+            self.keep_locks(parked.id);
             parked.leave(self);
         }
     }
