@@ -20,11 +20,13 @@ use self::framing::Framing;
 use self::held::Held;
 use super::queue::{Batch, FrameWriter, Queue};
 use super::{Outbox, State};
-use crate::budget::SessionBudget;
-use crate::buffers;
+use crate::{budget, buffers};
 
 pub(crate) use charge::Watch;
 pub(crate) use held::Asked;
+
+/// The budget of what is kept for all peers.
+pub(crate) type SessionBudget = budget::SessionBudget<Outbox>;
 
 /// What is kept for a peer with a session.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use foldhash::HashMap;
 use labwire_wire::Identity;
 use tokio::sync::Notify;
 
-use crate::budget::SessionBudget;
+use crate::outbox::SessionBudget;
 use crate::principal::Principal;
 use crate::refusal::SessionRefusal;
 use crate::registry::PeerId;
