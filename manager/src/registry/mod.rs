@@ -46,7 +46,7 @@ mod traffic;
 mod uid;
 mod uids;
 
-pub(crate) use asking::Awaited;
+pub(crate) use asking::{Asking, Awaited};
 pub(crate) use away::WentAway;
 pub(crate) use event::{Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
 pub(crate) use leaving::Leaving;
@@ -57,7 +57,7 @@ pub(crate) use manager::{Listing, ManagerIdentity};
 pub(crate) use moment::Moment;
 pub(crate) use peers::PeerId;
 pub(crate) use settling::{Grant, Settled};
-pub(crate) use state::{Reader, Registry};
+pub(crate) use state::{Client, Reader, Registry};
 pub(crate) use status::{Kind as PageKind, Page};
 pub(crate) use stopping::{EndedEarly, Stop};
 pub(crate) use terms::Terms;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use labwire_wire::{
-    ArrivingEnvelope, Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Text, Uid,
-    quoted,
+    ArrivingEnvelope, Envelope, EnvelopeError, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Request,
+    Text, Uid, quoted,
 };
 use tracing::{debug, warn};
 
@@ -25,7 +25,7 @@ use super::{DISCONNECT, Rest, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal, excerpt};
-use crate::registry::{Answered, Awaited, PeerId, Registry, RequestTerms};
+use crate::registry::{Answered, Asking, Awaited, Client, PeerId, Registry, RequestTerms};
 
 /// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
 /// often.
@@ -86,6 +86,53 @@ impl Drop for CutThrough {
 }
 
 impl CutThrough {
+    /// Begins a request. With buffers, its line was forwarded as a whole.
+    fn of_request(
+        asking: &Asking<'_>,
+        client: PeerId,
+        uid: &Uid<'_>,
+        piece: usize,
+        has_buffers: bool,
+    ) -> Self {
+        Self {
+            to: Arc::clone(&asking.service.outbox),
+            client,
+            service: asking.service_id(),
+            requester: Arc::clone(&asking.client.name),
+            uid: uid.clone().into_owned(),
+            form: Form::Request {
+                begun: [has_buffers; PAYLOADS.len()],
+                open: None,
+            },
+            next: 0,
+            piece,
+            taken_out: 0,
+            has_buffers,
+        }
+    }
+
+    /// Begins a reply. `ids` are those of the client and of the service.
+    fn of_reply(
+        client: &Client,
+        ids: (PeerId, PeerId),
+        uid: &Uid<'_>,
+        piece: usize,
+        has_buffers: bool,
+    ) -> Self {
+        Self {
+            to: Arc::clone(&client.outbox),
+            client: ids.0,
+            service: ids.1,
+            requester: Arc::clone(&client.name),
+            uid: uid.clone().into_owned(),
+            form: Form::Reply,
+            next: 0,
+            piece,
+            taken_out: 0,
+            has_buffers,
+        }
+    }
+
     /// Returns whether frames or producers wait for the end of the frame.
     pub(crate) fn keeps_waiting(&self) -> KeptWaiting {
         self.to.kept_waiting()
@@ -249,30 +296,10 @@ impl Router<'_> {
         if !asked || shape.depth > self.nesting || !asking.service.outbox.begin_arriving(begin) {
             return None;
         }
-        let cut_through = CutThrough {
-            to: Arc::clone(&asking.service.outbox),
-            client: from.id,
-            service: asking.service_id(),
-            requester: Arc::clone(&asking.client.name),
-            uid: request.uid.clone().into_owned(),
-            form: Form::Request {
-                begun: [false; PAYLOADS.len()],
-                open: None,
-            },
-            next: 0,
-            piece: self.pace.piece,
-            taken_out: 0,
-            has_buffers: false,
-        };
+        let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, false);
         asking.begin(request.uid.as_bytes(), 0, self.now);
-        Counters::count(&self.counters.requests);
         Counters::count(&self.counters.cut_through);
-        debug!(
-            "{} requests {} from '{}' while it still sends",
-            from.name,
-            quoted(excerpt(request.attribute.as_str())),
-            request.service.as_str()
-        );
+        self.note_request(from, &request);
         Some(cut_through)
     }
 
@@ -311,18 +338,19 @@ impl Router<'_> {
             return None;
         }
         Counters::count(&self.counters.cut_through);
-        Some(CutThrough {
-            to: Arc::clone(&client.outbox),
-            client: id,
-            service: from.id,
-            requester: Arc::clone(&client.name),
-            uid: uid.clone().into_owned(),
-            form: Form::Reply,
-            next: 0,
-            piece: self.pace.piece,
-            taken_out: 0,
-            has_buffers: false,
-        })
+        let ids = (id, from.id);
+        Some(CutThrough::of_reply(client, ids, &uid, self.pace.piece, false))
+    }
+
+    /// Counts and logs a request that goes on before its end.
+    fn note_request(&self, from: &Sender<'_>, request: &Request<'_>) {
+        Counters::count(&self.counters.requests);
+        debug!(
+            "{} requests {} from '{}' while it still sends",
+            from.name,
+            quoted(excerpt(request.attribute.as_str())),
+            request.service.as_str()
+        );
     }
 
     /// Ends a frame whose line has arrived completely. `line` is the part that is not forwarded
