@@ -181,30 +181,23 @@ impl Registry {
         let request = self.tracked.get_mut(id)?;
         let (_, limit) = request.deadline.take()?;
         let (client, service, uid) = (request.client, request.service, request.uid.get().into_owned());
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let deadline = |begun: u64| begun.saturating_add(micros);
         let holder = self.services.get(service)?;
-        if holder.away.is_some() {
-            let requester = &self.clients.get(client)?.name;
-            if holder.take_back(requester, uid.as_bytes()) {
-                let service_name = holder.name.to_string();
-                let refusal = CallRefusal::DeadlineUnsent {
-                    service: service_name,
-                    limit,
-                };
-                let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-                return self.end_unsent(client, service, &uid, refusal.into(), |begun| {
-                    begun.saturating_add(limit)
-                });
-            }
+        let service_name = holder.name.to_string();
+        if holder.away.is_some() && holder.take_back(&self.clients.get(client)?.name, uid.as_bytes()) {
+            let refusal = CallRefusal::DeadlineUnsent {
+                service: service_name,
+                limit,
+            };
+            return self.end_unsent(client, service, &uid, refusal.into(), deadline);
         }
         let refusal = CallRefusal::Deadline {
-            service: holder.name.to_string(),
+            service: service_name,
             limit,
             is_asked: holder.features.cancel,
         };
-        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        self.end_early(client, service, &uid, refusal.into(), |begun| {
-            begun.saturating_add(limit)
-        })
+        self.end_early(client, service, &uid, refusal.into(), deadline)
     }
 
     /// Ends a request of a client that is away, and for which an item of it cannot be kept. `now` is in
