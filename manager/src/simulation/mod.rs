@@ -29,6 +29,7 @@ mod reservations;
 mod restarts;
 mod schedule;
 mod sessions;
+mod slots;
 mod speech;
 mod state;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod tests;
 mod time;
 mod topics;
 mod waiting;
+mod words;
 mod world;
 
 pub(crate) use choices::Choices;
