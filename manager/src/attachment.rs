@@ -22,9 +22,10 @@ use crate::principal::Principal;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::{Event, PeerId};
 use crate::router::{Call, Incoming, Kind, Permits, Router, Sender, Step};
+use crate::sessions::OwnSession;
 
 pub(crate) use login::{Decision, Login, Next};
-pub(crate) use session::{OwnSession, Parked, Returned};
+pub(crate) use session::Returned;
 
 /// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
 /// registry, so that every end of a connection does.
@@ -253,7 +254,7 @@ impl Attachment {
     /// Returns the number of requests that it held as a service.
     pub(crate) fn leave(&mut self) -> usize {
         if let Some(session) = self.session.take() {
-            self.routing.sessions.end(session.secret());
+            self.routing.sessions.end(session.secret);
         }
         let abandoned = self.routing.leave(self.id, self.sent_too_much);
         self.outbox.close();

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use labwire_home::present;
+#[cfg(any(test, feature = "fuzzing"))]
+use labwire_store::LeaseChange;
 use labwire_store::{ConnectionEvent, Store};
 use labwire_wire::{frames, quoted};
 use serde_json::{Value, json};
@@ -37,6 +39,9 @@ pub(crate) struct Events {
     counters: Arc<Counters>,
     /// The store that records connections, if any.
     records: Option<Store>,
+    /// Receives the changes of locks in place of a store.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) lease_changes: Option<std::sync::mpsc::Sender<LeaseChange>>,
     pub(crate) topics: Topics,
     rate: EventRate,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
@@ -49,6 +54,8 @@ impl Events {
             manager,
             counters,
             records,
+            #[cfg(any(test, feature = "fuzzing"))]
+            lease_changes: None,
             topics: Topics::default(),
             rate: EventRate::new(),
             is_stopping: AtomicBool::new(false),
@@ -329,6 +336,14 @@ impl Events {
                      their holders would have no priority"
                 );
             }
+        }
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Some(receiver) = &self.lease_changes {
+            for change in changes {
+                // Nothing is recorded any more once the receiver is dropped.
+                let _ = receiver.send(change);
+            }
+            return;
         }
         if let Some(store) = &self.records {
             for change in changes {

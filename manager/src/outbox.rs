@@ -28,7 +28,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use kept::{Asked, FIRST_PACE, NeverSent, Resumption, Watch};
+pub(crate) use kept::{Asked, FIRST_PACE, NeverSent, Resumption, SessionBudget, Watch};
 pub(crate) use producers::Permit;
 pub(crate) use queue::{Batch, COPIED_BYTES, Deferred, FrameWriter};
 

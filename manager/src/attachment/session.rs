@@ -1,35 +1,19 @@
 //! The session of an attachment: its place is kept after a broken connection.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use labwire_tcp::WatchedSocket;
-use labwire_wire::{Features, SessionBegun, SessionResumed};
-use tokio::sync::Notify;
+use labwire_wire::{SessionBegun, SessionResumed};
 use tracing::info;
 
 use super::{Attachment, Login};
 use crate::counters::Counters;
 use crate::hub::Routing;
-use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::refusal::{Refusal, SessionRefusal};
 use crate::registry::{Moment, PeerId, Registry};
-use crate::sessions::{Found, Secret, SecretHash};
-
-/// The session of a peer.
-#[derive(Debug)]
-pub(crate) struct OwnSession {
-    secret: SecretHash,
-    grace: Duration,
-    /// Notified if the peer is back on another connection.
-    superseded: Arc<Notify>,
-    /// The position up to which its lines were handled when its last connection ended.
-    pub(crate) handled: u64,
-    /// The position up to which a service was told that its lines were handled.
-    pub(crate) confirmed: u64,
-}
+use crate::sessions::{Found, OwnSession, Parked, Secret, SecretHash};
 
 impl OwnSession {
     /// Begins the session of a peer that has registered, and queues its first frame, `registered`.
@@ -71,34 +55,9 @@ impl OwnSession {
             confirmed: 0,
         })
     }
-
-    /// Returns the notification that the peer is back on another connection.
-    pub(crate) fn superseded(&self) -> Arc<Notify> {
-        Arc::clone(&self.superseded)
-    }
-
-    pub(super) fn secret(&self) -> SecretHash {
-        self.secret
-    }
-}
-
-/// The attachment of a peer that is away.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    id: PeerId,
-    name: String,
-    is_service: bool,
-    features: Features,
-    outbox: Arc<Outbox>,
-    log_limit: Arc<LogLimit>,
-    session: OwnSession,
 }
 
 impl Parked {
-    pub(crate) fn id(&self) -> PeerId {
-        self.id
-    }
-
     /// Removes the peer from the registry and closes its queue.
     pub(crate) fn leave(self, routing: &Arc<Routing>) {
         routing.counters.count_undelivered(self.outbox.queued());
@@ -152,6 +111,12 @@ impl Attachment {
         let Some(mut session) = self.session.take() else {
             return false;
         };
+        if routing.is_draining() {
+            // It cannot return to this manager.
+            routing.keep_locks(self.id);
+            self.session = Some(session);
+            return false;
+        }
         let place = {
             let principal = routing.registry().principal_of(self.id);
             principal.and_then(|principal| routing.sessions.take_place(&principal))

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Pool;
-use crate::outbox::Outbox;
 
 /// The bytes that may be kept for each peer regardless of the others: a run of small frames.
 const FREE: usize = 32 * 1024;
@@ -20,26 +19,28 @@ const PINNED: usize = 2;
 /// bytes. So peers that never confirm push out nothing that is kept for others. What waits for a
 /// service that is away cannot be taken from it, since requests are among it; that may fill half of
 /// the budget, and is a [`Pool`].
+///
+/// `Q` is the queue of a peer.
 #[derive(Debug)]
-pub(crate) struct SessionBudget {
-    state: Mutex<State>,
+pub(crate) struct SessionBudget<Q> {
+    state: Mutex<State<Q>>,
     last_number: AtomicU64,
     /// The bytes that were not kept: beyond the limit of a peer, or beyond this budget.
     dropped: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
+struct State<Q> {
     budget: usize,
     /// The users whose bytes can be dropped.
     pool: Pool,
     /// The services that are away.
     pinned: Pool,
     /// Those of the pool that have more than is free, by their bytes and their number.
-    largest: BTreeMap<(usize, u64), Weak<Outbox>>,
+    largest: BTreeMap<(usize, u64), Weak<Q>>,
 }
 
-impl State {
+impl<Q> State<Q> {
     /// Returns the bytes that the pool may have.
     fn left(&self) -> usize {
         self.budget.saturating_sub(self.pinned.used())
@@ -51,7 +52,7 @@ impl State {
     }
 }
 
-impl SessionBudget {
+impl<Q> SessionBudget<Q> {
     pub(crate) fn new(budget: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -65,7 +66,7 @@ impl SessionBudget {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<Q>> {
         // No code that can panic runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +96,7 @@ impl SessionBudget {
     /// Records that `before` bytes were kept for a peer, and `after` are now.
     pub(crate) fn change(
         &self,
-        (number, outbox): (u64, &Weak<Outbox>),
+        (number, queue): (u64, &Weak<Q>),
         before: usize,
         after: usize,
         is_pinned: bool,
@@ -118,33 +119,33 @@ impl SessionBudget {
                 largest.remove(&(before, number));
             }
             if after > FREE {
-                largest.insert((after, number), Weak::clone(outbox));
+                largest.insert((after, number), Weak::clone(queue));
             }
         }
     }
 
     /// Calls `drop_kept` with peers that have more than their share, and with that share, the largest
     /// first, until the budget is not exceeded.
-    pub(crate) fn relieve(&self, drop_kept: impl Fn(&Outbox, usize)) {
+    pub(crate) fn relieve(&self, drop_kept: impl Fn(&Q, usize)) {
         let mut last = None;
         loop {
-            let (outbox, share) = {
+            let (queue, share) = {
                 let state = self.state();
                 if state.pool.used() <= state.left() {
                     return;
                 }
                 let share = state.share(0);
                 match state.largest.last_key_value() {
-                    Some((key, outbox)) if key.0 > share && last != Some(*key) => {
+                    Some((key, queue)) if key.0 > share && last != Some(*key) => {
                         last = Some(*key);
-                        (outbox.upgrade(), share)
+                        (queue.upgrade(), share)
                     }
                     // What has no more than its share is free, or cannot be dropped yet.
                     _ => return,
                 }
             };
-            if let Some(outbox) = outbox {
-                drop_kept(&outbox, share);
+            if let Some(queue) = queue {
+                drop_kept(&queue, share);
             }
         }
     }

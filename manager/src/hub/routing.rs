@@ -432,11 +432,19 @@ impl Routing {
         self.events.note_leases(&mut registry);
     }
 
-    /// Releases all peers that are away, since the manager stops.
+    /// Releases all peers that are away, since the manager stops. Their locks are kept for the next start.
     pub(crate) fn release_away(self: &Arc<Self>) {
         for parked in self.sessions.close() {
+            self.keep_locks(parked.id);
             parked.leave(self);
         }
+    }
+
+    /// Keeps the locks of a client for the next start: it leaves since the manager stops.
+    pub(crate) fn keep_locks(&self, client: PeerId) {
+        let mut registry = self.registry();
+        registry.keep_locks(client, self.limits.sessions.grace, self.moment());
+        self.events.note_leases(&mut registry);
     }
 
     /// Removes a peer from the registry in one step and notifies everyone concerned. Returns the

@@ -20,11 +20,13 @@ use self::framing::Framing;
 use self::held::Held;
 use super::queue::{Batch, FrameWriter, Queue};
 use super::{Outbox, State};
-use crate::budget::SessionBudget;
-use crate::buffers;
+use crate::{budget, buffers};
 
 pub(crate) use charge::Watch;
 pub(crate) use held::Asked;
+
+/// The budget of what is kept for all peers.
+pub(crate) type SessionBudget = budget::SessionBudget<Outbox>;
 
 /// What is kept for a peer with a session.
 #[derive(Debug)]
@@ -150,6 +152,30 @@ impl Kept {
     fn drop_front(&mut self, queue: &mut Queue, count: usize) {
         let bytes = queue.drop_front(count, |dropped| self.framing.pass(dropped));
         self.start += bytes as u64;
+    }
+
+    /// Removes pieces from the front of a queue of `queued` bytes as long as these are too many.
+    fn drop_pieces(
+        &mut self,
+        queue: &mut Queue,
+        queued: &mut usize,
+        are_too_many: impl Fn(&Self, usize) -> bool,
+    ) {
+        while are_too_many(self, *queued)
+            && let Some(length) = queue.first_segment().map(Bytes::len)
+        {
+            self.drop_front(queue, length);
+            *queued -= length.min(*queued);
+        }
+    }
+
+    /// Removes the rest of the frame of which the beginning was removed, and counts everything that was
+    /// removed since the position `before`.
+    fn drop_rest(&mut self, queue: &mut Queue, queued: &mut usize, before: u64) {
+        let partial = self.drop_partial_frame(queue);
+        *queued -= partial.min(*queued);
+        let dropped = usize::try_from(self.start - before).unwrap_or_default();
+        self.budget.count_dropped(dropped);
     }
 
     /// Removes the rest of a frame of which the beginning was removed. Returns the number of bytes.
@@ -291,18 +317,13 @@ impl Outbox {
         if behind.is_none() {
             kept.hold_unwritten(queue);
         }
-        let mut dropped = 0;
+        let before = kept.start;
         // For a service this was checked before: see `loses_nothing`.
-        while kept.held.is_none() && (*queued > kept.limit || !kept.is_admitted(*queued)) {
-            let Some(length) = queue.first_segment().map(Bytes::len) else {
-                break;
-            };
-            kept.drop_front(queue, length);
-            *queued -= length.min(*queued);
-            dropped += length;
-        }
-        let is_cut = dropped > 0 && behind.is_some();
-        if is_cut {
+        kept.drop_pieces(queue, queued, |kept, queued| {
+            kept.held.is_none() && (queued > kept.limit || !kept.is_admitted(queued))
+        });
+        let is_cut = kept.start > before;
+        if is_cut && behind.is_some() {
             // The beginning of the frame that is arriving may be lost.
             self.break_off_arriving_in(&mut state);
         }
@@ -315,10 +336,8 @@ impl Outbox {
         else {
             return;
         };
-        if dropped > 0 {
-            let partial = kept.drop_partial_frame(queue);
-            *queued -= partial.min(*queued);
-            kept.budget.count_dropped(dropped + partial);
+        if is_cut {
+            kept.drop_rest(queue, queued, before);
         }
         state.written_in_part = 0;
         state.is_over = false;
@@ -370,16 +389,8 @@ impl Outbox {
             return;
         }
         let before = kept.start;
-        while *queued > share
-            && let Some(length) = queue.first_segment().map(Bytes::len)
-        {
-            kept.drop_front(queue, length);
-            *queued -= length.min(*queued);
-        }
-        let partial = kept.drop_partial_frame(queue);
-        *queued -= partial.min(*queued);
-        kept.budget
-            .count_dropped(usize::try_from(kept.start - before).unwrap_or_default());
+        kept.drop_pieces(queue, queued, |_, queued| queued > share);
+        kept.drop_rest(queue, queued, before);
         self.count(&mut state);
     }
 

@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
             .attachment
             .session
             .as_ref()
-            .map(|session| session.superseded());
+            .map(|session| Arc::clone(&session.superseded));
         let expects = (outbox.takes_buffers(), superseded.is_some());
         let mut inbox = Inbox::new(reader, splitter, routing.pace.long, expects);
         let superseded = async move {

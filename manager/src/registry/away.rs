@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::HashMap;
-use jiff::Timestamp;
 use labwire_tcp::WatchedSocket;
 
 use super::deadlines::Expiring;
-use super::event::{Event, Presence};
+use super::event::{Away, Event, Presence};
 use super::leaving::Leaving;
 use super::moment::Moment;
 use super::peers::PeerId;
@@ -17,22 +16,6 @@ use super::state::{Client, Registry, Service};
 use crate::outbox::{Asked, Outbox};
 use crate::principal::Principal;
 use crate::refusal::{Refusal, SessionRefusal};
-
-/// Since when a peer is away, and until when its place is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Away {
-    pub(crate) since: Timestamp,
-    pub(crate) until: Moment,
-}
-
-impl Away {
-    /// Returns the members of an object, after a comma.
-    pub(super) fn members(away: Option<&Self>) -> String {
-        away.map_or_else(String::new, |Self { since, until }| {
-            format!(r#","away":{{"since":"{since}","until":"{}"}}"#, until.time)
-        })
-    }
-}
 
 /// What follows when the connection of a peer is broken.
 #[derive(Debug)]

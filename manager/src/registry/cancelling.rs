@@ -1,72 +1,20 @@
-//! Ends requests before their reply, and asks services to stop them.
+//! Ends requests before their reply: those that are cancelled, and those whose deadline has passed.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use labwire_wire::{Features, Uid, frames};
+use labwire_wire::Uid;
 
 use super::asking::Awaited;
 use super::event::Event;
 use super::peers::PeerId;
 use super::state::Registry;
+use super::stopping::{EndedEarly, Stop, StopCause};
 use super::terms_of_request::RequestTerms;
 use super::tracked::{TrackedId, TrackedRequest};
 use super::traffic::Answered;
-use super::uids::{IntoIter, Same};
-use crate::buffers::RUN_BYTES;
-use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::progress::Latest;
 use crate::refusal::{CallRefusal, Refusal, SessionRefusal};
-
-/// The most requests to stop that are composed at once, for one service.
-const AT_ONCE: usize = 8;
-
-/// Why a service is asked to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopCause {
-    /// The client has cancelled the request.
-    Client,
-    /// The deadline of the request has passed.
-    Deadline,
-    /// The client has left.
-    Disconnected,
-}
-
-impl StopCause {
-    /// Returns the keyword argument `cause`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Deadline => "deadline",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
-
-/// A service that is to be asked to stop a request.
-#[derive(Debug)]
-pub(crate) struct Stop {
-    pub(crate) outbox: Arc<Outbox>,
-    /// The client's name, `NAME[HOST:PORT]`.
-    pub(crate) requester: Arc<str>,
-    pub(crate) uid: Uid<'static>,
-    pub(crate) cause: StopCause,
-    pub(crate) reason: Option<String>,
-}
-
-/// A request that has ended before its reply.
-#[derive(Debug)]
-pub(crate) struct EndedEarly {
-    pub(crate) outbox: Arc<Outbox>,
-    /// The client's name, `NAME[HOST:PORT]`.
-    pub(crate) requester: Arc<str>,
-    pub(crate) features: Features,
-    pub(crate) uid: Uid<'static>,
-    pub(crate) refusal: Refusal,
-    /// What is sent to the service, if it has the feature `cancel` and was not asked before.
-    pub(crate) stop: Option<Stop>,
-}
 
 /// What became of a request that its client has cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,30 +181,23 @@ impl Registry {
         let request = self.tracked.get_mut(id)?;
         let (_, limit) = request.deadline.take()?;
         let (client, service, uid) = (request.client, request.service, request.uid.get().into_owned());
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let deadline = |begun: u64| begun.saturating_add(micros);
         let holder = self.services.get(service)?;
-        if holder.away.is_some() {
-            let requester = &self.clients.get(client)?.name;
-            if holder.take_back(requester, uid.as_bytes()) {
-                let service_name = holder.name.to_string();
-                let refusal = CallRefusal::DeadlineUnsent {
-                    service: service_name,
-                    limit,
-                };
-                let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-                return self.end_unsent(client, service, &uid, refusal.into(), |begun| {
-                    begun.saturating_add(limit)
-                });
-            }
+        let service_name = holder.name.to_string();
+        if holder.away.is_some() && holder.take_back(&self.clients.get(client)?.name, uid.as_bytes()) {
+            let refusal = CallRefusal::DeadlineUnsent {
+                service: service_name,
+                limit,
+            };
+            return self.end_unsent(client, service, &uid, refusal.into(), deadline);
         }
         let refusal = CallRefusal::Deadline {
-            service: holder.name.to_string(),
+            service: service_name,
             limit,
             is_asked: holder.features.cancel,
         };
-        let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        self.end_early(client, service, &uid, refusal.into(), |begun| {
-            begun.saturating_add(limit)
-        })
+        self.end_early(client, service, &uid, refusal.into(), deadline)
     }
 
     /// Ends a request of a client that is away, and for which an item of it cannot be kept. `now` is in
@@ -357,72 +298,6 @@ impl Awaited<'_> {
         let tracked = self.tracked_mut()?;
         let latest = tracked.progress.get_or_insert_with(|| Latest::new(account));
         Some(Arc::clone(latest))
-    }
-}
-
-/// The requests of a client that has left, at a service with the feature `cancel`.
-#[derive(Debug)]
-pub(crate) struct LeftBehind {
-    pub(super) service: Arc<Outbox>,
-    pub(super) requester: Arc<str>,
-    pub(super) requests: super::requests::Requests,
-}
-
-impl LeftBehind {
-    /// Asks the service to stop each of them. Many are composed when the service's writer reaches
-    /// them. Returns the number composed here.
-    pub(crate) fn tell(self, manager: &str) -> usize {
-        let count = self.requests.count();
-        let (head, tail) =
-            frames::cancel_around(&self.requester, StopCause::Disconnected.name(), None, manager);
-        let quotes = 2;
-        let bytes = count * (head.len() + quotes + tail.len()) + self.requests.uid_bytes();
-        let mut stops = Stops {
-            head,
-            tail,
-            requests: self.requests.into_uids(),
-        };
-        if count <= AT_ONCE {
-            self.service.push_always(|frame| while stops.write_one(frame) {});
-            count
-        } else {
-            self.service.push_deferred(bytes, Box::new(stops));
-            0
-        }
-    }
-}
-
-/// Composes a request to stop for each of some requests.
-#[derive(Debug)]
-struct Stops {
-    /// The text before and after the uid.
-    head: Bytes,
-    tail: Bytes,
-    requests: IntoIter,
-}
-
-impl Stops {
-    /// Writes one, for all requests with one uid. Returns `false` if none is left.
-    fn write_one(&mut self, frame: &mut FrameWriter<'_>) -> bool {
-        let is_open = |same: &Same| same.count > 0;
-        let Some(same) = self.requests.by_ref().find(is_open) else {
-            return false;
-        };
-        frame.copied(&self.head);
-        frame.copied(same.uid.get().to_json().as_bytes());
-        frame.copied(&self.tail);
-        true
-    }
-}
-
-impl Deferred for Stops {
-    fn write(&mut self, frame: &mut FrameWriter<'_>) -> bool {
-        while frame.written() < RUN_BYTES {
-            if !self.write_one(frame) {
-                return false;
-            }
-        }
-        true
     }
 }
 

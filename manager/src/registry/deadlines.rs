@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use super::lock_queue::Ticket;
+use super::locks::ReservationId;
 use super::peers::PeerId;
-use super::reservations::ReservationId;
 use super::tracked::TrackedId;
 
 /// What ends by itself.

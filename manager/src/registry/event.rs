@@ -9,11 +9,9 @@ use labwire_store::Lease;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
-use super::away::Away;
-use super::cancelling::{EndedEarly, LeftBehind, Stop};
-use super::lock_queue::Waiter;
+use super::moment::Moment;
 use super::peers::PeerId;
-use super::state::Client;
+use super::stopping::{EndedEarly, LeftBehind, Stop};
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
@@ -123,6 +121,22 @@ pub(crate) struct Presence {
     pub(crate) told: Vec<Arc<Outbox>>,
 }
 
+/// Since when a peer is away, and until when its place is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Away {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Moment,
+}
+
+impl Away {
+    /// Returns the members of an object, after a comma.
+    pub(super) fn members(away: Option<&Self>) -> String {
+        away.map_or_else(String::new, |Self { since, until }| {
+            format!(r#","away":{{"since":"{since}","until":"{}"}}"#, until.time)
+        })
+    }
+}
+
 /// A client's lock that has expired or was broken.
 #[derive(Debug)]
 pub(crate) struct LockEnded {
@@ -154,19 +168,6 @@ pub(crate) struct WaitRefused {
     pub(crate) features: Features,
     pub(crate) uid: Uid<'static>,
     pub(crate) refusal: Refusal,
-}
-
-impl WaitRefused {
-    pub(super) fn new(client: &Client, waiter: Waiter, refusal: Refusal) -> Self {
-        Self {
-            outbox: Arc::clone(&client.outbox),
-            requester: waiter.name,
-            principal: Arc::clone(&client.principal),
-            features: client.features,
-            uid: waiter.uid,
-            refusal,
-        }
-    }
 }
 
 /// How a client's link with a service, or its lock on it, has changed.

@@ -2,27 +2,33 @@
 //! with a session. The notes go to the database without anybody waiting for it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use labwire_store::{Lease, LeaseChange, LeaseKey};
 
 use super::locks::Lock;
 use super::peers::PeerId;
-use super::state::Registry;
+use super::state::{Client, Holder, Registry};
 use crate::sessions::SecretHash;
 #[cfg(any(test, feature = "fuzzing"))]
 use std::collections::HashSet;
 
-/// How a client with a session proves after a restart who it was.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    pub(super) secret: SecretHash,
-    /// The name that it gave itself.
-    pub(super) name: Arc<str>,
-    /// The user that it has logged in as in its handshake, not the administrator that it may be later.
-    pub(super) user: Option<Arc<str>>,
-    /// How long its place is kept.
-    pub(super) grace: Duration,
+impl Holder {
+    /// Returns what is noted of the lock of this client on a service.
+    fn lease(&self, service: &Arc<str>, client: &Client, lock: &Lock) -> Lease {
+        Lease {
+            key: self.secret.key(service),
+            holder: Arc::clone(&client.name),
+            name: Arc::clone(&self.name),
+            user: self.user.clone(),
+            ip: client.principal.from.ip.to_string().into(),
+            shared: lock.terms.shared,
+            reason: lock.terms.reason.clone(),
+            ttl: lock.terms.ttl,
+            until: lock.until.map(|until| until.time),
+            since: lock.since,
+            grace: self.grace,
+        }
+    }
 }
 
 /// The changes that are not yet handed to the database.
@@ -70,20 +76,31 @@ impl Registry {
             state.kept_leases += 1;
             lock.record = Some(holder.secret);
         }
-        let lease = Lease {
-            key: holder.secret.key(&service.name),
-            holder: Arc::clone(&state.name),
-            name: Arc::clone(&holder.name),
-            user: holder.user.clone(),
-            ip: state.principal.from.ip.to_string().into(),
-            shared: lock.terms.shared,
-            reason: lock.terms.reason.clone(),
-            ttl: lock.terms.ttl,
-            until: lock.until.map(|until| until.time),
-            since: lock.since,
-            grace: holder.grace,
-        };
+        let lease = holder.lease(&service.name, state, lock);
         self.lease_changes.push(LeaseChange::Held(Box::new(lease)));
+    }
+
+    /// Takes what is noted of the locks of a client, the oldest first, so that they stay noted when it
+    /// leaves.
+    pub(super) fn take_leases(&mut self, client: PeerId) -> Vec<Lease> {
+        let Some(state) = self.clients.get_mut(client) else {
+            return Vec::new();
+        };
+        let Some(holder) = &state.holder else {
+            return Vec::new();
+        };
+        let mut leases = Vec::new();
+        for &id in &state.links {
+            if let Some(service) = self.services.get_mut(id)
+                && let Some(lock) = service.locks.get_mut(client)
+                && lock.record.take().is_some()
+            {
+                leases.push(holder.lease(&service.name, state, lock));
+            }
+        }
+        self.kept_leases.subtract(state.kept_leases, state.kept_leases);
+        state.kept_leases = 0;
+        leases
     }
 
     /// Notes that a lock was removed from a service. Call it for every one.

@@ -92,7 +92,7 @@ impl Registry {
             has_more: found.len() > BROKEN_AT_ONCE,
         };
         for (client, has_lock) in found.into_iter().take(BROKEN_AT_ONCE) {
-            if let Some((holder, event)) = self.break_reservation(client, id, &end) {
+            if has_lock && let Some((holder, event)) = self.break_reservation(client, id, &end) {
                 broken.clients.push(holder);
                 broken.events.push(event);
                 continue;

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use super::lock_queue::Ticket;
 use super::moment::Moment;
 use super::peers::PeerId;
-use super::reservations::Reserved;
 use super::roster::Roster;
 use super::terms::Terms;
 use crate::refusal::HeldLock;
@@ -28,6 +27,20 @@ pub(super) struct Locks {
     names: Roster,
     /// The number of those that are only kept for their holders.
     reserved: usize,
+}
+
+/// Identifies a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ReservationId(pub(super) u64);
+
+/// That a lock is only reserved.
+#[derive(Clone, Debug)]
+pub(super) struct Reserved {
+    pub(super) id: ReservationId,
+    /// Until when.
+    pub(super) until: Timestamp,
+    /// The name in the list of holders, which no other has.
+    pub(super) listed: Arc<str>,
 }
 
 /// The lock of one client.

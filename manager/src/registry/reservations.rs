@@ -16,29 +16,15 @@ use labwire_wire::Identity;
 
 use super::deadlines::Expiring;
 use super::event::{Event, LockEnded, ReservationEnded};
+use super::locks::{ReservationId, Reserved};
 use super::moment::Moment;
 use super::peers::PeerId;
-use super::state::Registry;
+use super::state::{Holder, Registry};
 use super::terms::Terms;
 use crate::bounds::MOST_CLAIMED;
 use crate::principal::Principal;
 use crate::refusal::{LockCause, LockEnd};
-use crate::registry::lease_records::Holder;
 use crate::sessions::SecretHash;
-
-/// Identifies a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ReservationId(u64);
-
-/// That a lock is only reserved.
-#[derive(Clone, Debug)]
-pub(super) struct Reserved {
-    pub(super) id: ReservationId,
-    /// Until when.
-    pub(super) until: Timestamp,
-    /// The name in the list of holders, which no other has.
-    pub(super) listed: Arc<str>,
-}
 
 /// A lock that is kept for its holder.
 #[derive(Debug)]
@@ -159,6 +145,23 @@ impl Registry {
             self.deadlines.insert(until.instant, Expiring::Reservation(id));
             self.place(id, now);
         }
+    }
+
+    /// Keeps the noted locks of a client that leaves because the manager stops, for its return to the next
+    /// one. Nobody else gets them meanwhile.
+    pub(crate) fn keep_locks(&mut self, client: PeerId, limit: Duration, now: Moment) {
+        let mut leases = self.take_leases(client);
+        let ids = self.reservations.by_client.get(&client);
+        for id in ids.into_iter().flatten().copied().collect::<Vec<_>>() {
+            self.unplace(id);
+            if let Some(reservation) = self.reservations.remove(id) {
+                let until = reservation.until.map(|until| until.instant);
+                self.deadlines.remove(until, Expiring::Reservation(id));
+                leases.push(reservation.lease);
+            }
+        }
+        leases.sort_by(|one, other| (one.since, &one.key.service).cmp(&(other.since, &other.key.service)));
+        self.reserve(leases, limit, now);
     }
 
     /// Returns whether a client that presents this secret held locks before the restart that are

@@ -57,6 +57,19 @@ pub(crate) struct Grant {
     pub(crate) outbox: Arc<Outbox>,
 }
 
+impl WaitRefused {
+    pub(super) fn new(client: &Client, waiter: Waiter, refusal: Refusal) -> Self {
+        Self {
+            outbox: Arc::clone(&client.outbox),
+            requester: waiter.name,
+            principal: Arc::clone(&client.principal),
+            features: client.features,
+            uid: waiter.uid,
+            refusal,
+        }
+    }
+}
+
 impl Registry {
     /// Notes that the requests that wait for a service may be granted now.
     pub(super) fn touch(&mut self, service: PeerId) {

@@ -2,18 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
-use super::away::Away;
 use super::deadlines::Deadlines;
-use super::event::Event;
+use super::event::{Away, Event};
 use super::in_flight::InFlight;
-use super::lease_records::{Holder, LeaseChanges};
+use super::lease_records::LeaseChanges;
 use super::likeness::Likenesses;
 use super::lock_queue::{LockQueue, Ticket};
 use super::locks::{Lock, Locks};
@@ -35,6 +34,7 @@ use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::progress::{ClientsProgress, WaitingProgress};
 use crate::refusal::{HeldLock, LinkedClients, LockEnd, LockRefusal, Refusal, excerpt};
+use crate::sessions::SecretHash;
 
 /// The JSON parser of a peer, as far as its limits matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,18 @@ impl Reader {
     pub(crate) fn can_read(self, shape: Shape) -> bool {
         self == Self::Other || (shape.depth <= 900 && shape.integer_digits <= 4_300)
     }
+}
+
+/// How a client with a session proves after a restart who it was.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(super) secret: SecretHash,
+    /// The name that it gave itself.
+    pub(super) name: Arc<str>,
+    /// The user that it has logged in as in its handshake, not the administrator that it may be later.
+    pub(super) user: Option<Arc<str>>,
+    /// How long its place is kept.
+    pub(super) grace: Duration,
 }
 
 /// A connected client.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use labwire_wire::frames::json_string;
 
-use super::away::Away;
+use super::event::Away;
 use super::locks::Lock;
 use super::peers::PeerId;
 use super::permissions::Sight;

@@ -4,6 +4,7 @@
 //! [`Attachment`](crate::attachment::Attachment) waits here as [`Parked`]. This table has a lock of its own; no other lock is taken under it.
 
 mod limits;
+mod parked;
 mod places;
 mod secret;
 
@@ -13,13 +14,13 @@ use foldhash::HashMap;
 use labwire_wire::Identity;
 use tokio::sync::Notify;
 
-use crate::attachment::Parked;
-use crate::budget::SessionBudget;
+use crate::outbox::SessionBudget;
 use crate::principal::Principal;
 use crate::refusal::SessionRefusal;
 use crate::registry::PeerId;
 
 pub use limits::SessionLimits;
+pub(crate) use parked::{OwnSession, Parked};
 pub(crate) use secret::{Secret, SecretHash};
 
 use places::{AwayPlaces, Origin};
@@ -182,7 +183,7 @@ impl Sessions {
             Place::Returning => Ok(Found::OldConnection),
             Place::Away { parked, origin } => {
                 places.give_back(&origin);
-                away.remove(&parked.id());
+                away.remove(&parked.id);
                 let superseded = Arc::<Notify>::default();
                 entry.place = Place::Connected(Arc::clone(&superseded));
                 Ok(Found::Place(parked, superseded))

@@ -278,7 +278,9 @@ impl World {
                         break;
                     }
                 }
-                Err(refusal) if self.model.service_named(name).is_none() => {
+                Err(refusal)
+                    if self.model.service_named(name).is_none() && !self.model.has_reserved_named(name) =>
+                {
                     let no_service = LockRefusal::NoService {
                         service: name.to_owned(),
                     };

@@ -201,6 +201,9 @@ impl Model {
             return Err(LockRefusal::Ended { service, client, end }.into());
         }
         if !self.links.contains(&(key, from)) {
+            if self.has_reserved(key, from) {
+                return Err(LockRefusal::NotAcquired { service, client }.into());
+            }
             if let Some(held) = self.held(key, from) {
                 return Err(Refusal::CallLocked {
                     service,

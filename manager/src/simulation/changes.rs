@@ -24,6 +24,9 @@ impl Model {
     fn change(&mut self, from: Key, asked: Asked, name: &str, uid: &str) -> Result<Option<String>, Refusal> {
         let (service, client) = (name.to_owned(), self.peers[&from].full_name());
         let Some(key) = self.service_named(name) else {
+            if matches!(asked, Asked::Unlink | Asked::Release) {
+                self.release_reserved(from, Some(name));
+            }
             return match asked {
                 Asked::Link => Err(Refusal::CannotLink { service, client }),
                 Asked::Unlink => Ok(Some("true".to_owned())),
@@ -38,7 +41,8 @@ impl Model {
                 let waited = self.end_wait(key, from, WaitEnd::Unlinked);
                 let had_ended = self.ended_locks.remove(&pair).is_some();
                 self.locks.remove(&pair);
-                if self.end_link(key, from) || had_ended || waited {
+                let had_reserved = self.release_reserved(from, Some(name));
+                if self.end_link(key, from) || had_ended || waited || had_reserved {
                     return Ok(Some("true".to_owned()));
                 }
                 Err(Refusal::NotLinked { service, client })
@@ -52,11 +56,12 @@ impl Model {
             Asked::Renew { ttl } => self.renew(from, key, ttl).map(Some),
             Asked::Release => {
                 self.locks.remove(&pair);
+                self.release_reserved(from, Some(name));
                 self.ended_locks.remove(&pair);
                 self.end_wait(key, from, WaitEnd::Released);
                 // The list is read after the locks that are granted because of this.
                 self.settle();
-                Ok(Some(json!(self.names(&self.locking(key))).to_string()))
+                Ok(Some(json!(self.holders(key)).to_string()))
             }
         }
     }
@@ -65,10 +70,11 @@ impl Model {
         let linked = self.linked(key);
         if !linked.contains(&from) {
             let service = self.peers[&key].identity.name.clone();
-            if let Some(held) = self.held(key, from) {
+            let has_reserved = self.has_reserved(key, from);
+            if let Some(held) = self.held(key, from).filter(|_| !has_reserved) {
                 return Err(Refusal::Locked { service, held });
             }
-            if let Some(refusal) = self.lock_awaited(key, from) {
+            if let Some(refusal) = self.lock_awaited(key, from).filter(|_| !has_reserved) {
                 return Err(refusal);
             }
             let limit = self.peers[&key].max_clients();

@@ -75,7 +75,7 @@ impl Model {
         }
         let found = &self.peers[&service];
         let has_it_alone = self.locks.contains_key(&(service, from)) || found.max_clients() == Some(1);
-        let is_alone = has_it_alone
+        let is_alone = (has_it_alone && self.reserved_on(service).next().is_none())
             && self.linked(service) == [from]
             && self
                 .in_flight

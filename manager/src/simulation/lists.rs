@@ -47,12 +47,9 @@ impl Model {
     /// Returns the lists of links and of locks of all services, as JSON texts.
     pub(super) fn links_and_locks(&self) -> (String, String) {
         let services = self.named(true);
-        let names = |clients: fn(&Self, Key) -> Vec<Key>| {
-            Self::object(&services, |key| {
-                json!(self.names(&clients(self, key))).to_string()
-            })
-        };
-        (names(Self::linked), names(Self::locking))
+        let links = |key| json!(self.names(&self.linked(key))).to_string();
+        let locks = |key| json!(self.holders(key)).to_string();
+        (Self::object(&services, links), Self::object(&services, locks))
     }
 
     /// Returns the numbers of clients and services.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::model::Model;
+use super::reservations::Reserved;
 use super::speech::REASON;
 use super::state::{Key, ModelPhase};
 use crate::refusal::{
@@ -22,11 +23,11 @@ pub(super) type Terms = (bool, Option<u32>, bool);
 /// A lock that a client holds.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    since: Duration,
+    pub(super) since: Duration,
     /// Orders locks by the time at which they were acquired.
     number: usize,
-    terms: Terms,
-    until: Option<Duration>,
+    pub(super) terms: Terms,
+    pub(super) until: Option<Duration>,
 }
 
 /// A request that waits for a lock.
@@ -53,16 +54,18 @@ enum Ending {
     Lease(Key, Key),
     /// A request that waits for a service, by its position among all.
     Wait(Key, usize),
+    /// A lock that is kept from before a restart, by its number.
+    Reserved(usize),
 }
 
 /// Returns a time of day.
-fn of_day(time: Duration) -> Timestamp {
+pub(super) fn of_day(time: Duration) -> Timestamp {
     Timestamp::from_second(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX)
 }
 
 impl Model {
     /// Returns the whole seconds of the time: the clock has no others.
-    fn seconds(&self) -> Duration {
+    pub(super) fn seconds(&self) -> Duration {
         Duration::from_secs(self.time.as_secs())
     }
 
@@ -94,22 +97,50 @@ impl Model {
     pub(super) fn held(&self, service: Key, client: Key) -> Option<Box<HeldLock>> {
         let mut holders = self.locking(service);
         holders.retain(|holder| *holder != client);
+        let reserved: Vec<&Reserved> = self.reserved_for_others(service, client).collect();
+        let others = (holders.len() + reserved.len()).checked_sub(1)?;
+        let waiting = self.waiting(service).len();
         let longest = holders
             .iter()
-            .min_by_key(|client| self.locks[&(service, **client)].number)?;
-        let Held {
-            since, terms, until, ..
-        } = &self.locks[&(service, *longest)];
-        Some(Box::new(HeldLock {
-            holder: self.peers[longest].full_name(),
-            since: of_day(*since),
-            until: until.map(of_day),
-            is_reserved: false,
-            reason: terms.2.then(|| REASON.into()),
-            shared: terms.0,
-            others: holders.len() - 1,
-            waiting: self.waiting(service).len(),
-        }))
+            .map(|client| (&self.locks[&(service, *client)], client))
+            .min_by_key(|(held, _)| held.number);
+        let reserved = reserved.into_iter().min_by_key(|reserved| reserved.place);
+        let held = match (longest, reserved) {
+            (Some((held, _)), Some(reserved)) if reserved.place < held.number => {
+                reserved.held(others, waiting)
+            }
+            (None, Some(reserved)) => reserved.held(others, waiting),
+            (longest, _) => {
+                let (held, holder) = longest?;
+                HeldLock {
+                    holder: self.peers[holder].full_name(),
+                    since: of_day(held.since),
+                    until: held.until.map(of_day),
+                    is_reserved: false,
+                    reason: held.terms.2.then(|| REASON.into()),
+                    shared: held.terms.0,
+                    others,
+                    waiting,
+                }
+            }
+        };
+        Some(Box::new(held))
+    }
+
+    /// Returns the names of those who hold a lock on a service or have one kept for them, in their order.
+    pub(super) fn holders(&self, service: Key) -> Vec<String> {
+        let mut names = self.names(&self.locking(service));
+        names.extend(
+            self.reserved_on(service)
+                .map(|reserved| reserved.lease.holder.to_string()),
+        );
+        names.sort();
+        names
+    }
+
+    /// Returns whether nobody has a lock on a service.
+    fn is_free(&self, service: Key) -> bool {
+        self.locking(service).is_empty() && self.reserved_on(service).next().is_none()
     }
 
     /// Returns the refusal of a link, as long as an exclusive lock is waited for.
@@ -143,13 +174,15 @@ impl Model {
     fn obstacle(&self, service: Key, client: Key, shared: bool, together: bool) -> Option<LockObstacle> {
         let linked = self.linked(service);
         let is_linked = linked.contains(&client);
-        let others_lock = self.locking(service).iter().any(|holder| *holder != client);
+        let others_lock = self.locking(service).iter().any(|holder| *holder != client)
+            || self.reserved_for_others(service, client).next().is_some();
+        let is_admitted = is_linked || together || self.has_reserved(service, client);
         let others_link = linked.iter().any(|other| *other != client);
         let list = || {
             let names = self.names(&linked);
             LinkedClients::new(&names, names.len())
         };
-        if others_lock && !(shared && (is_linked || together)) {
+        if others_lock && !(shared && is_admitted) {
             return self.held(service, client).map(LockObstacle::Held);
         }
         if others_link && !shared {
@@ -162,11 +195,11 @@ impl Model {
 
     /// Returns the request that comes before a new one of that client, if there is one.
     fn before(&self, service: Key, client: Key, shared: bool) -> Option<LockObstacle> {
-        if self.locks.contains_key(&(service, client)) {
+        if self.locks.contains_key(&(service, client)) || self.has_reserved(service, client) {
             return None;
         }
         let is_linked = self.links.contains(&(service, client));
-        let is_free = self.locking(service).is_empty();
+        let is_free = self.is_free(service);
         let waiting = self.waiting(service);
         let first = waiting
             .iter()
@@ -256,8 +289,9 @@ impl Model {
         let until = terms.1.map(|ttl| now + Duration::from_secs(ttl.into()));
         let pair = (service, client);
         self.last_lock += 1;
+        let since_before = self.redeem(client, service);
         let before = self.locks.get(&pair);
-        let since = before.map_or(now, |held| held.since);
+        let since = before.map(|held| held.since).or(since_before).unwrap_or(now);
         let number = before.map_or(self.last_lock, |held| held.number);
         self.locks.insert(
             pair,
@@ -325,7 +359,7 @@ impl Model {
         services.sort_unstable();
         services.dedup();
         for service in services {
-            let mut together = self.locking(service).is_empty();
+            let mut together = self.is_free(service);
             loop {
                 let mut granted = Vec::new();
                 while granted.len() < GRANTED_AT_ONCE
@@ -362,7 +396,12 @@ impl Model {
             });
             let waits = self.lock_waits.iter().enumerate();
             let waits = waits.map(|(place, wait)| (wait.deadline(), Ending::Wait(wait.service, place)));
-            let due = leases.chain(waits).filter(|(deadline, _)| *deadline <= now).min();
+            let reserved = self.reserved.iter().filter_map(|reserved| {
+                let ending = Ending::Reserved(reserved.number);
+                Some((reserved.until?, ending))
+            });
+            let all = leases.chain(waits).chain(reserved);
+            let due = all.filter(|(deadline, _)| *deadline <= now).min();
             let Some((deadline, ending)) = due else {
                 return;
             };
@@ -375,6 +414,7 @@ impl Model {
                     self.end_lock(service, client, of_day(deadline), &cause);
                 }
                 Ending::Wait(service, place) => self.give_up(service, place),
+                Ending::Reserved(number) => self.expire_reserved(number, of_day(deadline)),
             }
             self.settle();
         }
@@ -404,45 +444,65 @@ impl Model {
 
     /// Ends a client's lock, and its link.
     fn end_lock(&mut self, service: Key, client: Key, at: Timestamp, cause: &LockCause) {
-        let pair = (service, client);
-        self.locks.remove(&pair);
-        self.end_link(service, client);
         let end = LockEnd {
             at,
             cause: cause.clone(),
         };
         let name = self.peers[&service].identity.name.clone();
-        let features = self.peers[&client].identity.features;
-        if features.leases {
-            let text = format!("the lock on the {} Service {end}", labwire_wire::quoted(&name));
-            self.own_word(client, "lock_ended", &[&name, cause.name(), &text]);
-        }
+        self.tell_lock_end(client, &name, &end);
+        self.end_access(service, client, end);
+    }
+
+    /// Notes that a client's lock has ended, and its link with it.
+    pub(super) fn end_access(&mut self, service: Key, client: Key, end: LockEnd) {
+        let pair = (service, client);
+        self.locks.remove(&pair);
+        self.end_link(service, client);
         self.ended_locks.insert(pair, end);
+    }
+
+    /// Expects that a client is told that its lock has ended, if it wants to know.
+    pub(super) fn tell_lock_end(&mut self, client: Key, service: &str, end: &LockEnd) {
+        if self.peers[&client].identity.features.leases {
+            let text = format!("the lock on the {} Service {end}", labwire_wire::quoted(service));
+            self.own_word(client, "lock_ended", &[service, end.cause.name(), &text]);
+        }
     }
 }
 
 impl Model {
     /// Breaks all locks on a service, and ends all waits for one. Returns the names of the clients.
     pub(super) fn break_locks(&mut self, name: &str, cause: &LockCause) -> Vec<String> {
-        let Some(service) = self.service_named(name) else {
-            return Vec::new();
-        };
         let end = LockEnd {
             at: self.now(),
             cause: cause.clone(),
         };
+        let Some(service) = self.service_named(name) else {
+            return self
+                .break_reserved(name, &end)
+                .into_iter()
+                .map(|(_, holder)| holder)
+                .collect();
+        };
         let waiting: Vec<Key> = self.waiting(service).iter().map(|wait| wait.client).collect();
-        let mut holders = self.locking(service);
-        holders.sort_by_key(|client| self.locks[&(service, *client)].number);
-        for client in &holders {
+        let mut holders = Vec::new();
+        for client in self.locking(service) {
             self.sums.locks_broken += 1;
-            self.end_lock(service, *client, end.at, cause);
+            holders.push((
+                self.locks[&(service, client)].number,
+                self.peers[&client].full_name(),
+            ));
+            self.end_lock(service, client, end.at, cause);
         }
+        holders.extend(self.break_reserved(name, &end));
+        holders.sort();
         for client in &waiting {
             self.end_wait(service, *client, WaitEnd::Broken(end.clone()));
         }
         self.settle();
-        let clients = waiting.iter().chain(&holders);
-        clients.map(|client| self.peers[client].full_name()).collect()
+        let waiting = waiting.iter().map(|client| self.peers[client].full_name());
+        waiting
+            .chain(holders.into_iter().map(|(_, holder)| holder))
+            .collect()
     }
 }

@@ -7,7 +7,8 @@
 //! (once, twice, for another peer, malformed), notify, read any number of bytes, vanish and return.
 //! Some of their lines are cut through, and some of these are never finished. Some clients log in
 //! as administrators, or fail to. Connections of peers with sessions break; some of these peers return
-//! in time. The manager drains and stops.
+//! in time. The manager drains and stops. It is killed and started again: locks of peers with sessions
+//! are kept for them, and others try to take them in between.
 //!
 //! The model keeps plain sets and lists, and derives everything from them at each step. It shares
 //! only the texts of refusals with the manager.
@@ -24,8 +25,11 @@ mod locks;
 mod malformed;
 mod model;
 mod queue;
+mod reservations;
+mod restarts;
 mod schedule;
 mod sessions;
+mod slots;
 mod speech;
 mod state;
 #[cfg(test)]
@@ -33,9 +37,12 @@ mod tests;
 mod time;
 mod topics;
 mod waiting;
+mod words;
 mod world;
 
 pub(crate) use choices::Choices;
+#[cfg(test)]
+use reservations::Restarts;
 pub(crate) use schedule::run;
 #[cfg(test)]
 use state::Sums;

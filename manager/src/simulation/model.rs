@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use labwire_store::Lease;
 use labwire_wire::{Features, Identity};
 use serde_json::json;
 
 use super::garble::refusal_frame;
 use super::locks::{Held, LockWait};
 use super::queue::Queue;
+use super::reservations::{Reserved, Restarts, is_about_reserved};
 use super::speech::Spoken;
 use super::state::{
     CutThrough, InFlight, Key, Login, MANAGER, ModelPhase, Owed, Peer, Predicted, Sums, Told,
@@ -30,12 +32,19 @@ pub(super) struct Model {
     pub(super) lock_waits: Vec<LockWait>,
     /// The number of the newest lock.
     pub(super) last_lock: usize,
+    /// The locks that are kept for their holders from before a restart, by the order of their noting.
+    pub(super) reserved: Vec<Reserved>,
+    /// The number of the newest of them.
+    pub(super) last_reserved: usize,
+    /// The locks that are written for the time after the next restart.
+    pub(super) written: Vec<Lease>,
     /// The time since the schedule began.
     pub(super) time: Duration,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) in_flight_limit: usize,
     pub(super) phase: ModelPhase,
     pub(super) sums: Sums,
+    pub(super) restarts: Restarts,
     /// The lines that are being cut through, by their senders.
     pub(super) cut_through_lines: BTreeMap<Key, CutThrough>,
     pub(super) told: BTreeMap<Key, Told>,
@@ -62,11 +71,15 @@ impl Model {
             ended_locks: BTreeMap::new(),
             lock_waits: Vec::new(),
             last_lock: 0,
+            reserved: Vec::new(),
+            last_reserved: 0,
+            written: Vec::new(),
             time: Duration::ZERO,
             in_flight: Vec::new(),
             in_flight_limit,
             phase: ModelPhase::Serving,
             sums: Sums::default(),
+            restarts: Restarts::default(),
             cut_through_lines: BTreeMap::new(),
             told: BTreeMap::new(),
             was_told: BTreeSet::new(),
@@ -96,6 +109,7 @@ impl Model {
 
     /// Expects a refusal. `uid` is JSON text, as everywhere.
     pub(super) fn refuse(&mut self, key: Key, uid: &str, refusal: &Refusal) {
+        self.restarts.rivals_refused += u64::from(is_about_reserved(refusal));
         let peer = &self.peers[&key];
         let features = if peer.is_service() {
             Features::default()
@@ -174,6 +188,7 @@ impl Model {
             login: Login::default(),
             until: None,
             away: None,
+            secret: None,
         };
         let full_name = peer.full_name();
         let named = self.service_named(&identity.name).filter(|_| peer.is_service());
@@ -191,7 +206,11 @@ impl Model {
         if !peer.is_service() && self.client_named(&full_name).is_some() {
             return Err(Refusal::ClientNameTaken(full_name));
         }
+        let is_service = peer.is_service();
         self.peers.insert(key, peer);
+        if is_service {
+            self.place_reserved(&identity.name);
+        }
         // It is told with the secret of its session, which is not predicted.
         if identity.features.registered && !identity.features.sessions {
             self.own_word(key, "registered", &[&full_name]);
@@ -220,10 +239,12 @@ impl Model {
             .retain(|request| request.client != key && request.service != key);
         if !peer.is_service() {
             self.left.push(peer.full_name());
+            self.release_reserved(key, None);
             self.settle();
             return 0;
         }
         let service = peer.identity.name;
+        self.displace_reserved(&service);
         let abandoned = self.abandon(
             key,
             &Refusal::ServiceLeft {

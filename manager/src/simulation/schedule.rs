@@ -2,29 +2,19 @@
 
 use std::time::Duration;
 
-use labwire_wire::{Features, Identity, Role, SessionRequest};
-
 use super::choices::Choices;
-use super::garble::{Garble, number, other_type};
-use super::speech::{Administered, Asked, Form, Nonsense, Payload, Say, Spoken};
-use super::state::{InFlight, Key, ModelPhase, Sums};
-use super::topics::{AboutTopics, PATTERNS, TOPICS};
+use super::reservations::Restarts;
+use super::restarts::{End, Presented};
+use super::slots::Slot;
+use super::speech::{Administered, Say, Spoken};
+use super::state::{Key, ModelPhase, Sums};
 use super::world::{Failure, World};
-
-/// The uids that clients reuse, as JSON text. The first is that of typed lines.
-const UIDS: [&str; 8] = [
-    "\"\"",
-    "\"1\"",
-    "1",
-    "1.0",
-    "\"é\\\"\"",
-    "\"0f8e2c1a\"",
-    "-2.50e1",
-    "\"-25\"",
-];
 
 /// The number of steps between comparisons of the whole registry with the model.
 const REGISTRY_CHECK: usize = 32;
+
+/// The number of steps between writes of what is noted of locks.
+const LEASE_WRITE: usize = 5;
 
 /// The size of a schedule.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +26,15 @@ struct Size {
     in_flight: usize,
     /// The limit of one peer's queue, in bytes.
     outbox: usize,
+    /// The chance of a restart of the manager at a step that would let time pass, in percent, while there
+    /// are locks to keep.
+    restarts: usize,
 }
 
 impl Size {
     fn choose(choices: &mut Choices<'_>) -> Self {
         let in_flight = choices.one_of(&[1, 2, 4, 8, 1_000]);
+        let restarts = choices.one_of(&[0, 0, 40, 80]);
         if matches!(choices, Choices::Seed(_)) && choices.below(400) == 0 {
             return Self {
                 clients: 1_000,
@@ -48,6 +42,7 @@ impl Size {
                 steps: 2_000,
                 in_flight,
                 outbox: 64 << 20,
+                restarts,
             };
         }
         // The small size makes cut-through likely, since no other client may be linked.
@@ -58,105 +53,22 @@ impl Size {
             steps: 200 + choices.below(801),
             in_flight,
             outbox: choices.one_of(&[1, 300, 1_000, 12_000, 1 << 20, 64 << 20]),
+            restarts,
         }
-    }
-}
-
-/// A peer that may join, leave and join again.
-#[derive(Debug)]
-struct Slot {
-    identity: Identity,
-    address: String,
-    present: Option<Key>,
-}
-
-impl Slot {
-    fn client(number: usize, choices: &mut Choices<'_>) -> Self {
-        // Some have the name of the one before them.
-        let number = number - usize::from(number % 9 == 8);
-        let name = match number % 5 {
-            4 => format!("my \"é\" {number}"),
-            _ => format!("c{number}"),
-        };
-        let has_session = choices.percent(50);
-        let identity = Identity {
-            name,
-            language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
-            os: "Linux".to_owned(),
-            features: Features {
-                registered: choices.percent(50),
-                unlinked: choices.percent(50),
-                origin: choices.percent(50),
-                cut_through: choices.percent(50),
-                leases: choices.percent(50),
-                sessions: has_session,
-                // Among them `binary`: the simulation sends lines only.
-                ..Features::default()
-            },
-            session: has_session.then(|| session(choices)),
-            role: Role::Client,
-        };
-        Self {
-            identity,
-            address: format!("h:{}", number % 7),
-            present: None,
-        }
-    }
-
-    fn service(number: usize, choices: &mut Choices<'_>) -> Self {
-        let has_session = choices.percent(50);
-        let identity = Identity {
-            name: service_name(number),
-            language: choices.one_of(&["Python 3.11.7", "unknown"]).to_owned(),
-            os: "Linux".to_owned(),
-            features: Features {
-                registered: choices.percent(50),
-                cut_through: choices.percent(50),
-                sessions: has_session,
-                ..Features::default()
-            },
-            session: has_session.then(|| session(choices)),
-            role: Role::Service {
-                attributes: r#"{"a":"() -> int"}"#.to_owned(),
-                max_clients: choices.one_of(&[None, None, Some(1), Some(1), Some(2), Some(50)]),
-            },
-        };
-        Self {
-            identity,
-            address: format!("h:{}", 90 + number),
-            present: None,
-        }
-    }
-}
-
-/// Returns what a peer asks for its session.
-fn session(choices: &mut Choices<'_>) -> SessionRequest {
-    SessionRequest {
-        grace: choices.one_of(&[None, Some(1), Some(60), Some(3_000)]),
-        keep_callers: choices.percent(50),
-        resume: None,
-    }
-}
-
-/// Returns the name of a service.
-fn service_name(number: usize) -> String {
-    match number {
-        2 => "1 \"é\"".to_owned(),
-        // The name of the first service again.
-        3 => "S0".to_owned(),
-        _ => format!("S{number}"),
     }
 }
 
 /// A running schedule.
-struct Schedule<'a, 'b> {
-    choices: &'a mut Choices<'b>,
-    world: World,
-    clients: Vec<Slot>,
-    services: Vec<Slot>,
+pub(super) struct Schedule<'a, 'b> {
+    pub(super) choices: &'a mut Choices<'b>,
+    pub(super) world: World,
+    pub(super) clients: Vec<Slot>,
+    pub(super) services: Vec<Slot>,
     /// The last reply, to be sent a second time.
-    last_reply: Option<Say>,
-    last_uid: usize,
+    pub(super) last_reply: Option<Say>,
+    pub(super) last_uid: usize,
+    /// See [`Size::restarts`].
+    restarts: usize,
 }
 
 /// The result of a schedule.
@@ -167,9 +79,11 @@ struct Schedule<'a, 'b> {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) steps: usize,
-    pub(crate) sums: Sums,
+    /// The counts of each manager.
+    pub(crate) sums: Vec<Sums>,
     /// The numbers of peers that returned to their session, and that did not return in time.
     pub(crate) returns: [u64; 2],
+    pub(crate) restarts: Restarts,
 }
 
 /// Runs the schedule of these choices.
@@ -191,15 +105,22 @@ pub(crate) fn run(choices: &mut Choices<'_>) -> Ran {
         services,
         last_reply: None,
         last_uid: 0,
+        restarts: size.restarts,
     };
     let mut step = 0;
     if let Err(failure) = schedule.play(size, &mut step) {
         panic!("step {step} of a schedule with {size:?}: {failure}");
     }
+    let returns = schedule.world.returns();
+    let World {
+        model, mut earlier, ..
+    } = schedule.world;
+    earlier.push(model.sums);
     Ran {
         steps: step,
-        returns: schedule.world.returns(),
-        sums: schedule.world.model.sums,
+        sums: earlier,
+        returns,
+        restarts: model.restarts,
     }
 }
 
@@ -224,13 +145,16 @@ impl Schedule<'_, '_> {
                 self.world.check()?;
             }
             if number == stopped_at {
-                self.world.stop();
+                self.world.stop()?;
                 self.world.check()?;
             }
             self.act()?;
             self.world.check()?;
             self.world.let_finished_leave()?;
             self.world.check()?;
+            if number % LEASE_WRITE == 0 {
+                self.world.write_leases()?;
+            }
             if number % REGISTRY_CHECK == 0 {
                 self.world.check_registry()?;
             }
@@ -255,12 +179,41 @@ impl Schedule<'_, '_> {
     }
 
     fn arrive(&mut self, number: usize) -> Result<(), Failure> {
+        let presented = self.presented(number);
+        let presented = presented.as_ref().map(|(secret, is_own)| Presented {
+            secret,
+            is_own: *is_own,
+        });
+        let elsewhere = format!("h:{}", 40 + number);
+        let is_elsewhere = presented.is_some() && self.choices.percent(20);
         let slot = match number.checked_sub(self.clients.len()) {
             None => &mut self.clients[number],
             Some(service) => &mut self.services[service],
         };
-        slot.present = self.world.join(&slot.identity, &slot.address)?;
+        let address = if is_elsewhere { &elsewhere } else { &slot.address };
+        slot.present = self.world.join(&slot.identity, address, presented)?;
+        if let Some(secret) = slot.present.and_then(|key| self.world.secret_of(key)) {
+            slot.secrets = [Some(secret), slot.secrets[0].take()];
+        }
         Ok(())
+    }
+
+    /// Returns the secret that a peer presents when it joins, and whether it is its own last one.
+    fn presented(&mut self, number: usize) -> Option<(String, bool)> {
+        let slot = self.slot(number);
+        slot.identity.session.as_ref()?;
+        let [last, before] = slot.secrets.clone();
+        let last = last?;
+        match self.choices.below(20) {
+            0 => None,
+            1 => Some((before?, false)),
+            2 => {
+                let other = self.choices.below(self.clients.len());
+                let [other, _] = self.clients[other].secrets.clone();
+                Some((other?, false))
+            }
+            _ => Some((last, true)),
+        }
     }
 
     /// Lets one peer act. Services are few, so each of them has as many turns as several clients.
@@ -289,13 +242,18 @@ impl Schedule<'_, '_> {
         let unread = self.world.model.peers[&key].readable();
         match self.choices.below(100) {
             0..2 => self.world.leave(key),
+            99 if self.is_restarted() => {
+                let end = self.choices.one_of(&[End::Killed, End::Stopped]);
+                let after = self.choices.one_of(&[0, 0, 500, 2_500, 100_000]);
+                self.world.restart(end, Duration::from_millis(after))
+            }
             // Usually seconds, sometimes days.
             99 => {
                 let time = self.choices.one_of(&[500, 1_500, 4_000, 60_000, 200_000_000]);
                 self.world.pass(Duration::from_millis(time));
                 Ok(())
             }
-            97 if self.choices.percent(20) => {
+            97 if self.choices.percent(20) || !self.world.model.reserved.is_empty() => {
                 let service = self.any_service();
                 self.world.break_locks(&service)
             }
@@ -314,6 +272,16 @@ impl Schedule<'_, '_> {
             }
             _ => self.speak(key, number),
         }
+    }
+
+    /// Returns whether the manager is restarted now: more often while locks would be kept.
+    fn is_restarted(&mut self) -> bool {
+        let rarer = if self.world.model.leases().is_empty() {
+            4
+        } else {
+            1
+        };
+        self.restarts > 0 && self.choices.percent(self.restarts / rarer)
     }
 
     fn speak(&mut self, key: Key, number: usize) -> Result<(), Failure> {
@@ -377,234 +345,6 @@ impl Schedule<'_, '_> {
                 self.world.go_on(key, count)
             }
             _ => self.world.end(key),
-        }
-    }
-
-    fn uid(&mut self) -> String {
-        match self.choices.below(2 * UIDS.len()) {
-            number if number < UIDS.len() => UIDS[number].to_owned(),
-            number => {
-                self.last_uid += 1;
-                let quote = if number % 4 == 0 { "" } else { "\"" };
-                format!("{quote}1{}{quote}", self.last_uid)
-            }
-        }
-    }
-
-    fn any_service(&mut self) -> String {
-        match self.choices.below(40) {
-            0 => "nobody".to_owned(),
-            _ => service_name(self.choices.below(self.services.len())),
-        }
-    }
-
-    fn payload(&mut self) -> Payload {
-        match self.choices.below(40) {
-            0..13 => Payload::Empty,
-            13..25 => Payload::Numbers,
-            25..37 => Payload::Tokens,
-            37..39 => Payload::Large,
-            _ => Payload::Deep,
-        }
-    }
-
-    fn about_topics(&mut self) -> Say {
-        let uid = self.uid();
-        let pattern = self.choices.one_of(&PATTERNS);
-        Say::AboutTopics(match self.choices.below(10) {
-            0..3 => AboutTopics::Subscribe { pattern, uid },
-            3 => AboutTopics::Unsubscribe { pattern, uid },
-            _ => AboutTopics::Publish {
-                topic: self.choices.one_of(&TOPICS),
-                payload: self.payload(),
-                retain: self.choices.percent(30),
-                uid,
-            },
-        })
-    }
-
-    fn word_of_client(&mut self, key: Key) -> Say {
-        let ask = |asked, schedule: &mut Self| Say::Ask {
-            asked,
-            service: schedule.any_service(),
-            uid: schedule.uid(),
-        };
-        if self.world.model.peers[&key].login.is_asked() && self.choices.percent(60) {
-            return Say::Credential {
-                text: self.choices.one_of(&["m.curie", "n.bohr", "radium", "atom", ""]),
-                is_typed: self.choices.percent(50),
-            };
-        }
-        match self.choices.below(100) {
-            0..14 => ask(Asked::Link, self),
-            14..22 => ask(Asked::Unlink, self),
-            22..31 => {
-                let asked = Asked::Lock {
-                    shared: self.choices.percent(50),
-                    ttl: self
-                        .choices
-                        .one_of(&[None, None, Some(1), Some(60), Some(100_000)]),
-                    reason: self.choices.percent(20),
-                    wait: self
-                        .choices
-                        .one_of(&[None, None, Some(0), Some(2), Some(70), Some(200_000)]),
-                };
-                ask(asked, self)
-            }
-            31..33 => {
-                let ttl = self.choices.one_of(&[None, Some(1), Some(60)]);
-                ask(Asked::Renew { ttl }, self)
-            }
-            33..37 => ask(Asked::Release, self),
-            37..39 => {
-                let service = self.any_service();
-                let is_plain = service.chars().all(char::is_alphanumeric);
-                Say::TypedLink {
-                    service: if is_plain { service } else { "S0".to_owned() },
-                }
-            }
-            // The identity lists all peers, so it takes long to write for a thousand.
-            39..41 if self.clients.len() < 100 || self.choices.below(20) == 0 => {
-                Say::Identity { uid: self.uid() }
-            }
-            41 => Say::Administer {
-                what: self.choices.one_of(&Administered::ALL),
-                uid: self.uid(),
-            },
-            42 => self.reply(Some(key)),
-            43 => Say::Notify {
-                service: self.any_service(),
-                payload: self.payload(),
-            },
-            44 => self.anything(),
-            45 => Say::Disconnect,
-            46..52 => self.about_topics(),
-            52..72 => Say::LongCall {
-                service: self.any_service(),
-                uid: self.uid(),
-                payload: self.payload(),
-            },
-            _ => Say::Call {
-                service: self.any_service(),
-                uid: self.uid(),
-                payload: self.payload(),
-            },
-        }
-    }
-
-    fn word_of_service(&mut self, key: Key, number: usize) -> Say {
-        match self.choices.below(100) {
-            0..52 => self.reply(Some(key)),
-            52..60 => self.garbled(Some(key)),
-            60..63 => self.reply(None),
-            63 => self.garbled(None),
-            64..70 => match &self.last_reply {
-                Some(reply) => reply.clone(),
-                None => Say::Blank,
-            },
-            70..76 => self.about_topics(),
-            76..93 => Say::Notify {
-                service: service_name(number),
-                payload: self.payload(),
-            },
-            93 => Say::Notify {
-                service: self.any_service(),
-                payload: self.payload(),
-            },
-            94 => Say::Identity { uid: self.uid() },
-            95 => Say::Call {
-                service: self.any_service(),
-                uid: self.uid(),
-                payload: Payload::Empty,
-            },
-            96 => Say::Administer {
-                what: Administered::Port,
-                uid: self.uid(),
-            },
-            97 if self.choices.percent(30) => Say::Disconnect,
-            _ => self.anything_of_service(),
-        }
-    }
-
-    /// Returns requester and uid for a reply: usually of a request that the service holds, or of
-    /// any request without a service.
-    fn names(&mut self, service: Option<Key>) -> (String, String) {
-        let in_flight = &self.world.model.in_flight;
-        let held: Vec<&InFlight> = in_flight
-            .iter()
-            .filter(|request| service.is_none_or(|service| request.service == service))
-            .take(64)
-            .collect();
-        let (requester, uid) = match held.len() {
-            0 => ("c0[h:0]".to_owned(), "\"1\"".to_owned()),
-            count => {
-                let request = held[self.choices.below(count)];
-                let client = &self.world.model.peers[&request.client];
-                (client.full_name(), request.uid.clone())
-            }
-        };
-        match self.choices.below(30) {
-            0 => ("nobody[h:1]".to_owned(), uid),
-            1 => (requester, self.uid()),
-            // The same uid as another type, or the same number in another spelling.
-            2 => {
-                let other = other_type(&uid).unwrap_or(uid);
-                (requester, other)
-            }
-            3 => {
-                let value = number(&uid).map(|number| format!("{number:.1}"));
-                (requester, value.unwrap_or(uid))
-            }
-            _ => (requester, uid),
-        }
-    }
-
-    /// Returns a malformed reply.
-    fn garbled(&mut self, service: Option<Key>) -> Say {
-        let (requester, uid) = self.names(service);
-        Say::Garbled(self.choices.one_of(&Garble::ALL).reply(&requester, &uid))
-    }
-
-    /// Returns a reply.
-    fn reply(&mut self, service: Option<Key>) -> Say {
-        let (requester, uid) = self.names(service);
-        let form = match self.choices.below(20) {
-            0..5 => Form::Result,
-            5..12 => Form::ResultLast,
-            12..14 => Form::ResultOnly,
-            14..17 => Form::Error,
-            17 => Form::PartialError,
-            18 => Form::WithoutResult,
-            _ => Form::Malformed,
-        };
-        let payload = self.payload();
-        let reply = Say::Reply {
-            requester,
-            uid,
-            form,
-            payload,
-        };
-        if service.is_some() {
-            self.last_reply = Some(reply.clone());
-        }
-        reply
-    }
-
-    fn anything(&mut self) -> Say {
-        match self.choices.below(4) {
-            0 => Say::Blank,
-            _ => Say::Nonsense(self.choices.one_of(&Nonsense::ALL)),
-        }
-    }
-
-    /// As [`anything`](Self::anything), for a service: a line that the manager would take for a
-    /// malformed reply is replaced by one.
-    fn anything_of_service(&mut self) -> Say {
-        match self.anything() {
-            Say::Nonsense(Nonsense::Array | Nonsense::EmptyObject | Nonsense::ResultForNobody) => {
-                self.garbled(None)
-            }
-            say => say,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::bounds::MOST_OWED;
 use crate::principal::{Introduced, Principal};
 use crate::refusal::{Refusal, SessionRefusal};
 use crate::registry::PeerId;
+use crate::sessions::SecretHash;
 
 /// Since when a peer of the model is away, and until when its place is kept.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,12 @@ pub(super) struct Known {
     pub(super) received: u64,
     /// Those bytes, of a service.
     pub(super) log: Vec<u8>,
+}
+
+impl Known {
+    pub(super) fn secret_hash(&self) -> SecretHash {
+        SecretHash::of(&self.secret)
+    }
 }
 
 /// A peer that is away.
@@ -138,7 +145,7 @@ impl Model {
         // If anyone waits for room, all was written before the break.
         peer.queue.grant();
         let session = peer.identity.session.clone().unwrap_or_default();
-        let grace = Duration::from_secs(session.grace.unwrap_or(30));
+        let grace = peer.grace();
         let login = std::mem::take(&mut peer.login);
         for (_, uid) in login.pending {
             self.refuse(key, &uid, &SessionRefusal::LoginInterrupted.into());
@@ -271,20 +278,29 @@ impl Model {
 }
 
 impl World {
-    /// Reads the secret of a session, in the first frame for a peer.
-    pub(super) fn read_secret(attachment: &Attachment, identity: &Identity) -> Option<Known> {
+    /// Reads the secret of a session, in the first frame for a peer. Returns also the services of the
+    /// locks that are kept for it.
+    pub(super) fn read_begun(attachment: &Attachment, identity: &Identity) -> Option<(Known, Vec<String>)> {
         identity.session.as_ref()?;
         let bytes = queued(attachment.outbox());
         let frame: Value = serde_json::from_slice(&bytes).expect("it is one frame");
         let begun = SessionBegun::from_kwargs(frame["kwargs"].to_string().as_bytes());
+        let begun = begun.expect("it has a session");
         attachment
             .outbox()
             .written(bytes.len(), 0, tokio::time::Instant::now);
-        Some(Known {
-            secret: begun.expect("it has a session").secret,
+        let known = Known {
+            secret: begun.secret,
             received: 0,
             log: Vec::new(),
-        })
+        };
+        Some((known, begun.locks))
+    }
+
+    /// Returns the secret of the session of a peer, if it has one.
+    pub(super) fn secret_of(&self, key: Key) -> Option<String> {
+        let known = self.peers.get(&key)?.known.as_ref()?;
+        Some(known.secret.clone())
     }
 
     /// Returns whether a peer is away.
@@ -338,6 +354,9 @@ impl World {
         let is_kept = peer.attachment.park(0);
         outbox.keep_at_most(usize::MAX);
         if loses {
+            if self.model.phase > ModelPhase::Serving {
+                self.model.keep_locks_of(key);
+            }
             // Its line was forgotten before its requests ended.
             self.model.give_up_places(key);
             self.model.leave(key);
@@ -455,10 +474,16 @@ impl World {
         }
     }
 
-    /// Returns the numbers of peers that returned, and that did not return in time.
-    pub(super) fn returns(&self) -> [u64; 2] {
+    /// Returns the numbers of peers that returned, and that did not return in time: to this manager.
+    pub(super) fn returns_now(&self) -> [u64; 2] {
         let counters = &self.routing.counters;
         [&counters.resumed, &counters.sessions_expired].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Returns the same of all managers of the schedule.
+    pub(super) fn returns(&self) -> [u64; 2] {
+        let (now, before) = (self.returns_now(), self.earlier_returns);
+        [now[0] + before[0], now[1] + before[1]]
     }
 
     /// Expects that all peers leave that are away, since the manager stops.
@@ -471,6 +496,7 @@ impl World {
             .collect();
         all.sort_unstable();
         for (_, key) in all {
+            self.model.keep_locks_of(key);
             self.leave_absent(key);
         }
     }

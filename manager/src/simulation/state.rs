@@ -8,6 +8,7 @@ use serde_json::json;
 use super::queue::Queue;
 use super::sessions::Absence;
 use super::speech::Administered;
+use crate::sessions::SecretHash;
 
 /// The manager's name in every simulation.
 pub(super) const MANAGER: &str = "Manager[h:1875]";
@@ -28,6 +29,8 @@ pub(super) struct Peer {
     pub(super) until: Option<Duration>,
     /// Set while its connection is broken and its place is kept.
     pub(super) away: Option<Absence>,
+    /// That of its session, if it has one.
+    pub(super) secret: Option<SecretHash>,
 }
 
 /// The frames behind a line that is being cut through.
@@ -48,6 +51,13 @@ impl Peer {
     /// Returns the name `NAME[HOST:PORT]`.
     pub(super) fn full_name(&self) -> String {
         format!("{}[{}]", self.identity.name, self.address)
+    }
+
+    /// Returns how long its place is kept after a broken connection.
+    pub(super) fn grace(&self) -> Duration {
+        let session = self.identity.session.as_ref();
+        let asked = session.and_then(|session| session.grace);
+        Duration::from_secs(asked.unwrap_or(30))
     }
 
     pub(super) fn is_python(&self) -> bool {
@@ -164,6 +174,8 @@ pub(crate) struct Sums {
     pub(crate) locks_expired: u64,
     pub(crate) locks_broken: u64,
     pub(crate) lock_waits_timed_out: u64,
+    pub(crate) reservations_claimed: u64,
+    pub(crate) reservations_expired: u64,
     /// The values that subscribers received at once, and late. The manager counts them among the
     /// deliveries.
     pub(crate) values: u64,

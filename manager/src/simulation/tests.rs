@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::catch_unwind;
 use std::time::Instant;
 
-use super::{Choices, Sums, run};
+use super::{Choices, Restarts, Sums, run};
 
 /// The variable with the seed of a single schedule to replay.
 const SEED: &str = "LABWIRE_SIMULATION_SEED";
@@ -14,6 +14,13 @@ const SCHEDULES: &str = "LABWIRE_SIMULATION_SCHEDULES";
 
 /// The default number of schedules, which takes a few seconds.
 const DEFAULT_SCHEDULES: u64 = 4_000;
+
+/// Adds counts to sums.
+fn add<const N: usize>(sums: &mut [u64; N], counts: [u64; N]) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -38,42 +45,47 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
     let mut values = [0; 2];
     // Peers that returned to their session, and that did not in time.
     let mut returns = [0; 2];
+    let mut restarts = [0; 9];
     for seed in seeds {
         let ran = catch_unwind(|| run(&mut Choices::Seed(seed))).unwrap_or_else(|_| {
             panic!("replay with: {SEED}={seed} cargo test -p labwire-manager --lib simulation -- --nocapture")
         });
         schedules += 1;
         steps += ran.steps;
-        cut_through_lines += ran.sums.cut_through;
-        broken_off += ran.sums.broken_off;
-        for (sum, count) in returns.iter_mut().zip(ran.returns) {
-            *sum += count;
-        }
-        let Sums {
-            locks_granted_later,
-            lock_waits_timed_out,
-            locks_expired,
-            locks_broken,
-            values: at_once,
-            values_late,
-            ..
-        } = ran.sums;
-        values[0] += at_once;
-        values[1] += values_late;
-        let of_locks = [
-            locks_granted_later,
-            lock_waits_timed_out,
-            locks_expired,
-            locks_broken,
-        ];
-        for (sum, count) in locks.iter_mut().zip(of_locks) {
-            *sum += count;
+        add(&mut returns, ran.returns);
+        add(&mut restarts, ran.restarts.all().map(|(_, count)| count));
+        for sums in ran.sums {
+            let Sums {
+                locks_granted_later,
+                lock_waits_timed_out,
+                locks_expired,
+                locks_broken,
+                ..
+            } = sums;
+            cut_through_lines += sums.cut_through;
+            broken_off += sums.broken_off;
+            add(&mut values, [sums.values, sums.values_late]);
+            add(
+                &mut locks,
+                [
+                    locks_granted_later,
+                    lock_waits_timed_out,
+                    locks_expired,
+                    locks_broken,
+                ],
+            );
         }
     }
+    let restarts = Restarts::default()
+        .all()
+        .map(|(name, _)| name)
+        .into_iter()
+        .zip(restarts);
+    let restarts: Vec<_> = restarts.collect();
     println!(
         "{schedules} schedules, {steps} steps, {cut_through_lines} lines went on before their end and {broken_off} of them had \
          none, {locks:?} locks were granted late, not in time, expired and were broken, {values:?} values came at once and late, \
-         {returns:?} peers returned and did not, {:.1} s",
+         {returns:?} peers returned and did not, {restarts:?} around restarts, {:.1} s",
         started.elapsed().as_secs_f64()
     );
     if schedules >= DEFAULT_SCHEDULES {
@@ -89,6 +101,10 @@ fn whatever_peers_do_each_is_told_what_the_model_says() {
         assert!(
             locks.iter().all(|count| *count > schedules / 8),
             "too little of that happens: {locks:?}"
+        );
+        assert!(
+            restarts.iter().all(|(_, count)| *count > schedules / 100),
+            "too little of that happens: {restarts:?}"
         );
     }
 }

@@ -29,6 +29,7 @@ impl Model {
             self.end_link(service, client);
         }
         self.locks.retain(|pair, _| pair.1 != key);
+        self.release_reserved(key, None);
         for service in self.services_that_wait_for(key) {
             self.end_wait(service, key, WaitEnd::SendsNoMore);
         }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use labwire_wire::{Identity, frames};
 
 use super::model::Model;
+use super::restarts::{LeaseTable, Presented};
 use super::sessions::{Absent, Known};
 use super::speech::Spoken;
 use super::state::{Key, MANAGER, ModelPhase, Predicted, Sums, Told};
@@ -28,7 +29,7 @@ use crate::principal::Introduced;
 use crate::principal::Principal;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
-use crate::sessions::SessionLimits;
+use crate::sessions::{SecretHash, SessionLimits};
 
 /// A description of how the manager differs from the model.
 pub(super) type Failure = String;
@@ -74,17 +75,21 @@ pub(super) struct World {
     pub(super) peers: BTreeMap<Key, Peer>,
     /// The peers that are away.
     pub(super) absent: BTreeMap<Key, Absent>,
-    pub(super) outbox_limit: usize,
+    pub(super) limits: Limits,
     last_key: Key,
     /// When the manager started, for timers.
     pub(super) began: Instant,
-    /// The seconds since then, for the time of day.
+    /// The seconds since the schedule began, for the time of day.
     pub(super) seconds: Arc<AtomicI64>,
+    /// What is noted of locks for the next manager.
+    pub(super) leases: LeaseTable,
+    /// The counts of the managers before this one.
+    pub(super) earlier: Vec<Sums>,
+    pub(super) earlier_returns: [u64; 2],
 }
 
 impl World {
     pub(super) fn new(in_flight_limit: usize, outbox_limit: usize) -> Self {
-        let manager = ManagerIdentity::sample();
         let budgets = Budgets {
             queues: usize::MAX,
             sessions: usize::MAX,
@@ -101,36 +106,62 @@ impl World {
             },
             ..Limits::default()
         };
-        let operation = Operation::new(manager.port, LogControl::none());
-        let mut routing = Routing::new(manager, limits, Pace::in_bytes(), None);
         let seconds = Arc::new(AtomicI64::new(0));
-        routing.clock = Clock::Set(Arc::clone(&seconds));
-        assert_eq!(routing.name(), MANAGER);
+        let mut routing = Self::start(limits, &seconds);
+        let mut leases = LeaseTable::default();
+        leases.start(&mut routing);
         let began = routing.started.into_std();
         Self {
             routing: Arc::new(routing),
-            operation,
+            operation: Operation::new(ManagerIdentity::sample().port, LogControl::none()),
             model: Model::new(in_flight_limit),
             peers: BTreeMap::new(),
             absent: BTreeMap::new(),
-            outbox_limit,
+            limits,
             last_key: 0,
             began,
             seconds,
+            leases,
+            earlier: Vec::new(),
+            earlier_returns: [0; 2],
         }
     }
 
-    /// Lets a peer join. Returns its key, or `None` if it is refused.
-    pub(super) fn join(&mut self, identity: &Identity, address: &str) -> Result<Option<Key>, Failure> {
+    /// Starts a manager.
+    #[expect(
+        clippy::large_types_passed_by_value,
+        reason = "they are copied once, at the start"
+    )]
+    pub(super) fn start(limits: Limits, seconds: &Arc<AtomicI64>) -> Routing {
+        let mut routing = Routing::new(ManagerIdentity::sample(), limits, Pace::in_bytes(), None);
+        routing.clock = Clock::Set(Arc::clone(seconds));
+        assert_eq!(routing.name(), MANAGER);
+        routing
+    }
+
+    /// Lets a peer join, which presents the secret of a session if it has one. Returns its key, or
+    /// `None` if it is refused.
+    pub(super) fn join(
+        &mut self,
+        identity: &Identity,
+        address: &str,
+        presented: Option<Presented<'_>>,
+    ) -> Result<Option<Key>, Failure> {
         self.last_key += 1;
         let key = self.last_key;
+        let claims = match presented {
+            Some(presented) => self.present(identity, presented)?,
+            None => None,
+        };
+        let secret = presented.filter(|_| claims.is_some());
+        let secret = secret.map(|presented| SecretHash::of(presented.secret));
         let introduced = Introduced {
-            identity: identity.clone(),
+            identity: claims.unwrap_or_else(|| identity.clone()),
             principal: Principal::sample(),
             came: Timestamp::UNIX_EPOCH,
         };
         let joined = Attachment::join(&self.routing, &introduced, address, None);
-        let predicted = self.model.join(key, identity, address, self.outbox_limit);
+        let predicted = self.model.join(key, identity, address, self.limits.queue);
         let attachment = match (joined, predicted) {
             (Ok(attachment), Ok(())) => attachment,
             (Err(refusal), Err(predicted)) if refusal == predicted => return Ok(None),
@@ -139,7 +170,18 @@ impl World {
                 return Err(format!("{joined:?} instead of {predicted:?}"));
             }
         };
-        let known = Self::read_secret(&attachment, identity);
+        let known = match Self::read_begun(&attachment, identity) {
+            Some((known, claimed)) => {
+                let predicted = self.model.begin_session(key, known.secret_hash(), secret);
+                if claimed != predicted {
+                    return Err(format!(
+                        "the locks on {claimed:?} are kept instead of {predicted:?}"
+                    ));
+                }
+                Some(known)
+            }
+            None => None,
+        };
         self.add_peer(key, attachment, known);
         Ok(Some(key))
     }
@@ -290,12 +332,14 @@ impl World {
     }
 
     /// Stops the manager.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self) -> Result<(), Failure> {
         self.routing.abandon_requests();
-        self.routing.advance(Phase::Stopping);
         self.model.abandon_all();
+        self.keep_leases()?;
+        self.routing.advance(Phase::Stopping);
         self.model.phase = ModelPhase::Stopping;
         self.release_away();
+        Ok(())
     }
 
     /// Compares the frames for every peer, and every counter, with the model.
@@ -339,6 +383,8 @@ impl World {
             locks_expired: sum(&counters.locks_expired),
             locks_broken: sum(&counters.locks_broken),
             lock_waits_timed_out: sum(&counters.lock_waits_timed_out),
+            reservations_claimed: sum(&counters.reservations_claimed),
+            reservations_expired: sum(&counters.reservations_expired),
             values: self.model.sums.values,
             values_late: self.model.sums.values_late,
         };

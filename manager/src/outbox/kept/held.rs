@@ -210,7 +210,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::budget::SessionBudget;
+    use crate::outbox::SessionBudget;
 
     fn request(requester: &str, uid: usize) -> String {
         format!(

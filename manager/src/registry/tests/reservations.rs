@@ -256,6 +256,33 @@ fn a_reservation_is_broken_as_any_lock_is() {
 }
 
 #[test]
+fn the_wait_of_a_holder_ends_beside_the_lock_that_is_kept_for_it() {
+    let mut registry = registry();
+    let now = moment();
+    registry.reserve(vec![lease("S", "a", true), lease("S", "b", true)], GRACE, now);
+    registry.joins("S", now);
+    let (holder, _) = registry.returns("a", Some("a"), "h:9", now);
+    let (exclusive, wait) = (Terms::default(), Some(GRACE));
+    let waits = registry.acquire_lock(holder, "S", exclusive, wait, &Uid::EMPTY, now);
+    assert!(matches!(waits, Ok(Acquired::Waits)), "{waits:?}");
+    let newest = registry.newest_lock();
+    let broken = registry
+        .break_lock("S", None, newest, &broken_by_ada(), at(9))
+        .unwrap();
+    assert_eq!(
+        broken.clients,
+        ["a[h:9]".into(), "b[h:1]".into(), "a[h:9]".into()]
+    );
+    assert_eq!((broken.events.len(), registry.reservations()), (2, 0));
+    assert!(
+        matches!(registry.next_settled(now), Some(Settled::Refused(_))),
+        "the lock is not granted to who is told that its wait was broken"
+    );
+    assert!(registry.next_settled(now).is_none());
+    registry.sound();
+}
+
+#[test]
 fn no_client_takes_all_places_of_locks_that_are_noted() {
     let mut registry = registry();
     let now = moment();

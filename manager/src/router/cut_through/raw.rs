@@ -1,15 +1,11 @@
 //! Frames whose line is complete, and whose buffers are forwarded while they arrive.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use labwire_wire::{Envelope, FrameView, MANAGER_NAME, Member, Payload, ReplyForm, quoted};
-use tracing::debug;
+use labwire_wire::{Envelope, FrameView, MANAGER_NAME, Member, Payload, ReplyForm};
 
-use super::{CutThrough, Form, PAYLOADS};
+use super::CutThrough;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
-use crate::refusal::excerpt;
 use crate::router::cancelling::{members_for, terms_of};
 use crate::router::compose::{write_reply, write_request};
 use crate::router::from_service::unreadable_reply;
@@ -92,21 +88,7 @@ impl Router<'_> {
         {
             return None;
         }
-        let cut_through = CutThrough {
-            to: Arc::clone(outbox),
-            client: from.id,
-            service: asking.service_id(),
-            requester: Arc::clone(&asking.client.name),
-            uid: request.uid.clone().into_owned(),
-            form: Form::Request {
-                begun: [true; PAYLOADS.len()],
-                open: None,
-            },
-            next: 0,
-            piece: self.pace.piece,
-            taken_out: 0,
-            has_buffers: true,
-        };
+        let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, true);
         asking.begin(request.uid.as_bytes(), 0, self.now);
         if terms.is_any() {
             let now = self.moment().instant;
@@ -114,13 +96,7 @@ impl Router<'_> {
             self.registry
                 .note_terms(from.id, service, &request.uid, &terms, now);
         }
-        Counters::count(&self.counters.requests);
-        debug!(
-            "{} requests {} from '{}' while it still sends",
-            from.name,
-            quoted(excerpt(request.attribute.as_str())),
-            request.service.as_str()
-        );
+        self.note_request(from, &request);
         Some(cut_through)
     }
 
@@ -153,17 +129,13 @@ impl Router<'_> {
         {
             return None;
         }
-        Some(CutThrough {
-            to: Arc::clone(&client.outbox),
-            client: id,
-            service: from.id,
-            requester: Arc::clone(&client.name),
-            uid: reply.uid.clone().into_owned(),
-            form: Form::Reply,
-            next: 0,
-            piece: self.pace.piece,
-            taken_out: 0,
-            has_buffers: true,
-        })
+        let ids = (id, from.id);
+        Some(CutThrough::of_reply(
+            client,
+            ids,
+            &reply.uid,
+            self.pace.piece,
+            true,
+        ))
     }
 }
