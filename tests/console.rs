@@ -88,6 +88,16 @@ pub(super) fn json_lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// A time zone for commands whose output has local times: two hours ahead of UTC.
+pub(super) const ZONE: &str = "LAB-2";
+
+/// Returns the time of day in [`ZONE`] of a time in UTC, as commands show it to people.
+pub(super) fn time_in_zone(time: &Value) -> String {
+    let time = &time.as_str().unwrap()[11..19];
+    let hour: u8 = time[..2].parse().unwrap();
+    format!("{:02}{}", (hour + 2) % 24, &time[2..])
+}
+
 pub(super) fn start() -> Manager {
     Manager::start(&["--disable-tls"])
 }

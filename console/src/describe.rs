@@ -14,7 +14,7 @@ use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::linking::unknown_service;
 use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
-use crate::report::{self, Lock, Peer, is_reported};
+use crate::report::{self, Away, Lock, Peer, is_reported};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -33,14 +33,16 @@ seconds. Services of the Rust SDK provide it; others need a method
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
 with exactly this signature; no other method is called. A service that limits
 its clients is not asked, since the link would count towards its limit, and one
-that is locked cannot be asked: only the signatures are shown.
+that is locked or away cannot be asked: only the signatures are shown.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
 list of objects with name, signature, value (as the service gave it in its
 identity: a number, a text, a list) and description, each null if it is not
 known. Labwire's manager adds who uses it: link_count, links (the first
-clients) and locks (client, since, until, shared and reason).
+clients) and locks (client, since, until, shared and reason), and while the
+service is away, away: since (when its connection broke) and until (when its
+place is given up).
 
 Exit codes: see `labwire --help`.";
 
@@ -79,6 +81,8 @@ struct InUse<'a> {
     link_count: u64,
     links: &'a [String],
     locks: &'a [Lock],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<Away>,
     #[serde(skip)]
     peer: &'a Peer,
 }
@@ -123,7 +127,7 @@ pub(crate) async fn documentation(
     if (service.limit().is_some() && !is_linked) || !offers_documentation(service) {
         return None;
     }
-    // A service that is locked cannot be asked, and many have no documentation.
+    // A service that is locked or away cannot be asked, and many have no documentation.
     let link = connection.link(name).await.ok()?;
     link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
 }
@@ -180,11 +184,14 @@ impl Described<'_> {
             if let Some(linked) = peer.linked() {
                 let _ = writeln!(text, "{FAINT}linked with {linked}{FAINT:#}");
             }
+            if let Some(away) = peer.away {
+                let _ = writeln!(text, "{}", away.explained(present()));
+            }
             if let Some(holders) = peer.holders(present()) {
                 let _ = writeln!(text, "locked by {holders}");
-                if self.is_undocumented {
-                    let _ = writeln!(text, "(its documentation can be read when it is not locked)");
-                }
+            }
+            if let Some(reason) = peer.hides_documentation().filter(|_| self.is_undocumented) {
+                let _ = writeln!(text, "(its documentation can be read when it is not {reason})");
             }
         }
         if let Some(description) = self.description {
@@ -258,6 +265,7 @@ pub(crate) fn show(
             link_count: peer.link_count,
             links: &peer.links,
             locks: &peer.locks,
+            away: peer.away,
             peer,
         }),
     };

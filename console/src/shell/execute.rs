@@ -117,8 +117,9 @@ impl ShellSession {
 
     async fn services(&self, pattern: Option<&str>) -> Result<(), Failure> {
         let identities = self.connection.identities().await?;
+        let away = report::services_away(&self.connection, &identities).await?;
         let is_json = self.shared.screen.is_json();
-        crate::services::show(pattern, is_json, &identities)?;
+        crate::services::show(pattern, is_json, &identities, &away)?;
         self.shared.known().learn(identities);
         Ok(())
     }
