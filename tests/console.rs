@@ -22,6 +22,7 @@ mod screens;
 mod shell;
 mod sources;
 mod status;
+mod times;
 mod top;
 mod topics;
 mod trust;
@@ -376,7 +377,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
         (
             &["call", "BasicMath", "add", "--timeout", "soon"],
             2,
-            "a number of seconds",
+            "a time above 0",
         ),
         (&["call", "BasicMath", "add", "[1, 2"], 2, "is not closed"),
         (&["call", "BasicMath", "add", "--repeat", "0"], 2, "--repeat"),

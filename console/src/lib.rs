@@ -141,10 +141,21 @@ pub enum Command {
     Profile(profile::ProfileArgs),
 }
 
+impl Command {
+    /// Returns what becomes of a request in flight when Ctrl-C ends the command, and what to do.
+    fn when_given_up(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(call) => Some(call.when_given_up()),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
 /// output, an error to standard error. Ctrl-C ends the command at once, whatever it waits for. A
 /// command that runs until it is stopped shuts down first, and ends at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
+    let hint = command.when_given_up();
     let done = run_in_runtime(command);
     // A command that did not end in time may have left the terminal in raw mode, and a question may
     // be open.
@@ -155,7 +166,11 @@ pub fn run(command: Command) -> ExitCode {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure @ (Failure::Reported(_) | Failure::Signalled(_))) => failure.exit_code(),
         Err(failure) => {
-            output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
+            let mut text = failure.to_string();
+            if let (Failure::GivenUp, Some(hint)) = (&failure, hint) {
+                text = format!("{text}\n{hint}");
+            }
+            output::tell(format_args!("labwire: {}", output::message(&text)));
             failure.exit_code()
         }
     }

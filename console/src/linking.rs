@@ -80,12 +80,12 @@ fn ends_by_itself(argument: &str, ends: Timestamp) -> String {
 fn wait_or_unlock(argument: &str, ends: Option<Timestamp>) -> String {
     if let Some(ends) = ends {
         return format!(
-            "wait for it with: labwire lock {argument} --wait SECONDS; {}",
+            "wait for it with: labwire lock {argument} --wait TIME; {}",
             ends_by_itself(argument, ends)
         );
     }
     format!(
-        "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
+        "wait for it with: labwire lock {argument} --wait TIME; if the lock is yours, release it with: labwire \
          unlock {argument}"
     )
 }

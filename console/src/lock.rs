@@ -62,11 +62,11 @@ pub struct LockArgs {
     /// Share the service with the other clients that are linked now
     #[arg(long)]
     shared: bool,
-    /// If the service is in use, wait for this time [default: fail at once]
-    #[arg(long, value_name = "SECONDS")]
+    /// If the service is in use, wait for this time: 30, 10m, 2h [default: fail at once]
+    #[arg(long, value_name = "TIME")]
     wait: Option<Seconds>,
-    /// End the lock when it could not be renewed for this time [default: never]
-    #[arg(long, value_name = "SECONDS")]
+    /// End the lock when it could not be renewed for this time: 30, 10m [default: never]
+    #[arg(long, value_name = "TIME")]
     ttl: Option<Seconds>,
     /// Why you hold it, for others
     #[arg(long, value_name = "TEXT")]
@@ -177,7 +177,7 @@ impl LockArgs {
                 let argument = shell_argument(&self.service);
                 Failure::Refused(text).with_hint(Some(format!(
                     "share it with: labwire lock {argument} --shared; or wait until no other client is linked: \
-                     labwire lock {argument} --wait SECONDS"
+                     labwire lock {argument} --wait TIME"
                 )))
             }
             refused @ Failure::Refused(_) => explained(connection, &self.service, refused).await,

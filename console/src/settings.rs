@@ -66,8 +66,8 @@ pub(crate) struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
-    /// The longest time for connecting, in seconds [default: 10]
-    #[arg(long, hide_short_help = true, value_name = "SECONDS")]
+    /// The longest time for connecting: 5, 500ms, 1m [default: 10]
+    #[arg(long, hide_short_help = true, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connect_timeout: Option<Seconds>,
 }

@@ -98,6 +98,33 @@ fn ctrl_c_cancels_a_call_and_waits_for_the_service() {
     });
     call.signal(Signal::INT);
     assert_eq!(call.wait().code(), Some(130), "{}", call.everything_printed());
+    let printed = call.everything_printed();
+    assert!(
+        printed.contains("was asked to stop, and has not confirmed it"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_call_that_ctrl_c_ends_asks_its_service_to_stop_and_says_what_may_happen() {
+    let (manager, mut stage) = stage(&["cancel"]);
+    let mut call = Process::spawn("labwire", &mut command(&manager, &["call", "Stage", "travel"]));
+    let asked = stage.read_json();
+    call.signal(Signal::INT);
+    let told = stage.read_json();
+    assert_eq!(
+        (&told["attribute"], &told["args"][1], &told["kwargs"]["cause"]),
+        (&json!("cancel"), &asked["uid"], &json!("disconnected"))
+    );
+    assert_eq!(call.wait().code(), Some(130));
+    let printed = call.everything_printed();
+    for text in [
+        "the request in flight may still be executed",
+        "asks the service to stop, but not every service can",
+        "--cancel-on-interrupt",
+    ] {
+        assert!(printed.contains(text), "{printed}");
+    }
 }
 
 #[test]

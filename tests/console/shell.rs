@@ -93,7 +93,7 @@ fn a_script_ends_at_the_first_error_with_its_line_and_exit_code() {
         ("help BasicMath.ad", 4, "did you mean 'add'?"),
         ("BasicMath", 2, "use BasicMath"),
         ("BasicMath add \"1", 2, "is not closed"),
-        ("timeout soon", 2, "timeout [SECONDS|off]"),
+        ("timeout soon", 2, "timeout [TIME|off]"),
         ("BasicMath add @missing.json", 1, "cannot read missing.json"),
     ] {
         let lines = format!("BasicMath add 1 1\n{line}\nBasicMath add 2 2\n");

@@ -136,8 +136,8 @@ pub struct RecordArgs {
     /// Begin another file each day (in UTC), or at a size such as 64MiB
     #[arg(long, value_name = "day|SIZE")]
     rotate: Option<Rotation>,
-    /// End after this time: 30, 10min, 12h
-    #[arg(long = "for", value_name = "SECONDS")]
+    /// End after this time: 30, 10m, 12h
+    #[arg(long = "for", value_name = "TIME")]
     duration: Option<Seconds>,
     /// Do not report on standard error what happens
     #[arg(long, short)]

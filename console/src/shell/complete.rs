@@ -168,11 +168,8 @@ fn after_word(found: &mut Found<'_>, word: &str, rest: &[Word<'_>], known: &Know
         }
         ("lock", [_, ..]) => {
             for (term, what) in [
-                (
-                    "ttl=",
-                    "the lock ends when it could not be renewed for this time, in seconds",
-                ),
-                ("wait=", "how long to wait for it, in seconds"),
+                ("ttl=", "it ends if it cannot be renewed for this time: 30, 10m"),
+                ("wait=", "how long to wait for it: 30, 10m"),
                 ("reason=", "why you hold it, for others"),
             ] {
                 found.word(term, Some(what.to_owned()), false);

@@ -92,8 +92,8 @@ pub struct ShellArgs {
     /// The name of the shell on the network
     #[arg(long, default_value = NAME)]
     name: String,
-    /// The longest time to wait for each reply, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS")]
+    /// The longest time to wait for each reply: 5, 500ms, 10m [default: no limit]
+    #[arg(long, value_name = "TIME")]
     timeout: Option<Seconds>,
     /// In a script: execute the rest after an error
     #[arg(long)]

@@ -52,8 +52,8 @@ pub struct StatusArgs {
     /// Show it repeatedly, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// With --watch, the time between two requests
-    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch")]
+    /// With --watch, the time between two requests: 2, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "2", requires = "watch")]
     every: Seconds,
     /// Show who has logged in, for administrators
     #[arg(long)]

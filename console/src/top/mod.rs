@@ -59,8 +59,8 @@ is not reached.";
 
 #[derive(Args, Debug)]
 pub struct TopArgs {
-    /// The length of an interval
-    #[arg(long, value_name = "SECONDS", default_value = "1")]
+    /// The length of an interval: 1, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "1")]
     every: Seconds,
     /// End after this number of intervals [default: with q or Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

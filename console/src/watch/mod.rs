@@ -107,8 +107,8 @@ pub struct WatchArgs {
     /// Plot this value in the terminal
     #[arg(long, value_name = "KEY", conflicts_with_all = ["json", "csv"])]
     plot: Option<Key>,
-    /// The time that the plot shows: 30, 10min, 2h [default: 1min]
-    #[arg(long, value_name = "SECONDS", requires = "plot", hide_short_help = true)]
+    /// The time that the plot shows: 30, 10m, 2h [default: 1min]
+    #[arg(long, value_name = "TIME", requires = "plot", hide_short_help = true)]
     window: Option<Seconds>,
     /// End after this number of notifications
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
