@@ -44,7 +44,11 @@ impl ShellSession {
                 service,
                 attribute,
                 arguments,
-            } => self.request(&service, &attribute, arguments).await?,
+                file,
+            } => {
+                self.request(&service, &attribute, arguments, file.as_deref())
+                    .await?;
+            }
         }
         Ok(Flow::On)
     }

@@ -21,6 +21,7 @@ mod of_connection;
 mod pretty;
 mod questions;
 mod requests;
+mod saving;
 mod screen;
 mod session;
 mod signature;
@@ -59,6 +60,9 @@ help lists. The short form needs a selected service:
   BasicMath add 1 y=2.5
   use BasicMath
   add 1 y=2.5
+A result is saved in a file, an array also in NumPy's format:
+  Camera image > image.npy
+  DMM samples 100 > samples.json
 A lock may have terms, as of labwire lock:
   lock BasicMath wait=60 ttl=30 reason=\"calibration until 4 pm\"
 
@@ -77,9 +81,10 @@ too; the exit code is that of the first error. Notifications are shown after the
 line: notifications on.
 
 With --json, a call is one object as of labwire call, services and describe are
-as of these commands, and another word is an object with command and result. A
-notification is an object: service, time, notification (with args and kwargs)
-and lost (how many before it came too fast). Errors are text on standard error.
+as of these commands, and another word is an object with command and result. A call
+whose result is saved has file in the place of result. A notification is an
+object: service, time, notification (with args and kwargs) and lost (how many
+before it came too fast). Errors are text on standard error.
 
 When the connection breaks, the shell returns to its session: links, locks and
 calls in flight are kept for 30 s (LABWIRE_SESSION_GRACE). Later, or after a
