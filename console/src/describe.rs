@@ -110,7 +110,7 @@ const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 const DESCRIBE_SIGNATURE: &str = "() -> dict";
 
 /// Returns whether a service has a method that documents it.
-fn offers_documentation(service: &ServiceIdentity) -> bool {
+pub(crate) fn offers_documentation(service: &ServiceIdentity) -> bool {
     let describe = service.attributes.get("describe");
     describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE)
 }

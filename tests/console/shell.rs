@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::super::support::manager::{Home, Manager};
 use super::super::support::process::{Process, Signal};
+use super::super::support::program;
 use super::super::support::pseudo_terminal::PseudoTerminal;
 use super::super::support::wire::RawPeer;
+use super::watch::wait;
 use super::{Done, command, json_lines, labwire, service, start, wait_for_service};
 
 /// Runs a script to its end.
@@ -307,6 +309,35 @@ fn a_person_sees_the_state_in_the_prompt_and_completes_with_tab() {
     terminal.send("\u{4}");
     assert!(terminal.wait().success());
     assert!(terminal.is_as_before());
+}
+
+#[test]
+fn the_help_of_a_method_says_why_it_has_no_documentation_and_keeps_what_was_read() {
+    let manager = start();
+    let _camera = Process::spawn("camera", program("camera").envs(manager.environment()));
+    manager.wait_for_registered("Camera");
+    let shell = || Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+    let mut earlier = shell();
+    earlier.type_line("help Camera.image");
+    wait(&earlier, "An image.");
+    let mut lock = Process::spawn("labwire", &mut command(&manager, &["lock", "Camera"]));
+    wait(&lock, "is locked");
+    let begun = earlier.output().lines().count();
+    earlier.type_line("help Camera.image");
+    earlier.wait_for_line_after(begun, "the documentation", |line| {
+        line.contains("An image.").then_some(())
+    });
+    let mut later = shell();
+    later.type_line("help Camera.image");
+    wait(&later, "(its documentation can be read when it is not locked)");
+    lock.signal(Signal::INT);
+    lock.wait();
+    later.type_line("help Camera.image");
+    wait(&later, "An image.");
+    for mut shell in [earlier, later] {
+        shell.close_input();
+        assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
+    }
 }
 
 #[test]
