@@ -21,8 +21,7 @@ use crate::linking::{call_failure, check_call, link};
 use crate::long_call::{Display, LongCall, Unanswered};
 use crate::npy;
 use crate::output::{
-    OutputArgs, json_line, json_or_text, message, one_line, readable, say_line, say_result, shell_argument,
-    tell,
+    OutputArgs, json_line, json_or_text, one_line, readable, say_line, say_result, shell_argument, tell,
 };
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
@@ -242,7 +241,7 @@ impl CallArgs {
                     return Err(call_failure(error, link, attribute));
                 }
                 Err(Unanswered::Cancelled(error, signal)) => {
-                    tell(format_args!("labwire: {}", message(&error.to_string())));
+                    tell(format_args!("labwire: {}", Failure::from(error).message()));
                     return Err(Failure::Reported(Box::new(signal.failure())));
                 }
                 Err(Unanswered::Failure(failure)) => return Err(failure),

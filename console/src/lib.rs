@@ -30,6 +30,7 @@ mod key;
 mod linking;
 mod lock;
 mod long_call;
+mod moment;
 mod names;
 mod narrator;
 mod near;
@@ -166,11 +167,11 @@ pub fn run(command: Command) -> ExitCode {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure @ (Failure::Reported(_) | Failure::Signalled(_))) => failure.exit_code(),
         Err(failure) => {
-            let mut text = failure.to_string();
+            let mut text = failure.message();
             if let (Failure::GivenUp, Some(hint)) = (&failure, hint) {
-                text = format!("{text}\n{hint}");
+                text = output::message(&format!("{text}\n{hint}"));
             }
-            output::tell(format_args!("labwire: {}", output::message(&text)));
+            output::tell(format_args!("labwire: {text}"));
             failure.exit_code()
         }
     }

@@ -8,8 +8,9 @@ use labwire_home::present;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::moment::moment;
 use crate::near::{did_you_mean, not_connected};
-use crate::output::{one_line, shell_argument, time_of_day};
+use crate::output::{one_line, shell_argument};
 use crate::report::{self, Peer, is_reported};
 use crate::spelling::Spelled;
 
@@ -72,7 +73,7 @@ fn administrator(argument: &str) -> String {
 fn ends_by_itself(argument: &str, ends: Timestamp) -> String {
     format!(
         "its holder is away; the lock ends by itself at {} unless the holder returns; {}",
-        time_of_day(ends),
+        moment(ends),
         administrator(argument)
     )
 }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::held::{Announcement, Held};
 use crate::hold::show;
 use crate::linking::{explained, link, not_alone};
-use crate::output::{OutputArgs, message, one_line, shell_argument, tell};
+use crate::output::{OutputArgs, one_line, shell_argument, tell};
 use crate::report::is_reported;
 use crate::seconds::Seconds;
 use crate::stop::Stop;
@@ -198,16 +198,13 @@ impl LockArgs {
 
     /// Says that the command waits, and why.
     fn tell_wait(failure: &Failure, position: usize) {
-        let text = failure.to_string();
+        let text = failure.message();
         let reason = text.lines().next().unwrap_or_default();
         let queue = match position {
             0 | 1 => String::new(),
             position => format!(" as number {position} in the queue"),
         };
-        tell(format_args!(
-            "labwire: {}; waiting for it{queue}",
-            message(reason)
-        ));
+        tell(format_args!("labwire: {reason}; waiting for it{queue}"));
     }
 
     /// Locks, and waits for as long as it may, also over a restart of the manager.

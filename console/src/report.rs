@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{one_line, time_of_day};
+use crate::moment::moment;
+use crate::output::one_line;
 use crate::times::readable_age;
 
 /// The beginning of the language of a manager that reports its status.
@@ -81,7 +82,7 @@ impl Peer {
         let mut text = format!(
             "{} since {}{}",
             one_line(&first.client),
-            time_of_day(first.since),
+            moment(first.since),
             age(first)
         );
         if self.lock_count > 1 {
@@ -130,7 +131,7 @@ pub(crate) struct Away {
 impl Away {
     /// Returns until when its place is kept, as in `away until 10:02:31`.
     pub(crate) fn short_text(self) -> String {
-        format!("away until {}", time_of_day(self.until))
+        format!("away until {}", moment(self.until))
     }
 
     /// Returns until when its place is kept, and since when it is away.
@@ -138,7 +139,7 @@ impl Away {
         format!(
             "{}: its connection broke at {} ({} ago)",
             self.short_text(),
-            time_of_day(self.since),
+            moment(self.since),
             self.age(now)
         )
     }
@@ -149,13 +150,13 @@ impl Away {
 
     /// Returns both as a text that remains the same as long as the peer is away.
     pub(crate) fn lasting_text(self) -> String {
-        let [since, until] = [self.since, self.until].map(time_of_day);
+        let [since, until] = [self.since, self.until].map(moment);
         format!("away since {since}, and its place is kept until {until}")
     }
 
     /// Returns both as text.
     pub(crate) fn text(self, now: Timestamp) -> String {
-        let [since, until] = [self.since, self.until].map(time_of_day);
+        let [since, until] = [self.since, self.until].map(moment);
         format!(
             "away since {since} ({}), its place is kept until {until}",
             self.age(now)

@@ -123,7 +123,7 @@ fn the_status_of_the_reference_manager_has_names_only() {
 }
 
 /// Starts a service whose connection is broken, and whose place the manager keeps for an hour.
-fn service_that_is_away(manager: &Manager, name: &str) {
+pub(super) fn service_that_is_away(manager: &Manager, name: &str) {
     let mut away = RawPeer::connect(manager);
     away.identify(&json!({
         "type": "service", "name": name, "language": "LabVIEW", "os": "Windows", "features": ["sessions"],

@@ -1,6 +1,8 @@
 //! Times on the command line, and those that people read.
 
 use super::super::support::free_port;
+use super::status::service_that_is_away;
+use super::watch::wait;
 use super::*;
 
 /// The commands that have options for times, with arguments that let them end at once where no manager
@@ -76,4 +78,44 @@ fn every_time_is_a_number_of_seconds_or_has_a_unit() {
     fs::write(&config, text.replace("600.0", "\"10m\"")).unwrap();
     let listed = run(&mut home.command(&["profile", "list"]));
     assert!(listed.output.contains("--connect-timeout 600"), "{listed:?}");
+}
+
+#[test]
+fn times_that_a_manager_tells_are_local_for_people() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--compatible", "--password", "x"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    service_that_is_away(&manager, "Meter");
+    let statuses = json_lines(&output(&manager, &["status", "--json"]));
+    let away = statuses.iter().find(|object| object["name"] == "Meter").unwrap();
+    let since = time_in_zone(&away["away"]["since"]);
+    let done = run(command(&manager, &["call", "Meter", "read"]).env("TZ", ZONE));
+    assert_eq!(done.code, Some(4), "{done:?}");
+    assert!(
+        done.errors
+            .contains(&format!("is away since {since}, the request was not")),
+        "{done:?}"
+    );
+    fs::write(manager.home().path("calls"), "Meter read\n").unwrap();
+    let done = run(command(&manager, &["call", "--batch", "calls", "--json"]).env("TZ", ZONE));
+    let error = json_lines(&done.output)[0]["error"].clone();
+    assert!(error.as_str().unwrap().contains('T'), "{error}");
+    assert!(done.errors.contains(&since), "{done:?}");
+
+    let _scope = RawPeer::service(&manager, "Scope", &json!({}));
+    wait_for_service(&manager, "Scope");
+    let mut lock = command(&manager, &["lock", "Scope"]);
+    let mut lock = Process::spawn("labwire", lock.env("TZ", ZONE));
+    wait(&lock, "is locked");
+    let broken = run(command(&manager, &["admin", "break_lock", "Scope"])
+        .env("LABWIRE_USERNAME", "ada")
+        .env("LABWIRE_PASSWORD", "x"));
+    assert_eq!(broken.code, Some(0), "{broken:?}");
+    assert_eq!(lock.wait().code(), Some(4));
+    let printed = lock.everything_printed();
+    let at = printed.split("was broken by 'ada' at ").nth(1).unwrap();
+    assert!(
+        at.len() >= 8 && at.as_bytes()[2] == b':' && at.as_bytes()[5] == b':',
+        "{printed}"
+    );
 }
