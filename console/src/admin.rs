@@ -62,7 +62,7 @@ struct AdminAnswer<'a> {
 
 pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     let values: Arguments = words::arguments(&arguments.values)?;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("admin").await?;
     let request = connection
         .client()
         .admin_request::<()>(&arguments.attribute, values);

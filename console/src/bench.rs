@@ -202,7 +202,7 @@ impl Measured<'_> {
 
 pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("bench").await?;
     let link = link(&connection, &arguments.service).await?;
     check_call(&link, &arguments.attribute, &values)?;
     stop.begin()?;

@@ -354,7 +354,7 @@ impl CallArgs {
             jobs: self.jobs.unwrap_or(1),
             timeout: self.timeout.map(Seconds::duration),
         };
-        let connection = self.connection.connect().await?;
+        let connection = self.connection.connect("call").await?;
         let breaks = Breaks::report(connection.client());
         let are_results_shown = file.is_none() && io::stdout().is_terminal();
         let done = batch.run(&connection, are_results_shown, |outcome| {
@@ -385,7 +385,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let Some(Callee { service, attribute }) = arguments.callee() else {
         return Err(arguments.without_attribute());
     };
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("call").await?;
     let link = link(&connection, service).await?;
     check_call(&link, attribute, &values)?;
     let breaks = Breaks::report(connection.client());

@@ -8,7 +8,8 @@ use labwire_client::{FirstUse, Identities};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, ConnectionArgs, NAME};
+use crate::client_name::client_name;
+use crate::connection::{Connection, ConnectionArgs};
 use crate::output::shell_word;
 use crate::profiles::Profiles;
 
@@ -59,7 +60,9 @@ fn identities(options: &ArgMatches) -> Option<Identities> {
         .ask_with(|_| None);
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     let asking = async {
-        let connection = Connection::open(NAME, options).await.ok()?;
+        let connection = Connection::open(&client_name("completions"), options)
+            .await
+            .ok()?;
         connection.identities().await.ok()
     };
     let found = runtime.block_on(async { timeout(PATIENCE, asking).await });

@@ -216,7 +216,7 @@ impl Described<'_> {
 
 pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     let name = &arguments.service;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("describe").await?;
     let identities = connection.identities().await?;
     let Some(service) = identities.services.get(name) else {
         return Err(unknown_service(name, &identities.services));

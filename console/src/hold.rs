@@ -105,9 +105,9 @@ pub(crate) fn show(
 pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(), Failure> {
     let LinkArgs { service, form, .. } = arguments;
     let connection = if arguments.hold {
-        arguments.connection.connect_lasting().await?
+        arguments.connection.connect_lasting("link").await?
     } else {
-        arguments.connection.connect().await?
+        arguments.connection.connect("link").await?
     };
     let link = link(&connection, service).await?;
     let count = link.identity().attributes.len();
@@ -170,7 +170,7 @@ pub(crate) async fn unlock_service(arguments: &UnlockArgs) -> Result<(), Failure
         };
     }
     // The manager's refusal of a link names the holder of a lock.
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("unlock").await?;
     let refused = match connection.link(service).await {
         Err(refused @ Failure::Refused(_)) => Some(explained_to_unlock(&connection, service, refused).await),
         linked => linked.err(),

@@ -14,6 +14,7 @@ mod bench;
 mod breaks;
 mod call;
 mod candidates;
+mod client_name;
 mod connection;
 mod counted;
 mod csv;

@@ -7,6 +7,7 @@ use labwire_client::{CallError, Executed, Lock, LockGuard, LockOptions, SessionS
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::breaks::{Breaks, RETURNING};
+use crate::client_name::client_name;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::held::{Announcement, Held};
@@ -71,33 +72,13 @@ pub struct LockArgs {
     /// Why you hold it, for others
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// The name of the holder, for others [default: your user name]
+    /// The name of the holder, for others [default: labwire lock (your user name)]
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
     form: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-/// Returns the name of this process's user account, for where no variable has it, as in a service of
-/// the system.
-#[cfg(unix)]
-fn account() -> String {
-    let id = rustix::process::getuid().as_raw();
-    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("user-{id}"))
-}
-
-/// Returns the name of the commands: the system sets a variable.
-#[cfg(not(unix))]
-fn account() -> String {
-    crate::connection::NAME.to_owned()
 }
 
 /// How much before its time a wait may end that a manager which is being stopped has not cut short.
@@ -123,13 +104,7 @@ fn stopping() -> Failure {
 impl LockArgs {
     /// Returns the name of the client.
     fn client_name(&self) -> String {
-        let user = || {
-            ["USER", "LOGNAME", "USERNAME"]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        };
-        let name = self.name.clone().or_else(user);
-        name.unwrap_or_else(account)
+        self.name.clone().unwrap_or_else(|| client_name("lock"))
     }
 
     fn kind(&self) -> Lock {

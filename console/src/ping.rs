@@ -167,7 +167,7 @@ impl Pings<'_> {
 }
 
 pub(crate) async fn run(arguments: &PingArgs, stop: Stop) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("ping").await?;
     let (target, name) = match &arguments.service {
         Some(service) => (
             Target::Service(link(&connection, service).await?),

@@ -83,7 +83,7 @@ impl<'a> Listed<'a> {
 }
 
 pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("services").await?;
     let identities = connection.identities().await?;
     let away = services_away(&connection, &identities).await?;
     show(

@@ -206,7 +206,7 @@ pub(crate) async fn run(arguments: &SubscribeArgs, stop: Stop) -> Result<(), Fai
         is_terminal: io::stdout().is_terminal(),
     };
     stop.begin()?;
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("subscribe", options, arguments.reconnect.reconnect);
     session.follow_topics(arguments.pattern.as_str().into());
     let print = |heard| printer.run(heard);
     match session.run(print, stop.requested(), LAST_WORDS).await? {

@@ -173,11 +173,12 @@ fn a_lock_keeps_others_out_until_it_is_released() {
     let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
     shell.type_line("lock BasicMath");
     shell.wait_for("the lock", |line| {
-        line.contains("'BasicMath' is locked for labwire[").then_some(())
+        line.contains("'BasicMath' is locked for labwire shell (")
+            .then_some(())
     });
     let refused = labwire(&manager, &["call", "BasicMath", "add", "1", "2"]);
     assert_eq!(refused.code, Some(4), "{refused:?}");
-    assert!(refused.errors.contains("labwire["), "{refused:?}");
+    assert!(refused.errors.contains("labwire shell ("), "{refused:?}");
     shell.type_line("BasicMath add 1 2");
     shell.wait_for("the result", |line| (line == "3").then_some(()));
     shell.type_line("status");
@@ -266,7 +267,7 @@ fn a_connection_that_is_lost_is_told_and_made_again() {
     let mut again = home.command(&["start", "--disable-tls", "--port", &port]);
     let manager = Manager::start_command(home, &mut again);
     shell.wait_for("the connection", |line| {
-        line.contains("connected again, as labwire[").then_some(())
+        line.contains("connected again, as labwire shell (").then_some(())
     });
     let mut probe = RawPeer::service(&manager, "Probe", &json!({ "read": "() -> float" }));
     shell.wait_for("the link", |line| {
@@ -508,7 +509,7 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
     shell.wait_for("error: ");
     shell.wait_for("labwire> ");
     shell.send("whoami\r");
-    shell.wait_for("\nlabwire[");
+    shell.wait_for("\nlabwire shell (");
     shell.wait_for("labwire> ");
     shell.send("Manager stats\r");
     shell.wait_for("password for ada");

@@ -266,7 +266,7 @@ pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failur
     let wanted = plan.watch.clone();
     let recorder = Recorder::begin(store, &opened, sources, wanted, tally, arguments.quiet)?;
     let recorder = recorder.with_summary(arguments.output.json);
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("record", options, arguments.reconnect.reconnect);
     let watched = plan.watch.iter().map(|watch| &watch.service);
     let polled = plan.poll.iter().map(|poll| &poll.service);
     let mut links = BTreeMap::new();

@@ -33,7 +33,8 @@ use std::io::{self, IsTerminal};
 
 use clap::Args;
 
-use crate::connection::{ConnectionArgs, NAME};
+use crate::client_name::client_name;
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::OutputArgs;
 use crate::seconds::Seconds;
@@ -94,9 +95,9 @@ Exit codes: see `labwire --help`.";
 
 #[derive(Args, Debug)]
 pub struct ShellArgs {
-    /// The name of the shell on the network
-    #[arg(long, default_value = NAME)]
-    name: String,
+    /// The name of the shell on the network [default: labwire shell (your user name)]
+    #[arg(long)]
+    name: Option<String>,
     /// The longest time to wait for each reply: 5, 500ms, 10m [default: no limit]
     #[arg(long, value_name = "TIME")]
     timeout: Option<Seconds>,
@@ -107,6 +108,13 @@ pub struct ShellArgs {
     output: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+impl ShellArgs {
+    /// Returns the name of the client.
+    fn client_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| client_name("shell"))
+    }
 }
 
 /// Returns whether a person types the lines, and sees the prompt.

@@ -89,12 +89,13 @@ impl ShellSession {
                 options,
             )
         };
+        let name = arguments.client_name();
         let reconnecting = options.clone().reconnect(Backoff::new());
-        let connection = Connection::open(&arguments.name, reconnecting).await?;
+        let connection = Connection::open(&name, reconnecting).await?;
         let shared = Shared::new(screen, known);
         let monitor = tokio::spawn(watch(connection.client().clone(), shared.clone()));
         Ok(Self {
-            name: arguments.name.clone(),
+            name,
             options,
             connection,
             administration: None,

@@ -84,9 +84,9 @@ impl Request for Asked {
 
 pub(crate) async fn run(arguments: &StatusArgs, stop: Stop) -> Result<(), Failure> {
     let connection = if arguments.watch {
-        arguments.connection.connect_lasting().await?
+        arguments.connection.connect_lasting("status").await?
     } else {
-        arguments.connection.connect().await?
+        arguments.connection.connect("status").await?
     };
     let mut asked = Asked {
         connection: connection.clone(),

@@ -171,7 +171,7 @@ fn bytes(number: u64) -> String {
 }
 
 pub(crate) async fn run(arguments: &TopArgs, stop: Stop) -> Result<(), Failure> {
-    let connection = arguments.connection.connect_lasting().await?;
+    let connection = arguments.connection.connect_lasting("top").await?;
     if !is_reported(&connection.identities().await?) {
         return Err(Failure::Refused(
             "this manager does not count calls: it is not one of Labwire".to_owned(),

@@ -180,7 +180,7 @@ pub(crate) async fn run(arguments: &WatchArgs, stop: Stop) -> Result<(), Failure
     let options = arguments.connection.options()?;
     let viewer = arguments.viewer()?;
     stop.begin()?;
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("watch", options, arguments.reconnect.reconnect);
     session.follow(Arc::from(&*arguments.service));
     let ended = session.run(viewer, stop.requested(), LAST_WORDS).await;
     let ended = ended.map_err(|failure| match failure {
