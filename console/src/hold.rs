@@ -45,8 +45,10 @@ Examples:
   labwire unlock DMM
 
 Ends `labwire lock` for this service and this manager, if you started it on this
-computer. Other programs release their locks themselves. With --json, the result
-is one object: service and released (the number of processes).
+computer, also if you named the manager in another way: localhost, 127.0.0.1 and
+the name of this computer are the same. Other programs release their locks
+themselves. With --json, the result is one object: service and released (the
+number of processes).
 
 Exit codes: 4 if no such lock was held; see `labwire --help`.";
 
