@@ -21,7 +21,8 @@ use crate::linking::{call_failure, check_call, link};
 use crate::long_call::{Display, LongCall, Unanswered};
 use crate::npy;
 use crate::output::{
-    OutputArgs, json_line, json_or_text, one_line, readable, say_line, say_result, shell_argument, tell,
+    OutputArgs, json_line, json_or_text, one_line, readable, say_line, say_result, shell_argument,
+    shell_word, tell,
 };
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
@@ -129,10 +130,13 @@ pub struct CallArgs {
     /// The number of calls [default: 1, or with --every until Ctrl-C]; the first error ends it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
-    /// The time from the start of one call to the next; a longer call delays it: 2, 0.5, 200ms, 10m
-    /// [default: no wait]
+    /// Repeat the call until Ctrl-C, or --repeat times: the time from the start of one call to the next,
+    /// which a longer call delays: 2, 0.5, 200ms, 10m [default: no wait]
     #[arg(long, value_name = "TIME")]
     every: Option<Seconds>,
+    /// The name of --repeat in other commands.
+    #[arg(long, value_name = "N", hide = true)]
+    count: Option<String>,
     #[command(flatten)]
     form: OutputArgs,
     #[command(flatten)]
@@ -373,6 +377,13 @@ impl CallArgs {
 }
 
 pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure> {
+    if let Some(count) = &arguments.count {
+        return Err(Failure::Usage(format!(
+            "the number of calls is --repeat {}; --count is that of requests in labwire ping and of notifications in \
+             labwire watch",
+            shell_word(count)
+        )));
+    }
     arguments.check_file()?;
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;

@@ -117,6 +117,23 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
 }
 
 #[test]
+fn the_number_of_calls_has_one_name() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let call = ["call", "Echo", "echo", "--every", "10ms"];
+    let printed = output(&manager, &[&call[..], &["--repeat", "3"]].concat());
+    assert_eq!(printed.lines().count(), 3, "{printed}");
+    let done = labwire(&manager, &[&call[..], &["--count", "3"]].concat());
+    assert_eq!((done.code, &*done.output), (Some(2), ""), "{done:?}");
+    assert!(done.errors.contains("is --repeat 3;"), "{done:?}");
+    let help = output(&manager, &["call", "--help"]);
+    assert!(
+        !help.contains("--count") && help.contains("until Ctrl-C"),
+        "{help}"
+    );
+}
+
+#[test]
 fn texts_that_begin_like_negative_numbers_arrive_as_they_were_typed() {
     let manager = start();
     let _echo = service(&manager, "Echo");
