@@ -258,7 +258,7 @@ impl Follower {
 
 /// Waits until the connection of a service breaks or is back; for ever once the link has ended. Cancel
 /// safe.
-async fn away_changed(link: &Link, from: bool) -> bool {
+pub(crate) async fn away_changed(link: &Link, from: bool) -> bool {
     let now = link.service_away_changed(from).await;
     // It is not away any more, too, once it has left.
     let has_left = !link.is_linked() && link.client().is_connected();
