@@ -78,7 +78,10 @@ Each row is one value. Its columns:
                                     A gap begins when the connection broke
             away, back              the connection broke, and is made again with
                                     nothing missing: values that came meanwhile
-                                    have the time of their arrival afterwards
+                                    have the time of their arrival afterwards.
+                                    They are not marked: newer ones follow in
+                                    the same stream, and the manager does not
+                                    say where these begin
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given

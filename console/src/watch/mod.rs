@@ -49,7 +49,10 @@ The manager or the service may start later, or restart: watch waits for it, and
 reports on standard error when it is linked, away and back. With --json and
 --csv, the output contains the gap, too. When only the connection of watch
 breaks, the manager keeps the notifications for 30 s, and there is no gap. Those
-that it has kept have the time of their arrival after the break.
+that it has kept have the time of their arrival after the break. They are not
+marked: they come in one stream with newer ones, and the manager does not say
+where these begin. A service that needs exact times puts them into its
+notifications.
 
 With --json, each line is one object, with event:
   notification  time, service, args, kwargs; with KEY also key and value. If
