@@ -156,6 +156,51 @@ fn services_are_listed_and_described_in_both_forms() {
 }
 
 #[test]
+fn the_manager_is_described_by_the_requests_that_it_answers() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--compatible", "--password", "x"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let described = output(&manager, &["describe", "Manager"]);
+    assert!(described.starts_with("Manager\nLabwire "), "{described}");
+    assert!(
+        described.lines().all(|line| line.chars().count() <= 80),
+        "{described}"
+    );
+    let objects = json_lines(&output(&manager, &["describe", "Manager", "--json"]));
+    let requests = objects[0]["attributes"].as_array().unwrap();
+    let mut client = RawPeer::client(&manager, "Ada");
+    for request in requests {
+        let name = request["name"].as_str().unwrap();
+        assert!(described.contains(&format!("\n  {name} ")), "{described}");
+        if name == "shutdown_manager" {
+            continue;
+        }
+        let asked = json!({"service": "Manager", "attribute": name, "uid": "1"});
+        if request["administrator"] == false {
+            let message = client.request(&asked)["message"].to_string();
+            assert!(!message.contains("AttributeError"), "{message}");
+            continue;
+        }
+        let mut asked = command(&manager, &["admin", name]);
+        asked.env("LABWIRE_USERNAME", "ada").env("LABWIRE_PASSWORD", "x");
+        let done = run(&mut asked);
+        assert!(!done.errors.contains("has no attribute"), "{name}: {done:?}");
+    }
+    let mut shell = command(&manager, &["shell"]);
+    let mut shell = Process::spawn("labwire shell", &mut shell);
+    shell.type_line("describe Manager");
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
+    assert_eq!(shell.output(), described);
+    let reference = Manager::start_reference(Home::new(), &[]);
+    let described = output(&reference, &["describe", "Manager"]);
+    assert!(
+        described.contains("acquire_lock") && !described.contains("publish"),
+        "{described}"
+    );
+}
+
+#[test]
 fn a_service_cannot_send_commands_to_the_terminal() {
     let manager = start();
     let attributes = json!({ "on": "(\u{1b}[31mcolour: str)" });

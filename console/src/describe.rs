@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use labwire_client::{AttributeDescription, ServiceDescription, ServiceIdentity, Value};
 use labwire_home::present;
+use labwire_wire::MANAGER_NAME;
 use labwire_wire::frames::json_string;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::linking::unknown_service;
+use crate::manager_requests;
 use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
 use crate::report::{self, Away, Lock, Peer, is_reported};
 
@@ -25,6 +27,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire describe DMM
   labwire describe DMM --json
+  labwire describe Manager         the requests that the manager itself answers
 
 The documentation comes from the service itself, if it answers within two
 seconds. Services of the Rust SDK provide it; others need a method
@@ -42,7 +45,8 @@ identity: a number, a text, a list) and description, each null if it is not
 known. Labwire's manager adds who uses it: link_count, links (the first
 clients) and locks (client, since, until, shared and reason), and while the
 service is away, away: since (when its connection broke) and until (when its
-place is given up).
+place is given up). The attributes of the manager have name, arguments,
+administrator (whether only administrators may send it) and description.
 
 Exit codes: see `labwire --help`.";
 
@@ -218,6 +222,11 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     let name = &arguments.service;
     let connection = arguments.connection.connect("describe").await?;
     let identities = connection.identities().await?;
+    if name == MANAGER_NAME {
+        manager_requests::show(&identities, arguments.output.json)?;
+        connection.disconnect().await;
+        return Ok(());
+    }
     let Some(service) = identities.services.get(name) else {
         return Err(unknown_service(name, &identities.services));
     };

@@ -31,6 +31,7 @@ mod key;
 mod linking;
 mod lock;
 mod long_call;
+mod manager_requests;
 mod moment;
 mod names;
 mod narrator;

@@ -13,6 +13,7 @@ use super::links::described;
 use super::session::{Flow, ShellSession};
 use crate::describe;
 use crate::failure::Failure;
+use crate::manager_requests;
 use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
@@ -142,8 +143,8 @@ impl ShellSession {
         self.require(service).await?;
         let identity = self.shared.known().services().get(service).cloned();
         let Some(identity) = identity else {
-            // The manager is described by its identity.
-            return self.identity().await;
+            let identities = self.connection.identities().await?;
+            return manager_requests::show(&identities, self.shared.screen.is_json());
         };
         let documentation = self.documentation(service, &identity).await;
         let peer = if is_reported(&self.connection.identities().await?) {
