@@ -516,7 +516,16 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     );
     done(&["profile", "default", "lab"]);
     assert_eq!(done(&["call", "BasicMath", "add", "1", "2"]), "3\n");
+    let shown = done(&["profile", "show", "lab"]);
+    let expected =
+        format!("lab, the default profile\n  host             {address}\n  disable-tls      true\n");
+    assert_eq!(shown, expected);
+    let unknown = without_environment(&["profile", "show", "lap"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.errors.contains("did you mean 'lab'?"), "{unknown:?}");
     let listed = json_lines(&done(&["profile", "list", "--json"]));
+    let shown = json_lines(&done(&["profile", "show", "lab", "--json"]));
+    assert_eq!(shown, [listed[1].clone()]);
     let lab = json!({ "name": "lab", "default": true, "host": address, "disable-tls": true });
     assert_eq!(listed[1], lab);
     assert_eq!(listed[0]["cert-file"], json!(home.path("away.pem")));

@@ -137,6 +137,23 @@ impl Settings {
         "connect-timeout",
     ];
 
+    /// Returns the settings that are set, by their keys, for people.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let first_use = self.first_use.and_then(|action| action.to_possible_value());
+        let values = [
+            self.host.clone(),
+            self.port.map(|port| port.to_string()),
+            self.disable_tls.map(|is_disabled| is_disabled.to_string()),
+            self.cert_file.as_ref().map(|file| file.display().to_string()),
+            first_use.map(|action| action.get_name().to_owned()),
+            self.username.clone(),
+            self.connect_timeout
+                .map(|timeout| format!("{} s", f64::from(timeout))),
+        ];
+        let shown = Self::KEYS.into_iter().zip(values);
+        shown.filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
     /// Returns the settings for a profile: they can be used, and from any folder.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {
         self.apply(ConnectOptions::new())?;

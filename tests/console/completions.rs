@@ -55,6 +55,8 @@ fn bash_completes_commands_options_services_attributes_and_profiles() {
         (&["bench", "Multimeter", ""], &["range", "read"]),
         (&["services", "--profile", "cl"], &["clean-room"]),
         (&["profile", "remove", ""], &["clean-room"]),
+        (&["profile", "show", "cl"], &["clean-room"]),
+        (&["status", "--profile", ""], &["clean-room"]),
         (&["trust", "--finger"], &["--fingerprint"]),
     ] {
         let mut offered = completed(&manager, words);

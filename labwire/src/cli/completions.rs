@@ -124,7 +124,7 @@ pub(super) fn answer() -> Option<ExitCode> {
 fn completed() -> Command {
     let command = with_sources(without_empty_variables(CommandLine::command()));
     let profile = |command: Command| {
-        ["default", "remove"]
+        ["default", "remove", "show"]
             .into_iter()
             .fold(command, |command, action| {
                 command.mut_subcommand(action, |action| {
