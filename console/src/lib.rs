@@ -77,7 +77,7 @@ use clap::Subcommand;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-pub use candidates::{attribute_names, profile_names, service_names};
+pub use candidates::{argument_names, attribute_names, profile_names, service_names};
 use failure::Failure;
 use stop::{EndSignals, Stop, next_of};
 pub use words::protect_numbers;

@@ -41,6 +41,7 @@ use crate::seconds::Seconds;
 use crate::stop::{EndSignals, next_of};
 use modes::Modes;
 use session::ShellSession;
+pub(crate) use signature::{missing, parameters};
 pub(crate) use split::{is_unclosed, split, split_key, typed_name};
 
 pub(crate) const EXAMPLES: &str = "\
