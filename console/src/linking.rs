@@ -232,11 +232,26 @@ pub(crate) fn check_call(link: &Link, attribute: &str, arguments: &Arguments) ->
     }
 }
 
-/// Returns the failure of a call. An unknown attribute gets a suggestion.
+/// Returns the signature of a method as a hint if a service has answered with an error about its
+/// arguments: a `TypeError`, as services in Python and in Rust do.
+pub(crate) fn signature_hint(error: &CallError, attribute: &str, value: Option<&Value>) -> Option<String> {
+    let CallError::Service { message, .. } = error else {
+        return None;
+    };
+    let signature = value.and_then(Value::as_signature)?;
+    let is_about_arguments = message.starts_with("TypeError: ");
+    is_about_arguments.then(|| format!("its signature is: {}{}", one_line(attribute), one_line(signature)))
+}
+
+/// Returns the failure of a call. An unknown attribute gets a suggestion, and wrong arguments get the
+/// signature.
 pub(crate) fn call_failure(error: CallError, link: &Link, attribute: &str) -> Failure {
     let identity = link.identity();
-    let is_unknown =
-        matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(attribute);
+    let value = identity.attributes.get(attribute);
+    if let Some(hint) = signature_hint(&error, attribute, value) {
+        return Failure::from(error).with_hint(Some(hint));
+    }
+    let is_unknown = matches!(error, CallError::Service { .. }) && value.is_none();
     let hint = is_unknown.then(|| {
         let known = identity.attributes.keys().map(String::as_str);
         did_you_mean(attribute, known).unwrap_or_else(|| {

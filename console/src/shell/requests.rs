@@ -16,7 +16,7 @@ use crate::call::{Called, CalledItem};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::linking::{explained_in_shell, is_plain_value, takes_no_arguments};
+use crate::linking::{explained_in_shell, is_plain_value, signature_hint, takes_no_arguments};
 use crate::long_call::{LongCall, Unanswered};
 use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say, say_json};
@@ -217,7 +217,8 @@ impl ShellSession {
         Ok(Administration { connection, options })
     }
 
-    /// Returns the failure of a call. An unknown attribute gets a suggestion.
+    /// Returns the failure of a call. An unknown attribute gets a suggestion, and wrong arguments get the
+    /// signature.
     fn failure(&self, error: CallError, service: &str, attribute: &str) -> Failure {
         let known = self.shared.known();
         let hint = match (&error, known.attributes(service)) {
@@ -235,6 +236,7 @@ impl ShellSession {
                     )
                 }))
             }
+            (_, Some(attributes)) => signature_hint(&error, attribute, attributes.get(attribute)),
             _ => None,
         };
         Failure::from(error).with_hint(hint)
