@@ -80,6 +80,7 @@ use tokio::sync::oneshot;
 pub use candidates::{argument_names, attribute_names, profile_names, service_names};
 use failure::Failure;
 use stop::{EndSignals, Stop, next_of};
+pub use variables::misspelt_variables;
 pub use words::protect_numbers;
 
 /// The commands.

@@ -20,7 +20,7 @@ use super::output::print;
 use super::{CommandLine, tell, without_empty_variables};
 
 /// The environment variable with which a shell asks for words.
-const VARIABLE: &str = "LABWIRE_COMPLETE";
+pub(super) const VARIABLE: &str = "LABWIRE_COMPLETE";
 
 const AFTER_HELP: &str = "\
 Put it where your shell reads it when it starts:
