@@ -1,5 +1,6 @@
 //! Calls that take long: their progress, their items, their deadline, and Ctrl-C.
 
+use super::pty::Terminal;
 use super::*;
 
 /// Starts a manager and the service `Stage` with these features.
@@ -59,6 +60,26 @@ fn a_call_shows_its_progress_and_prints_its_items_as_they_come() {
             );
         }
     }
+}
+
+#[test]
+fn no_bar_is_drawn_before_the_first_progress_came() {
+    let (manager, mut stage) = stage(&["progress"]);
+    let arguments = ["call", "Stage", "travel", "--progress"];
+    let mut call = Terminal::open(&manager, &arguments, (80, 24), &[("TERM", "xterm-256color")]);
+    let asked = stage.read_json();
+    for item in ["first", "second"] {
+        stage.send_line(&about(&asked, "item", &json!(item)));
+        call.wait_for(item);
+    }
+    // Neither a bar nor the commands that clear one.
+    assert!(call.shown.starts_with("first\r\nsecond"), "{:?}", call.shown);
+    let progress = json!({ "done": 1, "total": 4, "message": "filter" });
+    stage.send_line(&about(&asked, "progress", &progress));
+    call.wait_for("25 % filter");
+    stage.send_line(&result(&asked, &json!("done")));
+    assert_eq!(call.end(), Some(0), "{:?}", call.shown);
+    assert!(call.shown.contains("done\r\n"), "{:?}", call.shown);
 }
 
 #[test]
