@@ -22,6 +22,7 @@ mod screens;
 mod shell;
 mod sources;
 mod status;
+mod times;
 mod top;
 mod topics;
 mod trust;
@@ -88,6 +89,16 @@ pub(super) fn json_lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// A time zone for commands whose output has local times: two hours ahead of UTC.
+pub(super) const ZONE: &str = "LAB-2";
+
+/// Returns the time of day in [`ZONE`] of a time in UTC, as commands show it to people.
+pub(super) fn time_in_zone(time: &Value) -> String {
+    let time = &time.as_str().unwrap()[11..19];
+    let hour: u8 = time[..2].parse().unwrap();
+    format!("{:02}{}", (hour + 2) % 24, &time[2..])
+}
+
 pub(super) fn start() -> Manager {
     Manager::start(&["--disable-tls"])
 }
@@ -141,6 +152,51 @@ fn services_are_listed_and_described_in_both_forms() {
     assert_eq!(
         (&pi["signature"], &pi["value"]),
         (&Value::Null, &json!(std::f64::consts::PI))
+    );
+}
+
+#[test]
+fn the_manager_is_described_by_the_requests_that_it_answers() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--admin", "--compatible", "--password", "x"]);
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let described = output(&manager, &["describe", "Manager"]);
+    assert!(described.starts_with("Manager\nLabwire "), "{described}");
+    assert!(
+        described.lines().all(|line| line.chars().count() <= 80),
+        "{described}"
+    );
+    let objects = json_lines(&output(&manager, &["describe", "Manager", "--json"]));
+    let requests = objects[0]["attributes"].as_array().unwrap();
+    let mut client = RawPeer::client(&manager, "Ada");
+    for request in requests {
+        let name = request["name"].as_str().unwrap();
+        assert!(described.contains(&format!("\n  {name} ")), "{described}");
+        if name == "shutdown_manager" {
+            continue;
+        }
+        let asked = json!({"service": "Manager", "attribute": name, "uid": "1"});
+        if request["administrator"] == false {
+            let message = client.request(&asked)["message"].to_string();
+            assert!(!message.contains("AttributeError"), "{message}");
+            continue;
+        }
+        let mut asked = command(&manager, &["admin", name]);
+        asked.env("LABWIRE_USERNAME", "ada").env("LABWIRE_PASSWORD", "x");
+        let done = run(&mut asked);
+        assert!(!done.errors.contains("has no attribute"), "{name}: {done:?}");
+    }
+    let mut shell = command(&manager, &["shell"]);
+    let mut shell = Process::spawn("labwire shell", &mut shell);
+    shell.type_line("describe Manager");
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
+    assert_eq!(shell.output(), described);
+    let reference = Manager::start_reference(Home::new(), &[]);
+    let described = output(&reference, &["describe", "Manager"]);
+    assert!(
+        described.contains("acquire_lock") && !described.contains("publish"),
+        "{described}"
     );
 }
 
@@ -366,7 +422,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
         (
             &["call", "BasicMath", "add", "--timeout", "soon"],
             2,
-            "a number of seconds",
+            "a time above 0",
         ),
         (&["call", "BasicMath", "add", "[1, 2"], 2, "is not closed"),
         (&["call", "BasicMath", "add", "--repeat", "0"], 2, "--repeat"),
@@ -460,7 +516,16 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
     );
     done(&["profile", "default", "lab"]);
     assert_eq!(done(&["call", "BasicMath", "add", "1", "2"]), "3\n");
+    let shown = done(&["profile", "show", "lab"]);
+    let expected =
+        format!("lab, the default profile\n  host             {address}\n  disable-tls      true\n");
+    assert_eq!(shown, expected);
+    let unknown = without_environment(&["profile", "show", "lap"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.errors.contains("did you mean 'lab'?"), "{unknown:?}");
     let listed = json_lines(&done(&["profile", "list", "--json"]));
+    let shown = json_lines(&done(&["profile", "show", "lab", "--json"]));
+    assert_eq!(shown, [listed[1].clone()]);
     let lab = json!({ "name": "lab", "default": true, "host": address, "disable-tls": true });
     assert_eq!(listed[1], lab);
     assert_eq!(listed[0]["cert-file"], json!(home.path("away.pem")));

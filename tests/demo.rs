@@ -71,6 +71,11 @@ fn what_the_demo_says_to_type_next_works() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    // The last line to type calls a service with this program.
+    let line = told.lines().rfind(|line| line.starts_with("  labwire call "));
+    let words: Vec<_> = line.expect(&told).split_whitespace().skip(1).collect();
+    let called = home.labwire(&words);
+    assert_eq!(String::from_utf8_lossy(&called.stdout), "3.0\n", "{called:?}");
     demo.signal(Signal::INT);
     assert!(demo.wait().success());
 }

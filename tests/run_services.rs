@@ -143,7 +143,7 @@ fn a_port_in_use_is_told() {
         &Home::new(),
         &json!({ "port": other.port(), "disable_tls": true }),
     );
-    assert!(said.contains("another manager, listens there"), "{said}");
+    assert!(said.contains(") listens there: stop it"), "{said}");
     assert!(!said.contains("Network Manager running"), "{said}");
 }
 
@@ -168,7 +168,7 @@ fn the_program_can_be_started_on_another_computer() {
     let error = blocking::start_manager(&ssh, program_path, start)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("another manager, listens there"), "{error}");
+    assert!(error.contains(") listens there: stop it"), "{error}");
 
     let options = labwire_client::ConnectOptions::new().port(port).without_tls();
     let client = labwire_client::blocking::Client::connect("Client", options).unwrap();

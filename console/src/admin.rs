@@ -41,8 +41,8 @@ pub struct AdminArgs {
     /// Its arguments: values, then KEY=VALUE, as for labwire call
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
-    /// The longest time to wait for the answer, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS")]
+    /// The longest time to wait for the answer: 5, 500ms, 10m [default: no limit]
+    #[arg(long, value_name = "TIME")]
     timeout: Option<Seconds>,
     #[command(flatten)]
     form: OutputArgs,
@@ -62,7 +62,7 @@ struct AdminAnswer<'a> {
 
 pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     let values: Arguments = words::arguments(&arguments.values)?;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("admin").await?;
     let request = connection
         .client()
         .admin_request::<()>(&arguments.attribute, values);

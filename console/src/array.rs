@@ -86,6 +86,11 @@ pub(crate) fn is_array(json: &str) -> bool {
     serde_json::from_str::<Object>(json).is_ok_and(|object| object.array.bytes().is_some())
 }
 
+/// Returns whether a value is an array, or has one in it.
+pub(crate) fn has_array(json: &str) -> bool {
+    first(json).is_some()
+}
+
 /// Returns JSON text in which each array is short, as in `array <u2 4096×4096, 32 MiB`, between two marks.
 pub(crate) fn shortened<'a>(json: &'a str, mark: (&str, &str)) -> Cow<'a, str> {
     let mut rest = json;

@@ -22,7 +22,7 @@ use crate::counted::counted;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
-use crate::output::{json_line, json_or_text, message, tell};
+use crate::output::{json_line, json_or_text, tell};
 use crate::words::{TypedCall, typed_call};
 
 /// The maximum number of lines that are read or answered ahead of the next one to be shown.
@@ -292,7 +292,7 @@ impl Batch<'_> {
                 bar.suspend(|| show(&outcome))?;
                 bar.inc(1);
                 if let Err(failure) = outcome.result {
-                    let text = message(&failure.to_string());
+                    let text = failure.message();
                     bar.suspend(|| tell(format_args!("labwire: line {}: {text}", outcome.line)));
                     failed += 1;
                     first_failure.get_or_insert(failure);

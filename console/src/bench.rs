@@ -59,8 +59,8 @@ pub struct BenchArgs {
     /// The maximum number of calls
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     calls: u64,
-    /// The time after which no more calls begin
-    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    /// The time after which no more calls begin: 10, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "10")]
     seconds: Seconds,
     /// The number of calls in flight
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -202,7 +202,7 @@ impl Measured<'_> {
 
 pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure> {
     let values = words::arguments(&arguments.values)?;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("bench").await?;
     let link = link(&connection, &arguments.service).await?;
     check_call(&link, &arguments.attribute, &values)?;
     stop.begin()?;

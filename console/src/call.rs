@@ -21,8 +21,8 @@ use crate::linking::{call_failure, check_call, link};
 use crate::long_call::{Display, LongCall, Unanswered};
 use crate::npy;
 use crate::output::{
-    OutputArgs, json_line, json_or_text, message, one_line, readable, say_line, say_result, shell_argument,
-    tell,
+    OutputArgs, json_line, json_or_text, one_line, readable, say_line, say_result, shell_argument,
+    shell_word, tell,
 };
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
@@ -83,13 +83,15 @@ With --progress, each item that the service sends before its result is printed
 as it comes, like a result (with --json, an object with item in the place of
 result); how far the call has come is shown on standard error.
 
-After --timeout the command leaves, and the call may still be executed. After
---deadline the manager asks the service to stop. With --cancel-on-interrupt,
-Ctrl-C does: the command then waits until the service confirms, and a second
-Ctrl-C leaves at once. The two, and --progress, do not go with --batch. A
-service that cannot stop may still execute the call, as the error says. The
-services of Labwire's SDK can, if their methods look at it. These three options
-need a manager of Labwire.
+After --timeout, after --deadline and with Ctrl-C the command leaves without an
+answer, and the manager asks the service to stop. The call may still be
+executed: by a service that cannot stop, or until it has. The services of
+Labwire's SDK can, if their methods look at it. The manager keeps the deadline
+also when the command or its computer has gone. With --cancel-on-interrupt,
+Ctrl-C asks the service to stop and the command waits until it has; a second
+Ctrl-C leaves at once. MSL-Network's manager asks no service to stop:
+--deadline, --cancel-on-interrupt and --progress need a manager of Labwire. They
+do not go with --batch.
 
 Exit codes: see `labwire --help`.";
 
@@ -103,11 +105,12 @@ pub struct CallArgs {
     /// The arguments: values, then KEY=VALUE
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
     values: Vec<String>,
-    /// The longest time to wait for the reply, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS")]
+    /// The longest time to wait for the reply: 5, 500ms, 10m [default: no limit]
+    #[arg(long, value_name = "TIME")]
     timeout: Option<Seconds>,
-    /// The longest time that the call may take, in seconds; then the service is asked to stop
-    #[arg(long, value_name = "SECONDS", conflicts_with = "batch")]
+    /// The longest time that the call may take: 5, 500ms, 10m; then the service is asked to stop, and the
+    /// command leaves without its answer
+    #[arg(long, value_name = "TIME", conflicts_with = "batch")]
     deadline: Option<Seconds>,
     /// Show how far the call has come, and print its items as they come
     #[arg(long, conflicts_with = "batch")]
@@ -127,10 +130,13 @@ pub struct CallArgs {
     /// The number of calls [default: 1, or with --every until Ctrl-C]; the first error ends it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: Option<u64>,
-    /// The time from the start of one call to the next; a longer call delays it: 2, 0.5, 200ms
-    /// [default: no wait]
-    #[arg(long, value_name = "SECONDS")]
+    /// Repeat the call until Ctrl-C, or --repeat times: the time from the start of one call to the next,
+    /// which a longer call delays: 2, 0.5, 200ms, 10m [default: no wait]
+    #[arg(long, value_name = "TIME")]
     every: Option<Seconds>,
+    /// The name of --repeat in other commands.
+    #[arg(long, value_name = "N", hide = true)]
+    count: Option<String>,
     #[command(flatten)]
     form: OutputArgs,
     #[command(flatten)]
@@ -180,6 +186,18 @@ struct Callee<'a> {
 }
 
 impl CallArgs {
+    /// Returns what becomes of the call when Ctrl-C ends the command before it was answered.
+    pub(crate) fn when_given_up(&self) -> &'static str {
+        if self.cancel_on_interrupt {
+            "the service was asked to stop, and has not confirmed it"
+        } else if self.batch.is_some() {
+            "a manager of Labwire asks the services to stop, but not every service can"
+        } else {
+            "a manager of Labwire asks the service to stop, but not every service can; to wait until it\nhas, use \
+             --cancel-on-interrupt"
+        }
+    }
+
     /// Returns what is called; `None` if the lines of a batch name it.
     fn callee(&self) -> Option<Callee<'_>> {
         let (service, attribute) = (self.service.as_deref()?, self.attribute.as_deref()?);
@@ -227,7 +245,7 @@ impl CallArgs {
                     return Err(call_failure(error, link, attribute));
                 }
                 Err(Unanswered::Cancelled(error, signal)) => {
-                    tell(format_args!("labwire: {}", message(&error.to_string())));
+                    tell(format_args!("labwire: {}", Failure::from(error).message()));
                     return Err(Failure::Reported(Box::new(signal.failure())));
                 }
                 Err(Unanswered::Failure(failure)) => return Err(failure),
@@ -340,7 +358,7 @@ impl CallArgs {
             jobs: self.jobs.unwrap_or(1),
             timeout: self.timeout.map(Seconds::duration),
         };
-        let connection = self.connection.connect().await?;
+        let connection = self.connection.connect("call").await?;
         let breaks = Breaks::report(connection.client());
         let are_results_shown = file.is_none() && io::stdout().is_terminal();
         let done = batch.run(&connection, are_results_shown, |outcome| {
@@ -359,6 +377,13 @@ impl CallArgs {
 }
 
 pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure> {
+    if let Some(count) = &arguments.count {
+        return Err(Failure::Usage(format!(
+            "the number of calls is --repeat {}; --count is that of requests in labwire ping and of notifications in \
+             labwire watch",
+            shell_word(count)
+        )));
+    }
     arguments.check_file()?;
     let values = words::arguments(&arguments.values)?;
     let mut file = arguments.file.as_deref().map(ResultFile::open).transpose()?;
@@ -371,7 +396,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let Some(Callee { service, attribute }) = arguments.callee() else {
         return Err(arguments.without_attribute());
     };
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("call").await?;
     let link = link(&connection, service).await?;
     check_call(&link, attribute, &values)?;
     let breaks = Breaks::report(connection.client());

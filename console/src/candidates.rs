@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{ArgMatches, FromArgMatches};
-use labwire_client::{FirstUse, Identities};
+use labwire_client::{FirstUse, Identities, Value};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use crate::connection::{Connection, ConnectionArgs, NAME};
+use crate::client_name::client_name;
+use crate::connection::{Connection, ConnectionArgs};
 use crate::output::shell_word;
 use crate::profiles::Profiles;
+use crate::shell::{missing, parameters};
 
 /// The longest time that a person waits for names.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -36,6 +38,30 @@ pub fn attribute_names(options: &ArgMatches) -> Vec<String> {
     names.filter(|name| is_plain(name)).collect()
 }
 
+/// As [`service_names`], the names of the arguments of the method that the arguments of the command name,
+/// each with `=` behind it: those that are not given yet, by name or by position.
+pub fn argument_names(options: &ArgMatches) -> Vec<String> {
+    let text = |id| options.try_get_one::<String>(id).ok().flatten();
+    let (Some(service), Some(attribute)) = (text("service"), text("attribute")) else {
+        return Vec::new();
+    };
+    let found = identities(options).and_then(|mut found| found.services.remove(service));
+    let value = found.and_then(|mut found| found.attributes.remove(attribute));
+    let Some(signature) = value.as_ref().and_then(Value::as_signature) else {
+        return Vec::new();
+    };
+    let values = options.try_get_many::<String>("values").ok().flatten();
+    let values: Vec<_> = values.into_iter().flatten().map(String::as_str).collect();
+    // The last word is the one that is completed.
+    let before = values.split_last().map_or(&[][..], |(_, before)| before);
+    let missing = missing(parameters(signature), before);
+    let names = missing.into_iter().map(|parameter| parameter.name);
+    names
+        .filter(|name| is_plain(name))
+        .map(|name| format!("{name}="))
+        .collect()
+}
+
 /// Returns the names of the profiles.
 pub fn profile_names() -> Vec<String> {
     let Ok(Some(profiles)) = Profiles::read_if_any() else {
@@ -59,7 +85,9 @@ fn identities(options: &ArgMatches) -> Option<Identities> {
         .ask_with(|_| None);
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     let asking = async {
-        let connection = Connection::open(NAME, options).await.ok()?;
+        let connection = Connection::open(&client_name("completions"), options)
+            .await
+            .ok()?;
         connection.identities().await.ok()
     };
     let found = runtime.block_on(async { timeout(PATIENCE, asking).await });

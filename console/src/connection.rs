@@ -10,6 +10,7 @@ use labwire_client::{
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::client_name::client_name;
 use crate::failure::Failure;
 use crate::other_options::OtherOptions;
 use crate::output::one_line;
@@ -17,9 +18,6 @@ use crate::profiles::Profiles;
 use crate::questions;
 use crate::settings::{Settings, two_ports, with_address};
 use crate::variables::is_set;
-
-/// The name by which the commands connect.
-pub(crate) const NAME: &str = "labwire";
 
 /// The longest time to wait until the manager has closed the connection.
 const DISCONNECT_TIME: Duration = Duration::from_secs(1);
@@ -183,9 +181,9 @@ impl ConnectionArgs {
         Ok(self.options()?.address())
     }
 
-    /// Connects to the manager.
-    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection::open(NAME, self.options()?).await?)
+    /// Connects to the manager as the client of a command.
+    pub(crate) async fn connect(&self, command: &str) -> Result<Connection, Failure> {
+        Ok(Connection::open(&client_name(command), self.options()?).await?)
     }
 
     /// As [`connect_lasting`](Self::connect_lasting), under another name.
@@ -193,9 +191,10 @@ impl ConnectionArgs {
         Ok(Connection::open(name, self.options()?.reconnect(Backoff::new())).await?)
     }
 
-    /// Connects to the manager, and connects again whenever the connection is lost.
-    pub(crate) async fn connect_lasting(&self) -> Result<Connection, Failure> {
-        self.connect_lasting_as(NAME).await
+    /// Connects to the manager as the client of a command, and connects again whenever the connection
+    /// is lost.
+    pub(crate) async fn connect_lasting(&self, command: &str) -> Result<Connection, Failure> {
+        self.connect_lasting_as(&client_name(command)).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use labwire_client::{AttributeDescription, ServiceDescription, ServiceIdentity, Value};
 use labwire_home::present;
+use labwire_wire::MANAGER_NAME;
 use labwire_wire::frames::json_string;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,8 +14,9 @@ use serde_json::value::RawValue;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::linking::unknown_service;
+use crate::manager_requests;
 use crate::output::{FAINT, OutputArgs, STRONG, one_line, printable, say, say_json};
-use crate::report::{self, Lock, Peer, is_reported};
+use crate::report::{self, Away, Lock, Peer, is_reported};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +27,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire describe DMM
   labwire describe DMM --json
+  labwire describe Manager         the requests that the manager itself answers
 
 The documentation comes from the service itself, if it answers within two
 seconds. Services of the Rust SDK provide it; others need a method
@@ -33,14 +36,17 @@ seconds. Services of the Rust SDK provide it; others need a method
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
 with exactly this signature; no other method is called. A service that limits
 its clients is not asked, since the link would count towards its limit, and one
-that is locked cannot be asked: only the signatures are shown.
+that is locked or away cannot be asked: only the signatures are shown.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
 list of objects with name, signature, value (as the service gave it in its
 identity: a number, a text, a list) and description, each null if it is not
 known. Labwire's manager adds who uses it: link_count, links (the first
-clients) and locks (client, since, until, shared and reason).
+clients) and locks (client, since, until, shared and reason), and while the
+service is away, away: since (when its connection broke) and until (when its
+place is given up). The attributes of the manager have name, arguments,
+administrator (whether only administrators may send it) and description.
 
 Exit codes: see `labwire --help`.";
 
@@ -79,6 +85,8 @@ struct InUse<'a> {
     link_count: u64,
     links: &'a [String],
     locks: &'a [Lock],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<Away>,
     #[serde(skip)]
     peer: &'a Peer,
 }
@@ -106,7 +114,7 @@ const DOCUMENTATION_TIME: Duration = Duration::from_secs(2);
 const DESCRIBE_SIGNATURE: &str = "() -> dict";
 
 /// Returns whether a service has a method that documents it.
-fn offers_documentation(service: &ServiceIdentity) -> bool {
+pub(crate) fn offers_documentation(service: &ServiceIdentity) -> bool {
     let describe = service.attributes.get("describe");
     describe.and_then(Value::as_signature) == Some(DESCRIBE_SIGNATURE)
 }
@@ -123,7 +131,7 @@ pub(crate) async fn documentation(
     if (service.limit().is_some() && !is_linked) || !offers_documentation(service) {
         return None;
     }
-    // A service that is locked cannot be asked, and many have no documentation.
+    // A service that is locked or away cannot be asked, and many have no documentation.
     let link = connection.link(name).await.ok()?;
     link.with_timeout(DOCUMENTATION_TIME).describe().await.ok()
 }
@@ -180,11 +188,14 @@ impl Described<'_> {
             if let Some(linked) = peer.linked() {
                 let _ = writeln!(text, "{FAINT}linked with {linked}{FAINT:#}");
             }
+            if let Some(away) = peer.away {
+                let _ = writeln!(text, "{}", away.explained(present()));
+            }
             if let Some(holders) = peer.holders(present()) {
                 let _ = writeln!(text, "locked by {holders}");
-                if self.is_undocumented {
-                    let _ = writeln!(text, "(its documentation can be read when it is not locked)");
-                }
+            }
+            if let Some(reason) = peer.hides_documentation().filter(|_| self.is_undocumented) {
+                let _ = writeln!(text, "(its documentation can be read when it is not {reason})");
             }
         }
         if let Some(description) = self.description {
@@ -209,8 +220,13 @@ impl Described<'_> {
 
 pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
     let name = &arguments.service;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("describe").await?;
     let identities = connection.identities().await?;
+    if name == MANAGER_NAME {
+        manager_requests::show(&identities, arguments.output.json)?;
+        connection.disconnect().await;
+        return Ok(());
+    }
     let Some(service) = identities.services.get(name) else {
         return Err(unknown_service(name, &identities.services));
     };
@@ -258,6 +274,7 @@ pub(crate) fn show(
             link_count: peer.link_count,
             links: &peer.links,
             locks: &peer.locks,
+            away: peer.away,
             peer,
         }),
     };

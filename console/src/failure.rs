@@ -7,7 +7,8 @@ use labwire_client::{
     TrustError,
 };
 
-use crate::output::{one_line, shell_argument};
+use crate::moment::localized;
+use crate::output::{message, one_line, shell_argument};
 use crate::{in_flight, questions};
 
 /// The failure of a command. The text is for people and contains the remedy.
@@ -78,6 +79,16 @@ impl Failure {
             Self::Signalled(code) => *code,
             Self::Closed => 0,
         })
+    }
+
+    /// Returns the text for people: with the times of the manager in this computer's time zone, and
+    /// further lines indented. What a service has written stays as it is.
+    pub(crate) fn message(&self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::Service(_) => message(&text),
+            _ => message(&localized(&text)),
+        }
     }
 
     /// Adds a hint to the text.

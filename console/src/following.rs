@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::breaks;
-use crate::connection::{Connection, NAME};
+use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send};
 use crate::linking::explained_lasting;
@@ -28,12 +28,13 @@ const CHECK: Duration = Duration::from_secs(2);
 /// The timeout of that request.
 const CHECK_TIME: Duration = Duration::from_secs(10);
 
-/// Keeps a connection with the manager in `current`, and reconnects whenever it is lost.
+/// Keeps a connection with the manager as a client of this name in `current`, and reconnects whenever it is lost.
 ///
 /// # Errors
 /// If the manager refuses the client. Unless `reconnect` is set, also if no manager is reachable or
 /// the connection is lost.
 pub(crate) async fn keep_connected(
+    name: String,
     options: ConnectOptions,
     reconnect: bool,
     current: watch::Sender<Option<Connection>>,
@@ -42,7 +43,7 @@ pub(crate) async fn keep_connected(
     let mut waits = BACKOFF.waits();
     let mut is_told = false;
     loop {
-        match Connection::open(NAME, options.clone()).await {
+        match Connection::open(&name, options.clone()).await {
             Ok(connection) => {
                 let since = tokio::time::Instant::now();
                 current.send_replace(Some(connection.clone()));
@@ -257,7 +258,7 @@ impl Follower {
 
 /// Waits until the connection of a service breaks or is back; for ever once the link has ended. Cancel
 /// safe.
-async fn away_changed(link: &Link, from: bool) -> bool {
+pub(crate) async fn away_changed(link: &Link, from: bool) -> bool {
     let now = link.service_away_changed(from).await;
     // It is not away any more, too, once it has left.
     let has_left = !link.is_linked() && link.client().is_connected();

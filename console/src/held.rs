@@ -7,12 +7,14 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
-use labwire_home::{Existing, Home, Readers, create_private_file, hostname, write_whole_file};
+use labwire_home::{
+    Existing, Home, Readers, create_private_file, hostname, local_addresses, write_whole_file,
+};
 use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
@@ -187,12 +189,34 @@ async fn release_within(folder: &Path, held: &Held) -> Result<usize, Failure> {
     Ok(count)
 }
 
+/// Where a manager is: a port of this computer, whatever its address, or of another one.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Here(u16),
+    At(SocketAddr),
+}
+
+impl Place {
+    fn of(address: SocketAddr, own: &[IpAddr]) -> Self {
+        let ip = address.ip().to_canonical();
+        if ip.is_loopback() || own.contains(&ip) {
+            Self::Here(address.port())
+        } else {
+            Self::At(SocketAddr::new(ip, address.port()))
+        }
+    }
+}
+
 /// Returns whether two addresses, `HOST:PORT`, are those of one manager: they are equal, or lead to
-/// one address of the network, as `localhost` and `127.0.0.1` do.
+/// one address of the network, or to this computer, as `localhost`, `127.0.0.1` and the computer's name
+/// do.
 async fn is_same_manager(one: &str, other: &str) -> bool {
-    async fn resolved(address: &str) -> Vec<SocketAddr> {
+    async fn resolved(address: &str) -> Vec<Place> {
         match timeout(RESOLVE_TIME, lookup_host(address)).await {
-            Ok(Ok(addresses)) => addresses.collect(),
+            Ok(Ok(addresses)) => {
+                let own = local_addresses();
+                addresses.map(|address| Place::of(address, &own)).collect()
+            }
             // Then only an equal text counts.
             _ => Vec::new(),
         }
@@ -202,7 +226,7 @@ async fn is_same_manager(one: &str, other: &str) -> bool {
         return true;
     }
     let (one, other) = tokio::join!(resolved(one), resolved(other));
-    one.iter().any(|address| other.contains(address))
+    one.iter().any(|place| other.contains(place))
 }
 
 /// Checks that only this user can write to the folder: a file there releases a lock.
@@ -333,6 +357,16 @@ mod tests {
     async fn a_manager_is_the_same_by_its_name_and_by_its_address() {
         assert!(is_same_manager("localhost:1875", "127.0.0.1:1875").await);
         assert!(!is_same_manager("localhost:1875", "127.0.0.1:1876").await);
+        assert!(is_same_manager("localhost:1875", "[::1]:1875").await);
+        for own in local_addresses() {
+            let address = SocketAddr::new(own, 1875).to_string();
+            // One of a link has a zone, which its text lacks.
+            if !own.is_loopback() && own.is_ipv4() {
+                assert!(is_same_manager("localhost:1875", &address).await, "{address}");
+                assert!(!is_same_manager("localhost:1876", &address).await, "{address}");
+            }
+        }
+        assert!(!is_same_manager("localhost:1875", "192.0.2.1:1875").await);
         assert!(is_same_manager("no.such.host.invalid:1", "no.such.host.invalid:1").await);
         assert!(!is_same_manager("no.such.host.invalid:1", "localhost:1").await);
     }

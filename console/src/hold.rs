@@ -2,14 +2,16 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use labwire_client::Link;
+use labwire_client::{Link, SessionState};
 use labwire_home::present;
 use serde::Serialize;
+use tokio::time::Instant;
 
-use crate::breaks::Breaks;
+use crate::breaks::{Breaks, changed};
 use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
+use crate::following::away_changed;
 use crate::held::{self, Held};
 use crate::linking::{explained_to_unlock, link};
 use crate::output::{OutputArgs, aside, one_line, say, say_json, shell_argument};
@@ -31,8 +33,10 @@ others from locking the service for themselves. It ends with Ctrl-C. When the
 connection breaks, the manager keeps the place for 30 s (LABWIRE_SESSION_GRACE).
 When the service or the manager is restarted, it links again.
 
-With --json, each change is one object: event (linked, away, unlinked), service
-and time.
+With --json, each change is one object: event (linked, away, back, unlinked),
+service and time. away has cause: the connection with the manager broke
+(connection), or that of the service did or it has left (service). Then follows
+back, with cause and seconds, if the place was kept, and otherwise linked.
 
 Exit codes: see `labwire --help`. Ctrl-C ends --hold with 0.";
 
@@ -45,8 +49,10 @@ Examples:
   labwire unlock DMM
 
 Ends `labwire lock` for this service and this manager, if you started it on this
-computer. Other programs release their locks themselves. With --json, the result
-is one object: service and released (the number of processes).
+computer, also if you named the manager in another way: localhost, 127.0.0.1 and
+the name of this computer are the same. Other programs release their locks
+themselves. With --json, the result is one object: service and released (the
+number of processes).
 
 Exit codes: 4 if no such lock was held; see `labwire --help`.";
 
@@ -73,49 +79,88 @@ pub struct UnlockArgs {
     connection: ConnectionArgs,
 }
 
+/// What happened to a link or a lock.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Happened {
+    Linked,
+    Unlinked,
+    /// These clients hold a lock.
+    Locked {
+        clients: Vec<String>,
+    },
+    Released,
+    Lost,
+    Away {
+        cause: Cause,
+    },
+    /// After this time.
+    Back {
+        cause: Cause,
+        seconds: f64,
+    },
+}
+
+/// What is away.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cause {
+    /// The connection with the manager.
+    Connection,
+    Service,
+}
+
+impl Happened {
+    /// Returns that something is back that is away since then.
+    pub(crate) fn back(cause: Cause, since: Instant) -> Self {
+        let seconds = since.elapsed().as_secs_f64();
+        Self::Back { cause, seconds }
+    }
+}
+
 /// A change, as an object of JSON.
 #[derive(Serialize)]
 struct Change<'a> {
-    event: &'a str,
+    #[serde(flatten)]
+    happened: &'a Happened,
     service: &'a str,
     time: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clients: Option<&'a [String]>,
 }
 
 /// Shows a change: the object, or the text.
-pub(crate) fn show(
-    form: OutputArgs,
-    event: &str,
-    service: &str,
-    clients: Option<&[String]>,
-    text: &str,
-) -> Result<(), Failure> {
+pub(crate) fn show(form: OutputArgs, happened: &Happened, service: &str, text: &str) -> Result<(), Failure> {
     if !form.json {
         return say(format_args!("{} {text}", one_line(service)));
     }
     say_json(&Change {
-        event,
+        happened,
         service,
         time: present(),
-        clients,
     })
+}
+
+/// As [`show`], for a change that people are told on standard error.
+pub(crate) async fn note(form: OutputArgs, happened: Happened, service: &str) -> Result<(), Failure> {
+    if !form.json {
+        return Ok(());
+    }
+    let service = service.to_owned();
+    aside(move || show(form, &happened, &service, "")).await
 }
 
 pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(), Failure> {
     let LinkArgs { service, form, .. } = arguments;
     let connection = if arguments.hold {
-        arguments.connection.connect_lasting().await?
+        arguments.connection.connect_lasting("link").await?
     } else {
-        arguments.connection.connect().await?
+        arguments.connection.connect("link").await?
     };
     let link = link(&connection, service).await?;
     let count = link.identity().attributes.len();
     show(
         *form,
-        "linked",
+        &Happened::Linked,
         service,
-        None,
         &format!("is linked: it has {}", counted(count, "attribute")),
     )?;
     if arguments.hold {
@@ -129,22 +174,54 @@ pub(crate) async fn link_service(arguments: &LinkArgs, stop: Stop) -> Result<(),
     }
     // The link may be away, and ends with the connection.
     let _ = link.unlink().await;
-    show(*form, "unlinked", service, None, "is not linked any more")?;
+    show(*form, &Happened::Unlinked, service, "is not linked any more")?;
     connection.disconnect().await;
     Ok(())
 }
 
-/// Keeps the link, and shows when it is away and back.
+/// Keeps the link, and shows when the connection or the service is away and back.
 async fn hold(link: &Link, form: OutputArgs) -> Result<(), Failure> {
-    let changed = |event, text| {
+    let client = link.client();
+    let shown = |happened, text| {
         let service = link.service().to_owned();
-        aside(move || show(form, event, &service, None, text))
+        aside(move || show(form, &happened, &service, text))
     };
+    let mut session = client.session();
+    let mut is_away = link.is_service_away();
+    let (mut broken, mut away) = (Instant::now(), Instant::now());
     loop {
-        link.unlinked().await;
-        changed("away", "is away; waiting for it").await?;
-        link.linked().await?;
-        changed("linked", "is linked again").await?;
+        tokio::select! {
+            biased;
+            now = changed(&client, session) => {
+                session = now;
+                let cause = Cause::Connection;
+                match now {
+                    SessionState::Away => {
+                        broken = Instant::now();
+                        note(form, Happened::Away { cause }, link.service()).await?;
+                    }
+                    SessionState::Kept => note(form, Happened::back(cause, broken), link.service()).await?,
+                    _ => {}
+                }
+            }
+            now = away_changed(link, is_away) => {
+                is_away = now;
+                let cause = Cause::Service;
+                if is_away {
+                    away = Instant::now();
+                    shown(Happened::Away { cause }, "is away; its place is kept").await?;
+                } else {
+                    shown(Happened::back(cause, away), "is back").await?;
+                }
+            }
+            () = link.unlinked() => {
+                let cause = if client.is_connected() { Cause::Service } else { Cause::Connection };
+                shown(Happened::Away { cause }, "is away; waiting for it").await?;
+                link.linked().await?;
+                is_away = link.is_service_away();
+                shown(Happened::Linked, "is linked again").await?;
+            }
+        }
     }
 }
 
@@ -170,7 +247,7 @@ pub(crate) async fn unlock_service(arguments: &UnlockArgs) -> Result<(), Failure
         };
     }
     // The manager's refusal of a link names the holder of a lock.
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("unlock").await?;
     let refused = match connection.link(service).await {
         Err(refused @ Failure::Refused(_)) => Some(explained_to_unlock(&connection, service, refused).await),
         linked => linked.err(),

@@ -14,6 +14,7 @@ mod bench;
 mod breaks;
 mod call;
 mod candidates;
+mod client_name;
 mod connection;
 mod counted;
 mod csv;
@@ -30,6 +31,8 @@ mod key;
 mod linking;
 mod lock;
 mod long_call;
+mod manager_requests;
+mod moment;
 mod names;
 mod narrator;
 mod near;
@@ -74,9 +77,10 @@ use clap::Subcommand;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-pub use candidates::{attribute_names, profile_names, service_names};
+pub use candidates::{argument_names, attribute_names, profile_names, service_names};
 use failure::Failure;
 use stop::{EndSignals, Stop, next_of};
+pub use variables::misspelt_variables;
 pub use words::protect_numbers;
 
 /// The commands.
@@ -141,10 +145,21 @@ pub enum Command {
     Profile(profile::ProfileArgs),
 }
 
+impl Command {
+    /// Returns what becomes of a request in flight when Ctrl-C ends the command, and what to do.
+    fn when_given_up(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(call) => Some(call.when_given_up()),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a command to its end and returns the exit code of the process. Results go to standard
 /// output, an error to standard error. Ctrl-C ends the command at once, whatever it waits for. A
 /// command that runs until it is stopped shuts down first, and ends at once with the second Ctrl-C.
 pub fn run(command: Command) -> ExitCode {
+    let hint = command.when_given_up();
     let done = run_in_runtime(command);
     // A command that did not end in time may have left the terminal in raw mode, and a question may
     // be open.
@@ -155,7 +170,11 @@ pub fn run(command: Command) -> ExitCode {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure @ (Failure::Reported(_) | Failure::Signalled(_))) => failure.exit_code(),
         Err(failure) => {
-            output::tell(format_args!("labwire: {}", output::message(&failure.to_string())));
+            let mut text = failure.message();
+            if let (Failure::GivenUp, Some(hint)) = (&failure, hint) {
+                text = output::message(&format!("{text}\n{hint}"));
+            }
+            output::tell(format_args!("labwire: {text}"));
             failure.exit_code()
         }
     }

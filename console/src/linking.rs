@@ -8,8 +8,9 @@ use labwire_home::present;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::moment::moment;
 use crate::near::{did_you_mean, not_connected};
-use crate::output::{one_line, shell_argument, time_of_day};
+use crate::output::{one_line, shell_argument};
 use crate::report::{self, Peer, is_reported};
 use crate::spelling::Spelled;
 
@@ -72,7 +73,7 @@ fn administrator(argument: &str) -> String {
 fn ends_by_itself(argument: &str, ends: Timestamp) -> String {
     format!(
         "its holder is away; the lock ends by itself at {} unless the holder returns; {}",
-        time_of_day(ends),
+        moment(ends),
         administrator(argument)
     )
 }
@@ -80,12 +81,12 @@ fn ends_by_itself(argument: &str, ends: Timestamp) -> String {
 fn wait_or_unlock(argument: &str, ends: Option<Timestamp>) -> String {
     if let Some(ends) = ends {
         return format!(
-            "wait for it with: labwire lock {argument} --wait SECONDS; {}",
+            "wait for it with: labwire lock {argument} --wait TIME; {}",
             ends_by_itself(argument, ends)
         );
     }
     format!(
-        "wait for it with: labwire lock {argument} --wait SECONDS; if the lock is yours, release it with: labwire \
+        "wait for it with: labwire lock {argument} --wait TIME; if the lock is yours, release it with: labwire \
          unlock {argument}"
     )
 }
@@ -231,11 +232,26 @@ pub(crate) fn check_call(link: &Link, attribute: &str, arguments: &Arguments) ->
     }
 }
 
-/// Returns the failure of a call. An unknown attribute gets a suggestion.
+/// Returns the signature of a method as a hint if a service has answered with an error about its
+/// arguments: a `TypeError`, as services in Python and in Rust do.
+pub(crate) fn signature_hint(error: &CallError, attribute: &str, value: Option<&Value>) -> Option<String> {
+    let CallError::Service { message, .. } = error else {
+        return None;
+    };
+    let signature = value.and_then(Value::as_signature)?;
+    let is_about_arguments = message.starts_with("TypeError: ");
+    is_about_arguments.then(|| format!("its signature is: {}{}", one_line(attribute), one_line(signature)))
+}
+
+/// Returns the failure of a call. An unknown attribute gets a suggestion, and wrong arguments get the
+/// signature.
 pub(crate) fn call_failure(error: CallError, link: &Link, attribute: &str) -> Failure {
     let identity = link.identity();
-    let is_unknown =
-        matches!(error, CallError::Service { .. }) && !identity.attributes.contains_key(attribute);
+    let value = identity.attributes.get(attribute);
+    if let Some(hint) = signature_hint(&error, attribute, value) {
+        return Failure::from(error).with_hint(Some(hint));
+    }
+    let is_unknown = matches!(error, CallError::Service { .. }) && value.is_none();
     let hint = is_unknown.then(|| {
         let known = identity.attributes.keys().map(String::as_str);
         did_you_mean(attribute, known).unwrap_or_else(|| {

@@ -7,12 +7,13 @@ use labwire_client::{CallError, Executed, Lock, LockGuard, LockOptions, SessionS
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::breaks::{Breaks, RETURNING};
+use crate::client_name::client_name;
 use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::held::{Announcement, Held};
-use crate::hold::show;
+use crate::hold::{Cause, Happened, note, show};
 use crate::linking::{explained, link, not_alone};
-use crate::output::{OutputArgs, message, one_line, shell_argument, tell};
+use crate::output::{OutputArgs, one_line, shell_argument, tell};
 use crate::report::is_reported;
 use crate::seconds::Seconds;
 use crate::stop::Stop;
@@ -46,8 +47,10 @@ record`. With --ttl, the lock is renewed three times within this time; without,
 a manager that cannot see that this computer is gone keeps the lock for longer.
 An administrator ends a lock with: labwire admin break_lock DMM
 
-With --json, each change is one object: event (locked, released, lost), service,
-time, and for locked clients: the names of all that hold a lock.
+With --json, each change is one object: event (locked, away, back, released,
+lost), service and time. locked has clients: the names of all that hold a lock.
+away says that the connection broke (cause is connection); then follows back,
+with cause and seconds, or locked after a restart of the manager, or lost.
 
 Exit codes: see `labwire --help`. A lock that is lost is 3, one that has expired
 or was broken 4; Ctrl-C is 0.";
@@ -62,42 +65,22 @@ pub struct LockArgs {
     /// Share the service with the other clients that are linked now
     #[arg(long)]
     shared: bool,
-    /// If the service is in use, wait for this time [default: fail at once]
-    #[arg(long, value_name = "SECONDS")]
+    /// If the service is in use, wait for this time: 30, 10m, 2h [default: fail at once]
+    #[arg(long, value_name = "TIME")]
     wait: Option<Seconds>,
-    /// End the lock when it could not be renewed for this time [default: never]
-    #[arg(long, value_name = "SECONDS")]
+    /// End the lock when it could not be renewed for this time: 30, 10m [default: never]
+    #[arg(long, value_name = "TIME")]
     ttl: Option<Seconds>,
     /// Why you hold it, for others
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// The name of the holder, for others [default: your user name]
+    /// The name of the holder, for others [default: labwire lock (your user name)]
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
     form: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
-}
-
-/// Returns the name of this process's user account, for where no variable has it, as in a service of
-/// the system.
-#[cfg(unix)]
-fn account() -> String {
-    let id = rustix::process::getuid().as_raw();
-    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("user-{id}"))
-}
-
-/// Returns the name of the commands: the system sets a variable.
-#[cfg(not(unix))]
-fn account() -> String {
-    crate::connection::NAME.to_owned()
 }
 
 /// How much before its time a wait may end that a manager which is being stopped has not cut short.
@@ -123,13 +106,7 @@ fn stopping() -> Failure {
 impl LockArgs {
     /// Returns the name of the client.
     fn client_name(&self) -> String {
-        let user = || {
-            ["USER", "LOGNAME", "USERNAME"]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        };
-        let name = self.name.clone().or_else(user);
-        name.unwrap_or_else(account)
+        self.name.clone().unwrap_or_else(|| client_name("lock"))
     }
 
     fn kind(&self) -> Lock {
@@ -177,7 +154,7 @@ impl LockArgs {
                 let argument = shell_argument(&self.service);
                 Failure::Refused(text).with_hint(Some(format!(
                     "share it with: labwire lock {argument} --shared; or wait until no other client is linked: \
-                     labwire lock {argument} --wait SECONDS"
+                     labwire lock {argument} --wait TIME"
                 )))
             }
             refused @ Failure::Refused(_) => explained(connection, &self.service, refused).await,
@@ -198,16 +175,13 @@ impl LockArgs {
 
     /// Says that the command waits, and why.
     fn tell_wait(failure: &Failure, position: usize) {
-        let text = failure.to_string();
+        let text = failure.message();
         let reason = text.lines().next().unwrap_or_default();
         let queue = match position {
             0 | 1 => String::new(),
             position => format!(" as number {position} in the queue"),
         };
-        tell(format_args!(
-            "labwire: {}; waiting for it{queue}",
-            message(reason)
-        ));
+        tell(format_args!("labwire: {reason}; waiting for it{queue}"));
     }
 
     /// Locks, and waits for as long as it may, also over a restart of the manager.
@@ -352,16 +326,22 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
         0 | 1 => "is locked, until Ctrl-C or `labwire unlock`".to_owned(),
         count => format!("is locked, until Ctrl-C or `labwire unlock`; {count} clients hold a lock"),
     };
-    show(*form, "locked", service, Some(guard.clients()), &text)?;
+    let locked = || Happened::Locked {
+        clients: guard.clients().to_vec(),
+    };
+    show(*form, &locked(), service, &text)?;
     let client = connection.client();
     let is_lost = tokio::select! {
         biased;
         _ = stop.requested() => false,
         () = announcement.release_requested() => false,
-        () = lost_for_good(&guard, &connection) => true,
+        lost = lost_for_good(&guard, &connection, *form) => {
+            lost?;
+            true
+        }
     };
     if is_lost {
-        show(*form, "lost", service, None, "is not locked any more")?;
+        show(*form, &Happened::Lost, service, "is not locked any more")?;
         if let Some(reason) = guard.end_reason() {
             return Err(Failure::Refused(one_line(&reason)));
         }
@@ -381,20 +361,26 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     }
     connection.in_time(guard.release()).await?;
     announcement.released();
-    show(*form, "released", service, None, "is released")?;
+    show(*form, &Happened::Released, service, "is released")?;
     connection.disconnect().await;
     Ok(())
 }
 
 /// Waits until the lock is lost and cannot be held again. Tells when the connection breaks and is back,
 /// when the loss is not sure, and when the lock is held again after a restart of the manager.
-async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
+async fn lost_for_good(guard: &LockGuard, connection: &Connection, form: OutputArgs) -> Result<(), Failure> {
     let client = connection.client();
-    let service = one_line(guard.link().service());
+    let link = guard.link();
+    let service = one_line(link.service());
+    let happened = |happened| note(form, happened, link.service());
+    let cause = Cause::Connection;
     let again = || {
         tell(format_args!(
             "labwire: the manager was restarted, '{service}' is locked again"
         ));
+        happened(Happened::Locked {
+            clients: guard.clients().to_vec(),
+        })
     };
     let mut session = client.session();
     let mut since = Instant::now();
@@ -408,34 +394,39 @@ async fn lost_for_good(guard: &LockGuard, connection: &Connection) {
                     ));
                 }
                 if !guard.held_again().await {
-                    return;
+                    return Ok(());
                 }
-                again();
+                again().await?;
             }
             now = client.session_changed(session) => {
                 if now == session {
                     // The client has ended.
-                    return guard.lost().await;
+                    guard.lost().await;
+                    return Ok(());
                 }
                 session = now;
                 match now {
                     SessionState::Away => {
                         since = Instant::now();
                         tell(format_args!("labwire: {RETURNING}"));
+                        happened(Happened::Away { cause }).await?;
                     }
-                    SessionState::Kept if guard.is_held() => tell(format_args!(
-                        "labwire: back after {:.1} s, the lock is still held",
-                        since.elapsed().as_secs_f64()
-                    )),
+                    SessionState::Kept if guard.is_held() => {
+                        tell(format_args!(
+                            "labwire: back after {:.1} s, the lock is still held",
+                            since.elapsed().as_secs_f64()
+                        ));
+                        happened(Happened::back(cause, since)).await?;
+                    }
                     SessionState::Lost => {
                         let linked = async {
                             client.connected().await;
-                            guard.link().linked().await
+                            link.linked().await
                         };
                         tokio::select! {
                             biased;
                             () = guard.lost() => {}
-                            _ = linked => again(),
+                            _ = linked => again().await?,
                         }
                     }
                     _ => {}

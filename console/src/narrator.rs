@@ -7,6 +7,7 @@ use labwire_wire::visible;
 use crate::breaks::{RETURNING, SESSION_KEPT};
 use crate::counted::counted;
 use crate::feed::{Event, Heard};
+use crate::moment::{localized, moment};
 use crate::output::{one_line, tell};
 
 /// A time in which a service was not linked.
@@ -87,7 +88,7 @@ impl Narrator {
     /// Writes a line, unless it is quiet. Characters that control a terminal are replaced.
     pub(crate) fn tell(&self, line: &str) {
         if !self.is_quiet {
-            tell(format_args!("labwire: {}", in_one_line(line)));
+            tell(format_args!("labwire: {}", in_one_line(&localized(line))));
         }
     }
 
@@ -114,8 +115,8 @@ impl Narrator {
                 };
                 self.tell(&format!(
                     "{name} is back: gap since {} until {} ({:.1} s)",
-                    local(gap.since),
-                    local(gap.until),
+                    moment(gap.since),
+                    moment(gap.until),
                     gap.seconds()
                 ));
                 return Some(Interruption::Gap(gap));
@@ -123,7 +124,7 @@ impl Narrator {
             Event::Away { time, reason, .. } => {
                 self.tell(&format!(
                     "{name} is away since {}: {reason}; waiting for it",
-                    local(*time)
+                    moment(*time)
                 ));
                 self.away = Some((*time, reason.clone()));
                 self.broken = None;
@@ -168,7 +169,7 @@ fn in_one_line(text: &str) -> String {
     visible(&text.replace('\n', "; "))
 }
 
-/// Returns a time as people write it, in the computer's time zone.
+/// Returns a time as people write it, in the computer's time zone, to the millisecond: that of a value.
 pub(crate) fn local(time: Timestamp) -> String {
     time.to_zoned(local_time_zone())
         .strftime("%Y-%m-%d %H:%M:%S%.3f")

@@ -6,8 +6,6 @@ use std::io::{self, IsTerminal, Write as _};
 use anstyle::Style;
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
-use labwire_home::local_time_zone;
 use labwire_wire::visible;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -218,11 +216,6 @@ pub(crate) fn say_result(result: &str) -> Result<(), Failure> {
     let stdout = io::stdout();
     let text = readable(&array::shortened(result, ("", "")), stdout.is_terminal());
     written(writeln!(stdout.lock(), "{text}"))
-}
-
-/// Returns the time of day, as people of this computer read it.
-pub(crate) fn time_of_day(time: Timestamp) -> String {
-    time.to_zoned(local_time_zone()).strftime("%H:%M:%S").to_string()
 }
 
 #[cfg(test)]

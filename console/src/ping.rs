@@ -51,11 +51,11 @@ pub struct PingArgs {
     /// The number of requests
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
-    /// The time from the start of one request to the next; a slower answer delays it
-    #[arg(long, value_name = "SECONDS", default_value = "200ms")]
+    /// The time from the start of one request to the next; a slower answer delays it: 1, 200ms
+    #[arg(long, value_name = "TIME", default_value = "200ms")]
     every: Seconds,
-    /// The longest time to wait for an answer, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    /// The longest time to wait for an answer: 5, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "5")]
     timeout: Seconds,
     #[command(flatten)]
     form: OutputArgs,
@@ -167,7 +167,7 @@ impl Pings<'_> {
 }
 
 pub(crate) async fn run(arguments: &PingArgs, stop: Stop) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("ping").await?;
     let (target, name) = match &arguments.service {
         Some(service) => (
             Target::Service(link(&connection, service).await?),

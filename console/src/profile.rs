@@ -1,10 +1,12 @@
 //! `labwire profile`: names for the settings of connections.
 
+use std::fmt::Write;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::{OutputArgs, one_line, say, say_json, say_table, tell};
+use crate::output::{OutputArgs, STRONG, one_line, say, say_json, say_table, tell};
 use crate::profiles::Profiles;
 use crate::settings::Settings;
 
@@ -12,6 +14,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire profile add clean-room --host lab-pc --username ada
   labwire services --profile clean-room
+  labwire profile show clean-room
   labwire profile default clean-room
   labwire profile default --unset
 
@@ -19,7 +22,7 @@ A profile holds the options under Connection. It is used with --profile or
 LABWIRE_PROFILE. The default profile is used when neither is given, nor --host
 or LABWIRE_MANAGER. An option on the command line goes before the profile, the
 profile before the SDKs' environment variables. Profiles are kept in config.toml
-in the home folder, without passwords.";
+in the home folder, without passwords, which show and list do not print either.";
 
 #[derive(Args, Debug)]
 pub struct ProfileArgs {
@@ -38,6 +41,13 @@ enum Action {
     },
     /// List the profiles
     List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show the settings of a profile
+    Show {
+        /// Its name
+        name: String,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -88,6 +98,7 @@ pub(crate) fn run(arguments: &ProfileArgs) -> Result<(), Failure> {
             say(format_args!("the profile '{}' is removed", one_line(name)))
         }
         Action::List { output } => list(&profiles, *output),
+        Action::Show { name, output } => show(&profiles, name, *output),
     }
 }
 
@@ -104,15 +115,38 @@ fn add(profiles: &mut Profiles, name: &str, settings: &Settings) -> Result<(), F
     }
 }
 
-fn list(profiles: &Profiles, output: OutputArgs) -> Result<(), Failure> {
-    let listed: Vec<_> = profiles
-        .all()
-        .iter()
-        .map(|(name, settings)| Listed {
+impl<'a> Listed<'a> {
+    fn new(profiles: &'a Profiles, name: &'a str, settings: &'a Settings) -> Self {
+        Self {
             name,
             default: profiles.default_name() == Some(name),
             settings,
-        })
+        }
+    }
+}
+
+/// Shows a profile: each setting in a line, as its option is named.
+fn show(profiles: &Profiles, name: &str, output: OutputArgs) -> Result<(), Failure> {
+    let listed = Listed::new(profiles, name, profiles.get(name)?);
+    if output.json {
+        return say_json(&listed);
+    }
+    let is_default = if listed.default {
+        ", the default profile"
+    } else {
+        ""
+    };
+    let mut text = format!("{STRONG}{}{STRONG:#}{is_default}", one_line(name));
+    for (key, value) in listed.settings.shown() {
+        let _ = write!(text, "\n  {key:<17}{}", one_line(&value));
+    }
+    say(text)
+}
+
+fn list(profiles: &Profiles, output: OutputArgs) -> Result<(), Failure> {
+    let listed = profiles.all().iter();
+    let listed: Vec<_> = listed
+        .map(|(name, settings)| Listed::new(profiles, name, settings))
         .collect();
     if output.json {
         return listed.iter().try_for_each(say_json);

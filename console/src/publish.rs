@@ -42,7 +42,7 @@ pub struct PublishArgs {
 
 pub(crate) async fn run(arguments: &PublishArgs) -> Result<(), Failure> {
     let value = words::value(&arguments.value)?;
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("publish").await?;
     check_topics(&connection).await?;
     let (client, topic) = (connection.client(), &arguments.topic);
     if arguments.retain {

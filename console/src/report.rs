@@ -1,5 +1,6 @@
 //! The manager's status: what clients and services do, as the manager reports it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use jiff::Timestamp;
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::output::{one_line, time_of_day};
+use crate::moment::moment;
+use crate::output::one_line;
 use crate::times::readable_age;
 
 /// The beginning of the language of a manager that reports its status.
@@ -80,7 +82,7 @@ impl Peer {
         let mut text = format!(
             "{} since {}{}",
             one_line(&first.client),
-            time_of_day(first.since),
+            moment(first.since),
             age(first)
         );
         if self.lock_count > 1 {
@@ -94,6 +96,16 @@ impl Peer {
             let _ = write!(text, ", {} waiting", self.lock_wait_count);
         }
         Some(text)
+    }
+
+    /// Returns the state of a service in which it cannot be asked for its documentation, if it is in
+    /// one.
+    pub(crate) fn hides_documentation(&self) -> Option<&'static str> {
+        if self.away.is_some() {
+            Some("away")
+        } else {
+            (self.lock_count > 0).then_some("locked")
+        }
     }
 
     /// Returns the names of the clients or services that it is linked with; `None` if there are
@@ -117,19 +129,37 @@ pub(crate) struct Away {
 }
 
 impl Away {
+    /// Returns until when its place is kept, as in `away until 10:02:31`.
+    pub(crate) fn short_text(self) -> String {
+        format!("away until {}", moment(self.until))
+    }
+
+    /// Returns until when its place is kept, and since when it is away.
+    pub(crate) fn explained(self, now: Timestamp) -> String {
+        format!(
+            "{}: its connection broke at {} ({} ago)",
+            self.short_text(),
+            moment(self.since),
+            self.age(now)
+        )
+    }
+
+    fn age(self, now: Timestamp) -> String {
+        readable_age(now.duration_since(self.since).as_secs_f64().max(0.0))
+    }
+
     /// Returns both as a text that remains the same as long as the peer is away.
     pub(crate) fn lasting_text(self) -> String {
-        let [since, until] = [self.since, self.until].map(time_of_day);
+        let [since, until] = [self.since, self.until].map(moment);
         format!("away since {since}, and its place is kept until {until}")
     }
 
     /// Returns both as text.
     pub(crate) fn text(self, now: Timestamp) -> String {
-        let [since, until] = [self.since, self.until].map(time_of_day);
-        let age = now.duration_since(self.since).as_secs_f64().max(0.0);
+        let [since, until] = [self.since, self.until].map(moment);
         format!(
             "away since {since} ({}), its place is kept until {until}",
-            readable_age(age)
+            self.age(now)
         )
     }
 }
@@ -199,6 +229,20 @@ impl Report {
             clients,
         })
     }
+}
+
+/// Requests which services are away, by their names. A manager of MSL-Network keeps no place for a
+/// service that is: then there are none.
+pub(crate) async fn services_away(
+    connection: &Connection,
+    identities: &Identities,
+) -> Result<BTreeMap<String, Away>, Failure> {
+    if !is_reported(identities) {
+        return Ok(BTreeMap::new());
+    }
+    let (_, services) = pages(connection, "services").await?;
+    let away = services.into_iter();
+    Ok(away.filter_map(|peer| Some((peer.name, peer.away?))).collect())
 }
 
 /// Requests the status of one service. Returns `None` if it is not connected.

@@ -1,5 +1,7 @@
 //! `labwire services`: the services of the network.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use labwire_client::{Identities, ServiceIdentity};
 use serde::Serialize;
@@ -8,6 +10,7 @@ use wildmatch::WildMatch;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::{OutputArgs, one_line, say_json, say_table, tell};
+use crate::report::{Away, services_away};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +23,9 @@ Examples:
   labwire services 'DMM*' --host lab-pc
 
 With --json, each service is one object: name, address, language, os,
-max_clients (a number, or null for no limit) and attributes (their names).
+max_clients (a number, or null for no limit) and attributes (their names). A
+service whose connection broke, and whose place the manager keeps, has away, as
+in labwire status: since (when it broke) and until (when the place is given up).
 
 Exit codes: see `labwire --help`.";
 
@@ -43,10 +48,16 @@ struct Listed<'a> {
     os: &'a str,
     max_clients: Option<u64>,
     attributes: Vec<&'a str>,
+    /// Set while its connection is broken and its place is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    away: Option<Away>,
 }
 
+/// The columns of the list. The last one is left out if no service is away.
+const HEADER: [&str; 6] = ["NAME", "ADDRESS", "LANGUAGE", "CLIENTS", "ATTRIBUTES", "STATE"];
+
 impl<'a> Listed<'a> {
-    fn new(name: &'a str, service: &'a ServiceIdentity) -> Self {
+    fn new(name: &'a str, service: &'a ServiceIdentity, away: Option<Away>) -> Self {
         Self {
             name,
             address: &service.address,
@@ -54,6 +65,7 @@ impl<'a> Listed<'a> {
             os: &service.os,
             max_clients: service.limit(),
             attributes: service.attributes.keys().map(String::as_str).collect(),
+            away,
         }
     }
 
@@ -65,25 +77,37 @@ impl<'a> Listed<'a> {
             self.max_clients
                 .map_or_else(|| "any".to_owned(), |limit| limit.to_string()),
             self.attributes.len().to_string(),
+            self.away.map_or_else(String::new, Away::short_text),
         ]
     }
 }
 
 pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
+    let connection = arguments.connection.connect("services").await?;
     let identities = connection.identities().await?;
-    show(arguments.pattern.as_deref(), arguments.output.json, &identities)?;
+    let away = services_away(&connection, &identities).await?;
+    show(
+        arguments.pattern.as_deref(),
+        arguments.output.json,
+        &identities,
+        &away,
+    )?;
     connection.disconnect().await;
     Ok(())
 }
 
-/// Shows the services whose names match a pattern.
-pub(crate) fn show(pattern: Option<&str>, is_json: bool, identities: &Identities) -> Result<(), Failure> {
+/// Shows the services whose names match a pattern, and which of them are away.
+pub(crate) fn show(
+    pattern: Option<&str>,
+    is_json: bool,
+    identities: &Identities,
+    away: &BTreeMap<String, Away>,
+) -> Result<(), Failure> {
     let wanted = pattern.map(WildMatch::new_case_insensitive);
     let is_listed = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.matches(name));
     let services = identities.services.iter().filter(|(name, _)| is_listed(name));
     let services: Vec<_> = services
-        .map(|(name, service)| Listed::new(name, service))
+        .map(|(name, service)| Listed::new(name, service, away.get(name).copied()))
         .collect();
     if is_json {
         return services.iter().try_for_each(say_json);
@@ -95,6 +119,12 @@ pub(crate) fn show(pattern: Option<&str>, is_json: bool, identities: &Identities
         });
         return Ok(());
     }
-    let rows = services.iter().map(Listed::row).collect();
-    say_table(&["NAME", "ADDRESS", "LANGUAGE", "CLIENTS", "ATTRIBUTES"], rows)
+    let is_any_away = services.iter().any(|service| service.away.is_some());
+    let columns = HEADER.len() - usize::from(!is_any_away);
+    let row = |service: &Listed<'_>| {
+        let mut row = service.row();
+        row.truncate(columns);
+        row
+    };
+    say_table(&HEADER[..columns], services.iter().map(row).collect())
 }

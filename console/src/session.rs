@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::client_name::client_name;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Events, Heard};
@@ -38,12 +39,19 @@ pub(crate) enum Ended<T> {
 }
 
 impl Session {
-    /// Starts to connect. With `reconnect`, retries until it succeeds, and after a loss.
-    pub(crate) fn new(options: ConnectOptions, reconnect: bool) -> Self {
+    /// Starts to connect as the client of a command. With `reconnect`, retries until it succeeds, and
+    /// after a loss.
+    pub(crate) fn new(command: &str, options: ConnectOptions, reconnect: bool) -> Self {
         let (events, heard) = mpsc::channel(WAITING);
         let (current, connections) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep_connected(options, reconnect, current, events.clone()));
+        tasks.spawn(keep_connected(
+            client_name(command),
+            options,
+            reconnect,
+            current,
+            events.clone(),
+        ));
         Self {
             reconnect,
             tasks,

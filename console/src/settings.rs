@@ -66,8 +66,8 @@ pub(crate) struct Settings {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
-    /// The longest time for connecting, in seconds [default: 10]
-    #[arg(long, hide_short_help = true, value_name = "SECONDS")]
+    /// The longest time for connecting: 5, 500ms, 1m [default: 10]
+    #[arg(long, hide_short_help = true, value_name = "TIME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connect_timeout: Option<Seconds>,
 }
@@ -136,6 +136,23 @@ impl Settings {
         "username",
         "connect-timeout",
     ];
+
+    /// Returns the settings that are set, by their keys, for people.
+    pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
+        let first_use = self.first_use.and_then(|action| action.to_possible_value());
+        let values = [
+            self.host.clone(),
+            self.port.map(|port| port.to_string()),
+            self.disable_tls.map(|is_disabled| is_disabled.to_string()),
+            self.cert_file.as_ref().map(|file| file.display().to_string()),
+            first_use.map(|action| action.get_name().to_owned()),
+            self.username.clone(),
+            self.connect_timeout
+                .map(|timeout| format!("{} s", f64::from(timeout))),
+        ];
+        let shown = Self::KEYS.into_iter().zip(values);
+        shown.filter_map(|(key, value)| Some((key, value?))).collect()
+    }
 
     /// Returns the settings for a profile: they can be used, and from any folder.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {

@@ -15,8 +15,9 @@ use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard, ReconnectArgs};
+use crate::moment::moment;
 use crate::narrator::{Break, Gap, Interruption, Narrator};
-use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line, time_of_day};
+use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line};
 use crate::session::{Ended, Session};
 use crate::stop::Stop;
 
@@ -185,7 +186,7 @@ impl Printer {
         let text = readable(&array::shortened(value.json(), ("", "")), false);
         say_line(&format!(
             "{}  {}  {}{mark}",
-            time_of_day(time),
+            moment(time),
             one_line(value.topic()),
             if self.is_terminal {
                 one_line(&text)
@@ -205,7 +206,7 @@ pub(crate) async fn run(arguments: &SubscribeArgs, stop: Stop) -> Result<(), Fai
         is_terminal: io::stdout().is_terminal(),
     };
     stop.begin()?;
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("subscribe", options, arguments.reconnect.reconnect);
     session.follow_topics(arguments.pattern.as_str().into());
     let print = |heard| printer.run(heard);
     match session.run(print, stop.requested(), LAST_WORDS).await? {

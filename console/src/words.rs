@@ -57,17 +57,21 @@ fn unchecked_value(word: &str) -> Result<String, Failure> {
             json_document(&text, "standard input")
         }
         word => match word.strip_prefix('@') {
-            Some(path) if npy::is_named(Path::new(path)) => {
-                to_json(&array_in(path)?).map_err(|error| Failure::Failed(error.to_string()))
-            }
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
-                json_document(&text, path)
-            }
+            Some(path) => value_in(path),
             None => typed(word),
         },
     }
+}
+
+/// Returns the value in a file as JSON text in one line: the array of a file of NumPy's, or the JSON of
+/// any other.
+pub(crate) fn value_in(path: &str) -> Result<String, Failure> {
+    if npy::is_named(Path::new(path)) {
+        return to_json(&array_in(path)?).map_err(|error| Failure::Failed(error.to_string()));
+    }
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
+    json_document(&text, path)
 }
 
 /// Returns the array that a word is which names a file of NumPy's.
@@ -86,7 +90,7 @@ fn array_in(path: &str) -> Result<Array, Failure> {
 }
 
 /// Checks that a text is one JSON value, and returns it as one line. `origin` is where it is from.
-pub(crate) fn json_document(text: &str, origin: &str) -> Result<String, Failure> {
+fn json_document(text: &str, origin: &str) -> Result<String, Failure> {
     let text = text.trim_start_matches('\u{feff}').trim();
     match serde_json::from_str::<&RawValue>(text) {
         // A line break would end the line on the wire; in JSON it may only stand between values.

@@ -112,7 +112,10 @@ fn what_a_manager_has_made_is_well_also_while_it_runs() {
         &ran,
         1,
         "port",
-        &["another manager, listens there: stop it, or choose a port with --port"],
+        &[
+            "another manager ('labwire', process ",
+            ") listens there: stop it, or choose another port with --port (or LABWIRE_PORT); with --port 0 the system",
+        ],
     );
 }
 
@@ -364,7 +367,7 @@ fn a_port_or_a_log_that_cannot_be_had_is_found() {
         &home,
         &format!(" -p {port}"),
         "port",
-        &["choose a port with --port"],
+        &["choose another port with --port"],
     );
     finds_wrong(
         &home,

@@ -79,3 +79,23 @@ fn peers_take_a_variable_that_is_set_to_nothing_as_not_set() {
     let _peer = crate::support::process::Process::spawn("a service", &mut peer);
     manager.wait_for_log("is a new Service connection");
 }
+
+#[test]
+fn a_misspelt_variable_is_told_with_the_one_that_is_meant() {
+    let home = Home::new();
+    let mut listed = command(&home, "labwire profile list");
+    listed
+        .env("LABWIRE_MANGER", "lab-pc")
+        .env("LABWIRE_LOG_LEVL", "DEBUG")
+        .env("LABWIRE_RACK_NUMBER", "7");
+    let ran = Ran::from(listed.output().unwrap());
+    for (name, meant) in [
+        ("LABWIRE_MANGER", "LABWIRE_MANAGER"),
+        ("LABWIRE_LOG_LEVL", "LABWIRE_LOG_LEVEL"),
+    ] {
+        let text = format!("labwire: the environment variable {name} is not known: did you mean {meant}?\n");
+        assert!(ran.error.contains(&text), "{}", ran.error);
+    }
+    assert!(!ran.error.contains("RACK"), "{}", ran.error);
+    ran.succeeded();
+}

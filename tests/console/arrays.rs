@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::super::support::pseudo_terminal::PseudoTerminal;
 use super::super::support::wire::wait_for_service;
 use super::super::support::{program, python};
 use super::watch::{linked, notify, wait};
@@ -110,6 +111,84 @@ fn an_array_is_written_and_sent_in_the_format_of_numpy() {
     fs::write(manager.home().path("text.npy"), "[1]").unwrap();
     let done = labwire(&manager, &["call", "Camera", "mean", "@text.npy"]);
     assert!(done.errors.contains("it is no file of NumPy's"), "{done:?}");
+}
+
+#[test]
+fn the_shell_saves_results_in_files() {
+    let manager = start();
+    let _camera = camera(&manager);
+    let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+    for (line, answer) in [
+        (
+            "Camera image 3 4 > image.npy",
+            "saved in image.npy: array <u2 3×4, 24 bytes",
+        ),
+        ("Camera mean @image.npy", "5.5"),
+        ("Camera mean @image.npy >mean.json", "saved in mean.json: 3 bytes"),
+        ("use Camera", "'Camera' is selected"),
+        ("frame 0.5 > \"a frame.json\"", "saved in a frame.json: "),
+    ] {
+        shell.type_line(line);
+        wait(&shell, answer);
+    }
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
+    let home = manager.home();
+    let program = "a = np.load('image.npy'); print(a.dtype.str, a.shape, a[2].tolist())";
+    assert_eq!(numpy(&home.path(""), program), "<u2 (3, 4) [8, 9, 10, 11]\n");
+    assert_eq!(fs::read_to_string(home.path("mean.json")).unwrap(), "5.5\n");
+    let frame = fs::read_to_string(home.path("a frame.json")).unwrap();
+    let frame: Value = serde_json::from_str(&frame).unwrap();
+    assert_eq!(frame["image"]["$array"]["shape"], json!([480, 640]));
+
+    for (line, code, text) in [
+        (
+            "Camera mean @image.npy > mean.npy",
+            1,
+            "save it with > FILE.json: 5.5",
+        ),
+        (
+            "Camera image > image.tif",
+            2,
+            "> FILE.npy (an array) or > FILE.json",
+        ),
+        ("Camera imgae > none.json", 5, "did you mean 'image'?"),
+        (
+            "Camera image > nowhere/image.npy",
+            1,
+            "cannot write nowhere/image.npy",
+        ),
+    ] {
+        let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+        shell.type_line(line);
+        assert_eq!(shell.wait().code(), Some(code), "{line}");
+        assert!(
+            shell.everything_printed().contains(text),
+            "{}",
+            shell.everything_printed()
+        );
+    }
+    for unwritten in ["mean.npy", "image.tif", "none.json"] {
+        assert!(!home.path(unwritten).exists(), "{unwritten}");
+    }
+    let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell", "--json"]));
+    shell.type_line("Camera image > image.npy");
+    wait(&shell, "\"file\":\"image.npy\"");
+}
+
+#[test]
+fn a_person_learns_how_an_array_is_saved() {
+    let manager = start();
+    let _camera = camera(&manager);
+    let mut terminal = PseudoTerminal::start(&command(&manager, &["shell"]), 80, 24);
+    terminal.wait_for("labwire> ");
+    terminal.send("Camera image\r");
+    terminal.wait_for("array <u2 480×640, 600 KiB");
+    terminal.wait_for("to save it, end the call with: > FILE.npy");
+    terminal.send("Camera frame 0.5\r");
+    terminal.wait_for("to save the result, end the call with: > FILE.json");
+    terminal.send("\u{4}");
+    assert!(terminal.wait().success());
 }
 
 #[test]

@@ -74,6 +74,45 @@ fn a_lock_outlives_a_broken_connection_and_the_person_is_told() {
     assert_eq!(labwire(&manager, &["link", "Meter"]).code, Some(0));
 }
 
+/// Returns the event and the cause of each object that a command has printed.
+fn events(process: &Process) -> Vec<(String, Option<String>)> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    json_lines(&process.output())
+        .iter()
+        .map(|object| {
+            assert_eq!(object["service"], "Meter");
+            assert_eq!(object["event"] == "back", object["seconds"].as_f64() > Some(0.0));
+            (text(&object["event"]).unwrap(), text(&object["cause"]))
+        })
+        .collect()
+}
+
+#[test]
+fn a_break_of_a_lock_and_of_a_link_is_an_object_of_json() {
+    let manager = start();
+    let _meter = meter(&manager);
+    let way = Way::to(manager.port());
+    for (arguments, first, last) in [
+        (&["lock", "Meter", "--json"][..], "locked", "released"),
+        (&["link", "Meter", "--hold", "--json"], "linked", "unlinked"),
+    ] {
+        let mut held = through_way(&manager, &way, arguments);
+        wait(&held, first);
+        break_for_a_while(&way, &[&held]);
+        wait(&held, "\"back\"");
+        held.signal(Signal::INT);
+        assert_eq!(held.wait().code(), Some(0), "{}", held.everything_printed());
+        let connection = Some("connection".to_owned());
+        let expected = [
+            (first.to_owned(), None),
+            ("away".to_owned(), connection.clone()),
+            ("back".to_owned(), connection),
+            (last.to_owned(), None),
+        ];
+        assert_eq!(events(&held), expected);
+    }
+}
+
 #[test]
 fn a_lock_that_cannot_be_returned_to_ends_with_a_clear_failure() {
     let manager = start();
@@ -256,11 +295,15 @@ fn a_service_that_is_away_and_back_is_told_to_those_that_are_linked() {
     wait_for_service(&manager, "Meter");
     let mut watch = Process::spawn("labwire", &mut command(&manager, &["watch", "Meter", "--json"]));
     wait(&watch, "linked with 'Meter'");
+    let hold = ["link", "Meter", "--hold", "--json"];
+    let mut hold = Process::spawn("labwire", &mut command(&manager, &hold));
+    wait(&hold, "linked");
     let mut shell = Process::spawn("labwire", &mut command(&manager, &["shell"]));
     shell.type_line("link Meter");
     wait(&shell, "linked with");
     meter.break_off();
     wait(&watch, "'Meter' is away since ");
+    wait(&hold, "\"away\"");
     wait(&shell, "'Meter' is away: its connection broke; its place is kept");
     let mut identity = identity;
     identity["session"] = json!({
@@ -270,6 +313,13 @@ fn a_service_that_is_away_and_back_is_told_to_those_that_are_linked() {
     meter.identify(&identity);
     wait(&watch, "'Meter' is back: gap since ");
     wait(&shell, "'Meter' is back");
+    wait(&hold, "\"back\"");
+    hold.signal(Signal::INT);
+    assert_eq!(hold.wait().code(), Some(0), "{}", hold.everything_printed());
+    let told = events(&hold);
+    for (place, event) in [(1, "away"), (2, "back")] {
+        assert_eq!(told[place], (event.to_owned(), Some("service".to_owned())));
+    }
     notify(&mut meter, "Meter", "[]", r#"{"volts": 7}"#);
     wait(&watch, "volts");
     watch.signal(Signal::INT);

@@ -117,6 +117,59 @@ fn only_a_request_in_flight_may_still_be_executed_after_ctrl_c() {
 }
 
 #[test]
+fn wrong_arguments_get_the_signature_of_the_method() {
+    let manager = start();
+    let _math = service(&manager, "BasicMath");
+    let _camera = Process::spawn(
+        "camera",
+        crate::support::program("camera").envs(manager.environment()),
+    );
+    manager.wait_for_registered("Camera");
+    for (line, signature) in [
+        (&["BasicMath", "add", "1"][..], "its signature is: add(x: Union"),
+        (
+            &["BasicMath", "add", "1", "z=2"],
+            "its signature is: add(x: Union",
+        ),
+        (&["Camera", "frame", "x"], "its signature is: frame(exposure: "),
+    ] {
+        let done = labwire(&manager, &[&["call"], line].concat());
+        assert_eq!(done.code, Some(5), "{done:?}");
+        assert!(
+            done.errors.contains("TypeError: ") && done.errors.contains(signature),
+            "{done:?}"
+        );
+        let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+        shell.type_line(&line.join(" "));
+        assert_eq!(shell.wait().code(), Some(5));
+        assert!(
+            shell.everything_printed().contains(signature),
+            "{}",
+            shell.everything_printed()
+        );
+    }
+    let done = labwire(&manager, &["call", "BasicMath", "divide", "1", "0"]);
+    assert!(!done.errors.contains("signature"), "{done:?}");
+}
+
+#[test]
+fn the_number_of_calls_has_one_name() {
+    let manager = start();
+    let _echo = service(&manager, "Echo");
+    let call = ["call", "Echo", "echo", "--every", "10ms"];
+    let printed = output(&manager, &[&call[..], &["--repeat", "3"]].concat());
+    assert_eq!(printed.lines().count(), 3, "{printed}");
+    let done = labwire(&manager, &[&call[..], &["--count", "3"]].concat());
+    assert_eq!((done.code, &*done.output), (Some(2), ""), "{done:?}");
+    assert!(done.errors.contains("is --repeat 3;"), "{done:?}");
+    let help = output(&manager, &["call", "--help"]);
+    assert!(
+        !help.contains("--count") && help.contains("until Ctrl-C"),
+        "{help}"
+    );
+}
+
+#[test]
 fn texts_that_begin_like_negative_numbers_arrive_as_they_were_typed() {
     let manager = start();
     let _echo = service(&manager, "Echo");

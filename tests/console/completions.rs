@@ -21,9 +21,10 @@ printf '%s\n' "${COMPREPLY[@]}"
 }
 
 #[test]
-fn bash_completes_commands_options_services_attributes_and_profiles() {
+fn bash_completes_commands_options_services_attributes_arguments_and_profiles() {
     let manager = start();
-    let _meter = RawPeer::service(&manager, "Multimeter", &json!({ "read": "()", "range": 3 }));
+    let read = "(channel: int, *, unit: str = 'V', filtered: bool = False) -> float";
+    let _meter = RawPeer::service(&manager, "Multimeter", &json!({ "read": read, "range": 3 }));
     let _evil = RawPeer::service(&manager, "Mu$(reboot)", &json!({}));
     let _thermometer = RawPeer::service(&manager, "Thermometer", &json!({}));
     manager
@@ -37,6 +38,17 @@ fn bash_completes_commands_options_services_attributes_and_profiles() {
         (&["watch", "T"], &["Thermometer"]),
         (&["doctor", "--service", "T"], &["Thermometer"]),
         (&["call", "Multimeter", "re"], &["read"]),
+        (
+            &["call", "Multimeter", "read", ""],
+            &["channel=", "unit=", "filtered="],
+        ),
+        (&["call", "Multimeter", "read", "ch"], &["channel="]),
+        (&["bench", "Multimeter", "read", "3", "u"], &["unit="]),
+        (
+            &["call", "Multimeter", "read", "channel", "=", "3", ""],
+            &["unit=", "filtered="],
+        ),
+        (&["call", "Multimeter", "range", ""], &[]),
         // Bash splits the words like this.
         (
             &[
@@ -55,6 +67,8 @@ fn bash_completes_commands_options_services_attributes_and_profiles() {
         (&["bench", "Multimeter", ""], &["range", "read"]),
         (&["services", "--profile", "cl"], &["clean-room"]),
         (&["profile", "remove", ""], &["clean-room"]),
+        (&["profile", "show", "cl"], &["clean-room"]),
+        (&["status", "--profile", ""], &["clean-room"]),
         (&["trust", "--finger"], &["--fingerprint"]),
     ] {
         let mut offered = completed(&manager, words);

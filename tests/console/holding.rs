@@ -100,13 +100,17 @@ fn a_lock_is_found_by_another_spelling_of_the_managers_address() {
     let manager = start();
     let _balance = RawPeer::service(&manager, "Balance", &json!({}));
     wait_for_service(&manager, "Balance");
-    let mut holder = held(&manager, &["lock", "Balance"], "is locked");
-    let address = format!("127.0.0.1:{}", manager.port());
-    assert_eq!(
-        output(&manager, &["unlock", "Balance", "--host", &address]),
-        "Balance is released\n"
-    );
-    assert_eq!(holder.wait().code(), Some(0));
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let hosts = ["127.0.0.1", "[::1]", hostname.trim()];
+    for host in hosts.into_iter().filter(|host| !host.is_empty()) {
+        let mut holder = held(&manager, &["lock", "Balance"], "is locked");
+        let address = format!("{host}:{}", manager.port());
+        assert_eq!(
+            output(&manager, &["unlock", "Balance", "--host", &address]),
+            "Balance is released\n"
+        );
+        assert_eq!(holder.wait().code(), Some(0));
+    }
 }
 
 #[test]
@@ -144,7 +148,7 @@ fn who_is_hindered_by_a_lock_or_a_link_learns_what_to_do() {
     let mut linked = held(&manager, &["link", "Balance", "--hold"], "is linked");
     let done = labwire(&manager, &["lock", "Balance"]);
     assert_eq!(done.code, Some(4), "{done:?}");
-    for text in ["'Balance' is linked with labwire[", "--shared", "--wait"] {
+    for text in ["'Balance' is linked with labwire link (", "--shared", "--wait"] {
         assert!(done.errors.contains(text), "{text}: {done:?}");
     }
     let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
@@ -153,6 +157,29 @@ fn who_is_hindered_by_a_lock_or_a_link_learns_what_to_do() {
     assert!(shell.everything_printed().contains("lock Balance shared"));
     linked.signal(Signal::INT);
     linked.wait();
+}
+
+#[test]
+fn others_are_told_which_command_of_whom_holds_a_lock() {
+    let manager = start();
+    let _balance = RawPeer::service(&manager, "Balance", &json!({}));
+    wait_for_service(&manager, "Balance");
+    for (user, name) in [
+        ("ada", "labwire lock (ada)["),
+        ("LAB\\ada", "labwire lock["),
+        ("a\u{308}da", "labwire lock["),
+    ] {
+        let mut lock = command(&manager, &["lock", "Balance"]);
+        let mut holder = Process::spawn("labwire", lock.env("USER", user));
+        holder.wait_for("the lock", |line| line.contains("is locked").then_some(()));
+        let status = output(&manager, &["status", "--json"]);
+        assert!(status.contains(&format!("\"client\":\"{name}")), "{status}");
+        let refused = labwire(&manager, &["link", "Balance"]);
+        let text = format!("'Balance' is locked by {name}");
+        assert!(refused.errors.contains(&text), "{refused:?}");
+        holder.signal(Signal::INT);
+        holder.wait();
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Calls that take long: their progress, their items, their deadline, and Ctrl-C.
 
+use super::pty::Terminal;
 use super::*;
 
 /// Starts a manager and the service `Stage` with these features.
@@ -62,6 +63,26 @@ fn a_call_shows_its_progress_and_prints_its_items_as_they_come() {
 }
 
 #[test]
+fn no_bar_is_drawn_before_the_first_progress_came() {
+    let (manager, mut stage) = stage(&["progress"]);
+    let arguments = ["call", "Stage", "travel", "--progress"];
+    let mut call = Terminal::open(&manager, &arguments, (80, 24), &[("TERM", "xterm-256color")]);
+    let asked = stage.read_json();
+    for item in ["first", "second"] {
+        stage.send_line(&about(&asked, "item", &json!(item)));
+        call.wait_for(item);
+    }
+    // Neither a bar nor the commands that clear one.
+    assert!(call.shown.starts_with("first\r\nsecond"), "{:?}", call.shown);
+    let progress = json!({ "done": 1, "total": 4, "message": "filter" });
+    stage.send_line(&about(&asked, "progress", &progress));
+    call.wait_for("25 % filter");
+    stage.send_line(&result(&asked, &json!("done")));
+    assert_eq!(call.end(), Some(0), "{:?}", call.shown);
+    assert!(call.shown.contains("done\r\n"), "{:?}", call.shown);
+}
+
+#[test]
 fn ctrl_c_cancels_a_call_and_waits_for_the_service() {
     let (manager, mut stage) = stage(&["cancel"]);
     let arguments = ["call", "Stage", "travel", "--cancel-on-interrupt"];
@@ -98,6 +119,33 @@ fn ctrl_c_cancels_a_call_and_waits_for_the_service() {
     });
     call.signal(Signal::INT);
     assert_eq!(call.wait().code(), Some(130), "{}", call.everything_printed());
+    let printed = call.everything_printed();
+    assert!(
+        printed.contains("was asked to stop, and has not confirmed it"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_call_that_ctrl_c_ends_asks_its_service_to_stop_and_says_what_may_happen() {
+    let (manager, mut stage) = stage(&["cancel"]);
+    let mut call = Process::spawn("labwire", &mut command(&manager, &["call", "Stage", "travel"]));
+    let asked = stage.read_json();
+    call.signal(Signal::INT);
+    let told = stage.read_json();
+    assert_eq!(
+        (&told["attribute"], &told["args"][1], &told["kwargs"]["cause"]),
+        (&json!("cancel"), &asked["uid"], &json!("disconnected"))
+    );
+    assert_eq!(call.wait().code(), Some(130));
+    let printed = call.everything_printed();
+    for text in [
+        "the request in flight may still be executed",
+        "asks the service to stop, but not every service can",
+        "--cancel-on-interrupt",
+    ] {
+        assert!(printed.contains(text), "{printed}");
+    }
 }
 
 #[test]

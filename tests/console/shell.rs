@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::super::support::manager::{Home, Manager};
 use super::super::support::process::{Process, Signal};
+use super::super::support::program;
 use super::super::support::pseudo_terminal::PseudoTerminal;
 use super::super::support::wire::RawPeer;
+use super::watch::wait;
 use super::{Done, command, json_lines, labwire, service, start, wait_for_service};
 
 /// Runs a script to its end.
@@ -93,7 +95,7 @@ fn a_script_ends_at_the_first_error_with_its_line_and_exit_code() {
         ("help BasicMath.ad", 4, "did you mean 'add'?"),
         ("BasicMath", 2, "use BasicMath"),
         ("BasicMath add \"1", 2, "is not closed"),
-        ("timeout soon", 2, "timeout [SECONDS|off]"),
+        ("timeout soon", 2, "timeout [TIME|off]"),
         ("BasicMath add @missing.json", 1, "cannot read missing.json"),
     ] {
         let lines = format!("BasicMath add 1 1\n{line}\nBasicMath add 2 2\n");
@@ -171,11 +173,12 @@ fn a_lock_keeps_others_out_until_it_is_released() {
     let mut shell = Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
     shell.type_line("lock BasicMath");
     shell.wait_for("the lock", |line| {
-        line.contains("'BasicMath' is locked for labwire[").then_some(())
+        line.contains("'BasicMath' is locked for labwire shell (")
+            .then_some(())
     });
     let refused = labwire(&manager, &["call", "BasicMath", "add", "1", "2"]);
     assert_eq!(refused.code, Some(4), "{refused:?}");
-    assert!(refused.errors.contains("labwire["), "{refused:?}");
+    assert!(refused.errors.contains("labwire shell ("), "{refused:?}");
     shell.type_line("BasicMath add 1 2");
     shell.wait_for("the result", |line| (line == "3").then_some(()));
     shell.type_line("status");
@@ -264,7 +267,7 @@ fn a_connection_that_is_lost_is_told_and_made_again() {
     let mut again = home.command(&["start", "--disable-tls", "--port", &port]);
     let manager = Manager::start_command(home, &mut again);
     shell.wait_for("the connection", |line| {
-        line.contains("connected again, as labwire[").then_some(())
+        line.contains("connected again, as labwire shell (").then_some(())
     });
     let mut probe = RawPeer::service(&manager, "Probe", &json!({ "read": "() -> float" }));
     shell.wait_for("the link", |line| {
@@ -307,6 +310,35 @@ fn a_person_sees_the_state_in_the_prompt_and_completes_with_tab() {
     terminal.send("\u{4}");
     assert!(terminal.wait().success());
     assert!(terminal.is_as_before());
+}
+
+#[test]
+fn the_help_of_a_method_says_why_it_has_no_documentation_and_keeps_what_was_read() {
+    let manager = start();
+    let _camera = Process::spawn("camera", program("camera").envs(manager.environment()));
+    manager.wait_for_registered("Camera");
+    let shell = || Process::spawn("labwire shell", &mut command(&manager, &["shell"]));
+    let mut earlier = shell();
+    earlier.type_line("help Camera.image");
+    wait(&earlier, "An image.");
+    let mut lock = Process::spawn("labwire", &mut command(&manager, &["lock", "Camera"]));
+    wait(&lock, "is locked");
+    let begun = earlier.output().lines().count();
+    earlier.type_line("help Camera.image");
+    earlier.wait_for_line_after(begun, "the documentation", |line| {
+        line.contains("An image.").then_some(())
+    });
+    let mut later = shell();
+    later.type_line("help Camera.image");
+    wait(&later, "(its documentation can be read when it is not locked)");
+    lock.signal(Signal::INT);
+    lock.wait();
+    later.type_line("help Camera.image");
+    wait(&later, "An image.");
+    for mut shell in [earlier, later] {
+        shell.close_input();
+        assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
+    }
 }
 
 #[test]
@@ -477,7 +509,7 @@ fn ctrl_c_at_a_password_gives_up_the_request() {
     shell.wait_for("error: ");
     shell.wait_for("labwire> ");
     shell.send("whoami\r");
-    shell.wait_for("\nlabwire[");
+    shell.wait_for("\nlabwire shell (");
     shell.wait_for("labwire> ");
     shell.send("Manager stats\r");
     shell.wait_for("password for ada");

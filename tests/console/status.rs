@@ -1,5 +1,6 @@
 //! `labwire status`.
 
+use super::super::support::waiting::wait_until;
 use super::*;
 
 #[test]
@@ -119,6 +120,69 @@ fn the_status_of_the_reference_manager_has_names_only() {
     let objects = json_lines(&output(&manager, &["status", "--json"]));
     assert_eq!(objects[0]["uptime_seconds"], Value::Null);
     assert_eq!(objects[1], json!({"kind": "service", "name": "BasicMath"}));
+}
+
+/// Starts a service whose connection is broken, and whose place the manager keeps for an hour.
+pub(super) fn service_that_is_away(manager: &Manager, name: &str) {
+    let mut away = RawPeer::connect(manager);
+    away.identify(&json!({
+        "type": "service", "name": name, "language": "LabVIEW", "os": "Windows", "features": ["sessions"],
+        "attributes": { "read": "()", "describe": "() -> dict" }, "session": { "grace": 3600 },
+    }));
+    wait_for_service(manager, name);
+    away.break_off();
+    wait_until("the service is not away", || {
+        output(manager, &["status", "--json"]).contains("\"away\":{")
+    });
+}
+
+#[test]
+fn a_service_that_is_away_is_shown_as_away_until_its_place_is_given_up() {
+    let manager = start();
+    let _here = RawPeer::service(&manager, "Here", &json!({}));
+    wait_for_service(&manager, "Here");
+    for arguments in [&["services"][..], &["status"], &["describe", "Here"]] {
+        let shown = output(&manager, arguments);
+        assert!(!shown.contains("STATE") && !shown.contains("away"), "{shown}");
+    }
+    service_that_is_away(&manager, "Meter");
+    let statuses = json_lines(&output(&manager, &["status", "--json"]));
+    let status = statuses.iter().find(|object| object["name"] == "Meter").unwrap();
+    let text = format!("away until {}", time_in_zone(&status["away"]["until"]));
+    let in_zone = |arguments: &[&str]| {
+        let done = run(command(&manager, arguments).env("TZ", ZONE));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.output
+    };
+    for arguments in [&["services"][..], &["status"]] {
+        let shown = in_zone(arguments);
+        let lines: Vec<_> = shown.lines().filter(|line| line.contains("Meter")).collect();
+        assert!(lines.len() == 1 && lines[0].ends_with(&text), "{shown}");
+        let here = shown.lines().find(|line| line.starts_with("Here ")).unwrap();
+        assert!(shown.contains("STATE") && !here.contains("away"), "{shown}");
+    }
+    let mut shell = command(&manager, &["shell"]);
+    let mut shell = Process::spawn("labwire shell", shell.env("TZ", ZONE));
+    shell.type_line("services");
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0));
+    assert!(shell.output().contains(&text), "{}", shell.everything_printed());
+    let described = in_zone(&["describe", "Meter"]);
+    for part in [
+        &*format!("{text}: its connection broke at "),
+        "documentation can be read when it is not away",
+    ] {
+        assert!(described.contains(part), "{described}");
+    }
+    for arguments in [
+        &["services", "M*", "--json"][..],
+        &["describe", "Meter", "--json"],
+    ] {
+        let object = &json_lines(&output(&manager, arguments))[0];
+        assert_eq!(object["away"], status["away"], "{object}");
+    }
+    let here = &json_lines(&output(&manager, &["services", "Here", "--json"]))[0];
+    assert_eq!(here.get("away"), None, "{here}");
 }
 
 #[test]

@@ -45,7 +45,12 @@ fn a_subscriber_prints_retained_values_and_those_that_are_published_later() {
         (&objects[0]["retained"], &objects[0]["lost"]),
         (&json!(true), &json!(0))
     );
-    assert!(objects[0]["sender"].as_str().unwrap().starts_with("labwire["));
+    assert!(
+        objects[0]["sender"]
+            .as_str()
+            .unwrap()
+            .starts_with("labwire publish (")
+    );
 }
 
 #[test]

@@ -67,6 +67,59 @@ impl LockGuard {
         self.guard.end_reason()
     }
 
+    /// Waits until the lock is lost. See [`LockGuard::lost`](crate::LockGuard::lost).
+    ///
+    /// Blocks the thread for as long as the lock is held: a program that does something else meanwhile
+    /// shares the guard with another thread in an [`Arc`], or asks [`is_held`](Self::is_held) now and
+    /// then.
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// # use labwire_client::Lock;
+    /// use std::thread;
+    ///
+    /// let echo = client.link("Echo")?;
+    /// let guard = echo.lock(Lock::Exclusive)?;
+    /// thread::scope(|scope| {
+    ///     let lost = scope.spawn(|| guard.lost());
+    ///     // A lock is lost with its link.
+    ///     echo.unlink()?;
+    ///     lost.join().expect("the thread does not panic");
+    ///     Ok::<_, labwire_client::CallError>(())
+    /// })?;
+    /// assert!(!guard.is_held());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn lost(&self) {
+        self.background.wait(self.guard.lost());
+    }
+
+    /// Waits until a lost lock is held again, and returns whether it is. Returns `false` at once
+    /// unless that is still to be seen. See [`LockGuard::held_again`](crate::LockGuard::held_again).
+    ///
+    /// ```
+    /// # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
+    /// # support::blocking_lab(|options| {
+    /// # use labwire_client::blocking::Client;
+    /// # let client = Client::connect("Ada", options)?;
+    /// # use labwire_client::Lock;
+    /// let echo = client.link("Echo")?;
+    /// let guard = echo.lock(Lock::Exclusive)?;
+    /// assert!(guard.held_again(), "it was not lost");
+    /// echo.unlink()?;
+    /// guard.lost();
+    /// assert!(!guard.held_again());
+    /// # Ok(())
+    /// # });
+    /// ```
+    pub fn held_again(&self) -> bool {
+        self.background.wait(self.guard.held_again())
+    }
+
     /// Releases the lock, and returns the network names of the clients that still hold one.
     ///
     /// ```

@@ -91,23 +91,25 @@ impl Engine {
                 }
                 if self.links.state(key) == LinkState::Ended {
                     self.give_back(&service);
-                    return reply.fail(request.target.unlinked(None));
+                    let lock_end = self.links.get_mut(key).and_then(|link| link.lock_end());
+                    return reply.fail(request.target.unlinked(lock_end.as_ref()));
                 }
                 self.links.renew_later(key, options.ttl, now);
                 match reply {
                     LockReply::Clients(reply) => {
                         let _ = reply.send(Ok(result));
                     }
-                    LockReply::WithLink(reply) => self.link_locked((key, service), result, reply),
+                    LockReply::WithLink(reply) => self.link_locked((key, service), uid, result, reply),
                 }
             }
             Purpose::LockedLink {
                 link,
+                guard,
                 service,
                 clients,
                 reply,
             } => {
-                let status = self.locked_link_made(link, &service, &request.target, &result);
+                let status = self.locked_link_made((link, guard), &service, &request.target, &result);
                 let _ = reply.send(status.map(|status| (status, clients)));
             }
             Purpose::Subscription {
@@ -163,14 +165,23 @@ impl Engine {
     /// As [`link_made`](Self::link_made), for the link of a lock that was granted with one.
     fn locked_link_made(
         &mut self,
-        key: LinkKey,
+        (key, guard): (LinkKey, u64),
         service: &str,
         target: &Target,
         result: &[u8],
     ) -> Result<watch::Receiver<LinkStatus>, CallError> {
-        if let Some(lock_end) = self.lost_before_link(key) {
-            self.end_link(key);
-            self.give_back(service);
+        let link = self.links.get_mut(key);
+        let is_locked = link.as_ref().is_some_and(|link| link.is_locked());
+        // The lock may have ended before its link was confirmed.
+        let lock_end = link.and_then(|link| link.lock_end_of(guard));
+        if let Some(lock_end) = lock_end {
+            if is_locked {
+                // Another guard has it by now, with this link.
+                self.linked(key, result)?;
+            } else {
+                self.end_link(key);
+                self.give_back(service);
+            }
             return Err(target.unlinked(Some(&lock_end)));
         }
         self.linked(key, result)?;
@@ -179,11 +190,12 @@ impl Engine {
             .ok_or_else(|| target.unlinked(None))
     }
 
-    /// Requests the link of a lock that was granted: the manager has made it, and the reply has the
-    /// service's identity.
+    /// Requests the link of a lock that was granted to a guard: the manager has made it, and the reply
+    /// has the service's identity.
     pub(super) fn link_locked(
         &mut self,
         (link, service): (LinkKey, Arc<str>),
+        guard: u64,
         clients: Received,
         reply: LockedReply,
     ) {
@@ -201,19 +213,13 @@ impl Engine {
         }
         let purpose = Purpose::LockedLink {
             link,
+            guard,
             service: Arc::clone(&service),
             clients,
             reply,
         };
         let uid = self.uids.next();
         self.queue_manager_request((uid, "link"), (&service, "{}"), purpose);
-    }
-
-    /// Returns how the lock on a service has ended that was granted before the link was confirmed,
-    /// if it has.
-    fn lost_before_link(&mut self, key: LinkKey) -> Option<Arc<str>> {
-        let link = self.links.get_mut(key)?;
-        if link.is_locked() { None } else { link.lock_end() }
     }
 
     /// Handles the end of a lock that was not released. The link ends with it, so that nobody takes

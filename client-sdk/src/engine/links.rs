@@ -95,6 +95,14 @@ impl Link {
         self.status.borrow().lock_end.clone()
     }
 
+    /// Returns how the lock of a guard has ended that was not released, if it has: also if another guard
+    /// has got the lock since.
+    pub(super) fn lock_end_of(&self, guard: u64) -> Option<Arc<str>> {
+        let status = self.status.borrow();
+        let of_link = || status.lock_end.as_ref().filter(|_| status.locks.is_empty());
+        status.lock_ends.get(&guard).or_else(of_link).cloned()
+    }
+
     /// Notes that the lock has expired or was broken. Returns whether the link has to end: it stays
     /// while another lock is requested, which the manager grants with a link or refuses.
     pub(super) fn lock_ended(&mut self, reason: &Arc<str>) -> bool {

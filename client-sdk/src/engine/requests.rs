@@ -84,6 +84,8 @@ pub(super) enum Purpose {
     /// The link of a lock that was granted with one.
     LockedLink {
         link: LinkKey,
+        /// The guard of the lock.
+        guard: u64,
         service: Arc<str>,
         /// The list of the linked clients.
         clients: Received,

@@ -361,11 +361,12 @@ impl Engine {
                 }
                 Purpose::LockedLink {
                     link,
+                    guard,
                     service,
                     clients,
                     reply,
                 } => {
-                    self.link_locked((link, service), clients, reply);
+                    self.link_locked((link, service), guard, clients, reply);
                     continue;
                 }
                 _ => {}

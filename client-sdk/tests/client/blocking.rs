@@ -1,5 +1,6 @@
 //! The face for programs without async.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labwire_client::blocking::{Client, LinkedClient};
@@ -69,6 +70,28 @@ fn locks_notifications_and_linked_clients_are_there_too() {
         linked.unlink()?;
         assert!(beats.next().is_none());
         linked.disconnect();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lock_that_is_lost_is_waited_for_on_another_thread() {
+    blocking_lab(|options| {
+        let client = Client::connect("Ada", options)?;
+        let echo = client.link("Echo")?;
+        let guard = Arc::new(echo.lock(Lock::Exclusive)?);
+        assert!(guard.held_again(), "it was not lost");
+        let (told, lost) = std::sync::mpsc::channel();
+        let waiting = Arc::clone(&guard);
+        let thread = std::thread::spawn(move || {
+            waiting.lost();
+            told.send(waiting.is_held()).unwrap();
+        });
+        assert!(lost.try_recv().is_err() && guard.is_held());
+        echo.unlink()?;
+        assert!(!lost.recv_timeout(Duration::from_secs(30))?);
+        thread.join().expect("the thread does not panic");
+        assert!(!guard.held_again());
         Ok(())
     });
 }

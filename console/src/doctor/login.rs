@@ -5,7 +5,8 @@ use labwire_client::{ConnectError, FirstUse, NoAnswer, Question};
 use super::refusals::Refusal;
 use super::report::{Check, Kind};
 use super::subject::Subject;
-use crate::connection::{Connection, NAME};
+use crate::client_name::client_name;
+use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::shell_argument;
 use crate::questions::mistaken_variable;
@@ -18,7 +19,7 @@ const REFUSED: Kind = Failure::Refused;
 pub(super) async fn check(subject: &Subject) -> (Check, Option<Connection>) {
     // Whether the certificate is trusted was checked before.
     let options = subject.options.clone().first_use(FirstUse::Refuse);
-    match Connection::open(NAME, options).await {
+    match Connection::open(&client_name("doctor"), options).await {
         Ok(connection) => {
             let name = connection.client().network_name();
             (Check::ok(CHECK, format!("admitted as {name}")), Some(connection))

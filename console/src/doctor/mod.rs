@@ -6,6 +6,7 @@ mod greeting;
 mod home;
 mod login;
 mod network;
+mod own_manager;
 mod python;
 mod refusals;
 mod renewal;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::greeting::{Server, identify};
+use super::own_manager;
 use super::report::Check;
 use super::subject::Subject;
 use super::waiting::with_notice;
@@ -24,7 +25,7 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The maximum number of other ports at which a manager is looked for.
-const MOST_PORTS: usize = 4;
+const MOST_PORTS: usize = 6;
 
 /// Resolves the name of the manager's computer.
 pub(super) async fn check_name(subject: &mut Subject) -> Check {
@@ -102,19 +103,38 @@ fn known_managers() -> Vec<(String, Option<u16>)> {
     known
 }
 
-/// Returns the ports at which a manager may be meant: the default one, and those at which managers of
-/// this host are known.
-fn likely_ports(subject: &Subject) -> Vec<u16> {
-    let mut ports = vec![DEFAULT_PORT];
+/// Why a manager may be meant that listens at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Likely {
+    /// This user has started one there.
+    Started,
+    /// It is the default port.
+    Default,
+    /// A manager of this host is known there.
+    Known,
+}
+
+/// Returns the ports at which a manager may be meant: those at which this user has started one on this
+/// computer, the default one, and those at which managers of this host are known.
+fn likely_ports(subject: &Subject) -> Vec<(u16, Likely)> {
+    let started = if subject.is_here() {
+        own_manager::ports()
+    } else {
+        Vec::new()
+    };
     let of_host = known_managers()
         .into_iter()
         .filter(|(host, _)| host.eq_ignore_ascii_case(&subject.host));
-    ports.extend(of_host.filter_map(|(_, port)| port));
-    ports.sort_unstable();
-    ports.dedup();
-    ports.retain(|port| *port != subject.port);
-    ports.truncate(MOST_PORTS);
-    ports
+    let known = of_host.filter_map(|(_, port)| Some((port?, Likely::Known)));
+    let mut likely = vec![(DEFAULT_PORT, Likely::Default)];
+    likely.extend(started.into_iter().map(|port| (port, Likely::Started)));
+    likely.extend(known);
+    likely.sort_unstable();
+    likely.dedup_by_key(|(port, _)| *port);
+    likely.sort_by_key(|(_, why)| *why);
+    likely.retain(|(port, _)| *port != subject.port);
+    likely.truncate(MOST_PORTS);
+    likely
 }
 
 /// The result of connecting to an address.
@@ -219,10 +239,11 @@ fn silence(subject: &Subject, limit: Duration) -> Check {
 async fn nothing_listens(subject: &Subject) -> Check {
     let (host, port) = (&subject.host, subject.port);
     let mut found = Vec::new();
-    for other in likely_ports(subject) {
-        found.extend(identify(subject, other).await.map(|server| (other, server)));
+    for (other, why) in likely_ports(subject) {
+        let server = identify(subject, other).await;
+        found.extend(server.map(|server| (other, why, server)));
     }
-    let is_nowhere = port != DEFAULT_PORT && found.iter().all(|(other, _)| *other != DEFAULT_PORT);
+    let is_nowhere = port != DEFAULT_PORT && found.iter().all(|(other, ..)| *other != DEFAULT_PORT);
     let nor = if is_nowhere {
         format!(", nor at the default port {DEFAULT_PORT}")
     } else {
@@ -230,8 +251,8 @@ async fn nothing_listens(subject: &Subject) -> Check {
     };
     let text = format!("nothing listens at port {port} of {host}{nor}");
     let mut check = Check::failed("port", "no-listener", Failure::NoManager, text);
-    for (other, server) in found {
-        check = elsewhere(check, subject, other, server);
+    for (other, why, server) in found {
+        check = elsewhere(check, subject, (other, why), server);
     }
     let text = format!("start a manager {}", subject.there());
     check = check.command(text, subject.start(""));
@@ -246,15 +267,16 @@ async fn nothing_listens(subject: &Subject) -> Check {
 }
 
 /// Adds a server at another port, which may be meant.
-fn elsewhere(check: Check, subject: &Subject, port: u16, server: Server) -> Check {
+fn elsewhere(check: Check, subject: &Subject, (port, why): (u16, Likely), server: Server) -> Check {
     let what = match server {
         Server::PlainManager => "a manager without TLS listens",
         Server::WithTls => "a server with TLS, as managers are, listens",
         Server::Other => "a server that is no manager listens",
     };
-    let place = match port {
-        DEFAULT_PORT => format!("at the default port {port}"),
-        port => format!("at port {port}, at which you have used one before"),
+    let place = match why {
+        Likely::Started => format!("at port {port}, at which you have started one"),
+        Likely::Default => format!("at the default port {port}"),
+        Likely::Known => format!("at port {port}, at which you have used one before"),
     };
     let text = format!(
         "{what} {place}; the port {} is from {}",

@@ -78,7 +78,10 @@ Each row is one value. Its columns:
                                     A gap begins when the connection broke
             away, back              the connection broke, and is made again with
                                     nothing missing: values that came meanwhile
-                                    have the time of their arrival afterwards
+                                    have the time of their arrival afterwards.
+                                    They are not marked: newer ones follow in
+                                    the same stream, and the manager does not
+                                    say where these begin
             lost                    value is how many were left out
             start, end              of the recording; the note of the end says
                                     what each source has given
@@ -136,8 +139,8 @@ pub struct RecordArgs {
     /// Begin another file each day (in UTC), or at a size such as 64MiB
     #[arg(long, value_name = "day|SIZE")]
     rotate: Option<Rotation>,
-    /// End after this time: 30, 10min, 12h
-    #[arg(long = "for", value_name = "SECONDS")]
+    /// End after this time: 30, 10m, 12h
+    #[arg(long = "for", value_name = "TIME")]
     duration: Option<Seconds>,
     /// Do not report on standard error what happens
     #[arg(long, short)]
@@ -266,7 +269,7 @@ pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failur
     let wanted = plan.watch.clone();
     let recorder = Recorder::begin(store, &opened, sources, wanted, tally, arguments.quiet)?;
     let recorder = recorder.with_summary(arguments.output.json);
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("record", options, arguments.reconnect.reconnect);
     let watched = plan.watch.iter().map(|watch| &watch.service);
     let polled = plan.poll.iter().map(|poll| &poll.service);
     let mut links = BTreeMap::new();

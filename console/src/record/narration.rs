@@ -9,7 +9,8 @@ use super::sources::Subscription;
 use crate::counted::counted;
 use crate::feed::{Cause, Event, Heard, Outcome, Polled};
 use crate::key::Values;
-use crate::narrator::{Narrator, local};
+use crate::moment::moment;
+use crate::narrator::Narrator;
 use crate::output::one_line;
 
 /// Reports the changes of the connection, the first failure of each call, and wanted values that
@@ -47,7 +48,7 @@ impl Narration {
         let name = name.unwrap_or_default();
         match &heard.event {
             Event::Linked { time, .. } if let Some(since) = since => {
-                let (since, time) = (local(since), local(*time));
+                let (since, time) = (moment(since), moment(*time));
                 self.tell(&format!("'{name}' is back: gap since {since} until {time}"));
             }
             Event::Linked { .. } if heard.topics.is_some() => self.tell(&format!("subscribed to '{name}'")),
@@ -56,7 +57,7 @@ impl Narration {
                 reason,
                 cause: Cause::Service,
             } => {
-                let since = local(*time);
+                let since = moment(*time);
                 self.tell(&format!(
                     "'{name}' is away since {since}: {reason}; waiting for it"
                 ));
@@ -64,7 +65,7 @@ impl Narration {
             // With the connection, all services are away; one line is enough.
             Event::Away { .. } if is_any_away => {}
             Event::Away { time, reason, .. } => {
-                self.tell(&format!("{reason} at {}; waiting for it", local(*time)));
+                self.tell(&format!("{reason} at {}; waiting for it", moment(*time)));
             }
             Event::Polled(polled) => self.polled(&name, polled),
             _ => {

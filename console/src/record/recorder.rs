@@ -21,7 +21,7 @@ use crate::breaks::SESSION_KEPT;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Followed, Heard};
-use crate::narrator::local;
+use crate::moment::moment;
 use crate::output::say_json;
 
 /// The longest time until a row is written.
@@ -114,7 +114,7 @@ impl Recorder {
         if let Some(last) = opened.last {
             recorder.narration.tell(&format!(
                 "{path} is continued; its last row is of {}",
-                local(last)
+                moment(last)
             ));
             let length = now.duration_since(last).as_secs_f64().max(0.0);
             let gap = Row::new(last, "gap").seconds(length).note("nothing was recorded");
@@ -324,7 +324,7 @@ impl Recorder {
         match self.written {
             Some(written) => format!(
                 "the recording is complete until {}; {} after that could not be written",
-                local(written),
+                moment(written),
                 counted(self.pending, "row")
             ),
             None => format!(

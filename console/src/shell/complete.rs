@@ -8,7 +8,7 @@ use labwire_wire::MANAGER_NAME;
 
 use super::known::Known;
 use super::of_connection::is_of_connection;
-use super::signature::Parameter;
+use super::signature::{Parameter, missing};
 use super::split::{Word, split, split_key, typed_name};
 use super::vocabulary::WORDS;
 use crate::counted::counted;
@@ -168,11 +168,8 @@ fn after_word(found: &mut Found<'_>, word: &str, rest: &[Word<'_>], known: &Know
         }
         ("lock", [_, ..]) => {
             for (term, what) in [
-                (
-                    "ttl=",
-                    "the lock ends when it could not be renewed for this time, in seconds",
-                ),
-                ("wait=", "how long to wait for it, in seconds"),
+                ("ttl=", "it ends if it cannot be renewed for this time: 30, 10m"),
+                ("wait=", "how long to wait for it: 30, 10m"),
                 ("reason=", "why you hold it, for others"),
             ] {
                 found.word(term, Some(what.to_owned()), false);
@@ -251,24 +248,10 @@ fn add_keywords(found: &mut Found<'_>, parameters: Vec<Parameter>, values: &[Wor
         }
         return;
     }
-    let given: Vec<_> = values
-        .iter()
-        .filter_map(|value| split_key(value.typed))
-        .map(|(key, _)| key)
-        .collect();
-    let by_position = values.len() - given.len();
-    let mut positions = 0;
-    for parameter in parameters {
-        if !parameter.is_keyword_only {
-            positions += 1;
-            if positions <= by_position {
-                continue;
-            }
-        }
-        if !given.contains(&parameter.name.as_str()) {
-            let hint = parameter.hint();
-            found.word(&format!("{}=", parameter.name), hint, false);
-        }
+    let given: Vec<_> = values.iter().map(|value| value.typed).collect();
+    for parameter in missing(parameters, &given) {
+        let hint = parameter.hint();
+        found.word(&format!("{}=", parameter.name), hint, false);
     }
 }
 

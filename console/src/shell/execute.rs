@@ -1,5 +1,8 @@
 //! Executes the meaning of a line.
 
+use std::fmt::Write;
+use std::sync::Arc;
+
 use labwire_client::{Client, ServiceDescription, ServiceIdentity};
 use labwire_wire::MANAGER_NAME;
 use serde_json::json;
@@ -10,6 +13,7 @@ use super::links::described;
 use super::session::{Flow, ShellSession};
 use crate::describe;
 use crate::failure::Failure;
+use crate::manager_requests;
 use crate::near::did_you_mean;
 use crate::output::one_line;
 use crate::report::{self, is_reported};
@@ -44,7 +48,11 @@ impl ShellSession {
                 service,
                 attribute,
                 arguments,
-            } => self.request(&service, &attribute, arguments).await?,
+                file,
+            } => {
+                self.request(&service, &attribute, arguments, file.as_deref())
+                    .await?;
+            }
         }
         Ok(Flow::On)
     }
@@ -111,14 +119,21 @@ impl ShellSession {
             .as_ref()
             .and_then(|documentation| documentation.attributes.get(attribute));
         let shown = describe::attribute(attribute, &value, documented);
-        let text = help::of_attribute(service, &shown);
+        let mut text = help::of_attribute(service, &shown);
+        if documentation.is_none()
+            && let Some(identity) = identity.filter(describe::offers_documentation)
+            && let Some(reason) = self.hides_documentation(service, &identity).await
+        {
+            let _ = write!(text, "\n(its documentation can be read when it is {reason})");
+        }
         self.shared.screen.answer("help", &shown, text)
     }
 
     async fn services(&self, pattern: Option<&str>) -> Result<(), Failure> {
         let identities = self.connection.identities().await?;
+        let away = report::services_away(&self.connection, &identities).await?;
         let is_json = self.shared.screen.is_json();
-        crate::services::show(pattern, is_json, &identities)?;
+        crate::services::show(pattern, is_json, &identities, &away)?;
         self.shared.known().learn(identities);
         Ok(())
     }
@@ -128,8 +143,8 @@ impl ShellSession {
         self.require(service).await?;
         let identity = self.shared.known().services().get(service).cloned();
         let Some(identity) = identity else {
-            // The manager is described by its identity.
-            return self.identity().await;
+            let identities = self.connection.identities().await?;
+            return manager_requests::show(&identities, self.shared.screen.is_json());
         };
         let documentation = self.documentation(service, &identity).await;
         let peer = if is_reported(&self.connection.identities().await?) {
@@ -138,12 +153,42 @@ impl ShellSession {
             None
         };
         let is_json = self.shared.screen.is_json();
-        describe::show(service, &identity, documentation.as_ref(), peer.as_ref(), is_json)
+        describe::show(
+            service,
+            &identity,
+            documentation.as_deref(),
+            peer.as_ref(),
+            is_json,
+        )
     }
 
-    async fn documentation(&self, service: &str, identity: &ServiceIdentity) -> Option<ServiceDescription> {
+    /// Returns the documentation of a service: what it says now, or what it has said before if it
+    /// cannot be asked, as while another client has locked it.
+    async fn documentation(
+        &self,
+        service: &str,
+        identity: &ServiceIdentity,
+    ) -> Option<Arc<ServiceDescription>> {
         let is_linked = self.shared.link(service).is_some_and(|link| link.is_linked());
-        describe::documentation(&self.connection, service, identity, is_linked).await
+        let read = describe::documentation(&self.connection, service, identity, is_linked).await;
+        let mut known = self.shared.known();
+        match read {
+            Some(read) => Some(known.document(service, &identity.address, read)),
+            None => known.documentation(service, &identity.address),
+        }
+    }
+
+    /// Returns what a service must be so that it can be asked for its documentation, if it is not.
+    async fn hides_documentation(&self, service: &str, identity: &ServiceIdentity) -> Option<String> {
+        if identity.limit().is_some() {
+            return Some("linked".to_owned());
+        }
+        let identities = self.connection.identities().await.ok()?;
+        if !is_reported(&identities) {
+            return None;
+        }
+        let peer = report::service(&self.connection, service).await.ok()??;
+        Some(format!("not {}", peer.hides_documentation()?))
     }
 
     async fn select(&self, service: Option<String>) -> Result<(), Failure> {

@@ -3,13 +3,14 @@
 //! The words of a person at netcat mean the same here ([`labwire_wire::terminal`]), and so does
 //! `SERVICE attribute values key=value`. While a service is selected, `attribute values` is enough.
 
-use std::fs;
+use std::path::PathBuf;
 
 use labwire_client::Arguments;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 
 use super::known::Known;
 use super::of_connection::{is_of_connection, refused};
+use super::saving::split_file;
 use super::split::{Word, bare_name, split, split_key, typed_name};
 use super::terms::Terms;
 use super::vocabulary::{ShellWord, WORDS};
@@ -18,7 +19,7 @@ use crate::numbers::check_numbers;
 use crate::output::one_line;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
-use crate::words::{check_closed, joined, json_document};
+use crate::words::{check_closed, joined, value_in};
 
 /// The meaning of a line.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub(crate) enum Meaning {
         service: String,
         attribute: String,
         arguments: Arguments,
+        /// Where the result is saved, in the place of the screen.
+        file: Option<PathBuf>,
     },
 }
 
@@ -236,6 +239,7 @@ fn lock(words: &[Word<'_>], word: &ShellWord, known: &Known) -> Result<Option<Me
 
 /// Returns the meaning of a line that is a request.
 fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Failure> {
+    let (line, words, file) = split_file(line, words)?;
     let first = words[0].name();
     let through = match &known.selected {
         Some(selected) if known.is_selected_attribute(&first) || !known.is_service(&first) => Some(selected),
@@ -288,6 +292,7 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
                 attribute,
                 arguments: joined(&args, &kwargs)
                     .ok_or_else(|| Failure::Usage("the arguments cannot be read".to_owned()))?,
+                file,
             })
         }
         Ok(_) => Err(Failure::Usage(format!(
@@ -303,7 +308,7 @@ fn request(line: &str, words: &[Word<'_>], known: &Known) -> Result<Meaning, Fai
     }
 }
 
-/// Replaces each `@FILE` and `key=@FILE` by the JSON value in the file.
+/// Replaces each `@FILE` and `key=@FILE` by the value in the file.
 fn with_files(line: &str, words: &[Word<'_>]) -> Result<String, Failure> {
     let mut replaced = String::with_capacity(line.len());
     let mut copied = 0;
@@ -312,10 +317,9 @@ fn with_files(line: &str, words: &[Word<'_>]) -> Result<String, Failure> {
         let Some(path) = value.strip_prefix('@').filter(|path| !path.is_empty()) else {
             continue;
         };
-        let text = fs::read_to_string(path)
-            .map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
+        let read = value_in(path)?;
         replaced.push_str(&line[copied..word.range.end - value.len()]);
-        replaced.push_str(&json_document(&text, path)?);
+        replaced.push_str(&read);
         copied = word.range.end;
     }
     replaced.push_str(&line[copied..]);
@@ -343,6 +347,8 @@ fn shifted(error: TerminalError, before: usize) -> TerminalError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::known::tests::network;
     use super::*;
 
@@ -353,6 +359,7 @@ mod tests {
                 service,
                 attribute,
                 arguments,
+                file: _,
             }) => {
                 let (args, kwargs) = arguments.finish().unwrap();
                 format!("{service}.{attribute} {args} {kwargs}")
@@ -375,6 +382,8 @@ mod tests {
             ),
             ("\"Basic Math\" add 1 2", "Basic Math.add [1,2] {}"),
             ("Manager stats", "Manager.stats [] {}"),
+            ("Echo echo 1 > a.json", "Echo.echo [1] {}"),
+            ("Echo echo \">\" a.json", "Echo.echo [\">\",\"a.json\"] {}"),
         ] {
             assert_eq!(read(line, &known), expected, "{line}");
         }
@@ -391,6 +400,7 @@ mod tests {
             ),
             ("Echo echo (1e400, 2)", "too large"),
             ("stauts", "did you mean 'status'?"),
+            ("Echo echo 1 > a", "> FILE.json at the end of the line"),
             ("Echo echo x=1 2", "column 15"),
             ("Echo echo \"half", "the quote \" at column 11 is not closed"),
         ] {

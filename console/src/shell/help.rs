@@ -93,7 +93,8 @@ pub(crate) fn overview() -> String {
     let _ = write!(
         text,
         "\n{FAINT}Values: 3, -1.5e-6, 0x1F; true, null; [1, 2], {{\"a\": 1}}; volt, \"two words\";\n\
-         \"5\" as a text; @wave.json for the JSON value in a file. A # begins a comment.\n\
+         \"5\" as a text; @wave.json and @image.npy for the value in a file. A call that\n\
+         ends with > FILE.npy or > FILE.json saves its result. A # begins a comment.\n\
          Tab completes. Ctrl-C stops a call or clears a line. Ctrl-R finds earlier lines.\n\
          A line that begins with a blank, or may hold a password, is not in the history.{FAINT:#}"
     );

@@ -2,9 +2,10 @@
 //! Completion and suggestions use it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use labwire_client::{Identities, ServiceIdentity, Value};
+use labwire_client::{Identities, ServiceDescription, ServiceIdentity, Value};
 use labwire_wire::MANAGER_NAME;
 
 use super::signature::{Parameter, parameters};
@@ -25,6 +26,8 @@ pub(crate) struct Known {
     /// The requests of the manager, with their signatures.
     manager: BTreeMap<String, Value>,
     told: Option<Instant>,
+    /// The documentation of services that was read, and the addresses of these services.
+    documentation: BTreeMap<String, (String, Arc<ServiceDescription>)>,
     /// Whether the manager is Labwire's, not MSL-Network's.
     is_labwire: bool,
     /// The selected service, whose name may be omitted in calls.
@@ -40,6 +43,25 @@ impl Known {
         self.services = identities.services;
         self.manager = identities.attributes;
         self.told = Some(Instant::now());
+    }
+
+    /// Keeps the documentation of the service at this address.
+    pub(crate) fn document(
+        &mut self,
+        service: &str,
+        address: &str,
+        read: ServiceDescription,
+    ) -> Arc<ServiceDescription> {
+        let read = Arc::new(read);
+        let kept = (address.to_owned(), Arc::clone(&read));
+        self.documentation.insert(service.to_owned(), kept);
+        read
+    }
+
+    /// Returns the documentation of the service at this address, if it was read before.
+    pub(crate) fn documentation(&self, service: &str, address: &str) -> Option<Arc<ServiceDescription>> {
+        let (of, read) = self.documentation.get(service)?;
+        (of == address).then(|| Arc::clone(read))
     }
 
     /// Returns whether the manager is Labwire's: it forwards the progress of calls and cancels them, and

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::known::Known;
 use super::screen::Screen;
+use crate::moment::moment;
 use crate::output::one_line;
-use crate::output::time_of_day;
 use crate::shortened::shortened;
 
 /// The most columns of the name of a service in the prompt.
@@ -183,7 +183,7 @@ pub(crate) fn described(link: &Listed) -> String {
             state => state.to_owned(),
         };
     };
-    let since = link.locked_since.map(time_of_day).unwrap_or_default();
+    let since = link.locked_since.map(moment).unwrap_or_default();
     format!("locked, {lock}, since {since}")
 }
 

@@ -21,6 +21,7 @@ mod of_connection;
 mod pretty;
 mod questions;
 mod requests;
+mod saving;
 mod screen;
 mod session;
 mod signature;
@@ -32,13 +33,15 @@ use std::io::{self, IsTerminal};
 
 use clap::Args;
 
-use crate::connection::{ConnectionArgs, NAME};
+use crate::client_name::client_name;
+use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::OutputArgs;
 use crate::seconds::Seconds;
 use crate::stop::{EndSignals, next_of};
 use modes::Modes;
 use session::ShellSession;
+pub(crate) use signature::{missing, parameters};
 pub(crate) use split::{is_unclosed, split, split_key, typed_name};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -59,6 +62,9 @@ help lists. The short form needs a selected service:
   BasicMath add 1 y=2.5
   use BasicMath
   add 1 y=2.5
+A result is saved in a file, an array also in NumPy's format:
+  Camera image > image.npy
+  DMM samples 100 > samples.json
 A lock may have terms, as of labwire lock:
   lock BasicMath wait=60 ttl=30 reason=\"calibration until 4 pm\"
 
@@ -77,9 +83,10 @@ too; the exit code is that of the first error. Notifications are shown after the
 line: notifications on.
 
 With --json, a call is one object as of labwire call, services and describe are
-as of these commands, and another word is an object with command and result. A
-notification is an object: service, time, notification (with args and kwargs)
-and lost (how many before it came too fast). Errors are text on standard error.
+as of these commands, and another word is an object with command and result. A call
+whose result is saved has file in the place of result. A notification is an
+object: service, time, notification (with args and kwargs) and lost (how many
+before it came too fast). Errors are text on standard error.
 
 When the connection breaks, the shell returns to its session: links, locks and
 calls in flight are kept for 30 s (LABWIRE_SESSION_GRACE). Later, or after a
@@ -89,11 +96,11 @@ Exit codes: see `labwire --help`.";
 
 #[derive(Args, Debug)]
 pub struct ShellArgs {
-    /// The name of the shell on the network
-    #[arg(long, default_value = NAME)]
-    name: String,
-    /// The longest time to wait for each reply, in seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS")]
+    /// The name of the shell on the network [default: labwire shell (your user name)]
+    #[arg(long)]
+    name: Option<String>,
+    /// The longest time to wait for each reply: 5, 500ms, 10m [default: no limit]
+    #[arg(long, value_name = "TIME")]
     timeout: Option<Seconds>,
     /// In a script: execute the rest after an error
     #[arg(long)]
@@ -102,6 +109,13 @@ pub struct ShellArgs {
     output: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+impl ShellArgs {
+    /// Returns the name of the client.
+    fn client_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| client_name("shell"))
+    }
 }
 
 /// Returns whether a person types the lines, and sees the prompt.

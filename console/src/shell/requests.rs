@@ -1,5 +1,6 @@
 //! Requests to services and to the manager.
 
+use std::path::Path;
 use std::time::Instant;
 
 use labwire_client::{Arguments, Call, CallError, Link};
@@ -7,6 +8,7 @@ use labwire_home::present;
 use labwire_wire::MANAGER_NAME;
 use serde_json::json;
 
+use super::saving::{SavedCall, Saving, hint};
 use super::screen::say_result_of_request;
 use super::session::{Administration, ShellSession};
 use super::split::typed_name;
@@ -14,20 +16,23 @@ use crate::call::{Called, CalledItem};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::linking::{explained_in_shell, is_plain_value, takes_no_arguments};
+use crate::linking::{explained_in_shell, is_plain_value, signature_hint, takes_no_arguments};
 use crate::long_call::{LongCall, Unanswered};
 use crate::near::did_you_mean;
-use crate::output::{json_or_text, one_line, say_json};
+use crate::output::{json_or_text, one_line, say, say_json};
 
 impl ShellSession {
-    /// Calls a method of a service, or sends a request to the manager, and shows the result.
+    /// Calls a method of a service, or sends a request to the manager, and shows the result, or saves it
+    /// in a file.
     pub(super) async fn request(
         &mut self,
         service: &str,
         attribute: &str,
         arguments: Arguments,
+        file: Option<&Path>,
     ) -> Result<(), Failure> {
         self.check_call(service, attribute, &arguments)?;
+        let saving = file.map(Saving::open).transpose()?;
         let (time, begun) = (present(), Instant::now());
         let outcome = if service == MANAGER_NAME {
             self.ask_manager(attribute, arguments).await?
@@ -41,15 +46,34 @@ impl ShellSession {
                 .await?
         };
         let result = outcome.map_err(|error| self.failure(error, service, attribute))?;
-        if !self.shared.screen.is_json() {
-            return say_result_of_request(&result);
+        let seconds = begun.elapsed().as_secs_f64();
+        let screen = &self.shared.screen;
+        if let Some((saving, file)) = saving.zip(file) {
+            let saved = saving.save(&result)?;
+            if !screen.is_json() {
+                return say(saved);
+            }
+            return say_json(&SavedCall {
+                service,
+                attribute,
+                time,
+                seconds,
+                file,
+            });
+        }
+        if !screen.is_json() {
+            say_result_of_request(&result)?;
+            if let Some(hint) = hint(&result).filter(|_| screen.is_of_person()) {
+                screen.message(hint);
+            }
+            return Ok(());
         }
         let (json, text) = json_or_text(&result);
         say_json(&Called {
             service,
             attribute,
             time,
-            seconds: begun.elapsed().as_secs_f64(),
+            seconds,
             result: json,
             text,
         })
@@ -193,7 +217,8 @@ impl ShellSession {
         Ok(Administration { connection, options })
     }
 
-    /// Returns the failure of a call. An unknown attribute gets a suggestion.
+    /// Returns the failure of a call. An unknown attribute gets a suggestion, and wrong arguments get the
+    /// signature.
     fn failure(&self, error: CallError, service: &str, attribute: &str) -> Failure {
         let known = self.shared.known();
         let hint = match (&error, known.attributes(service)) {
@@ -211,6 +236,7 @@ impl ShellSession {
                     )
                 }))
             }
+            (_, Some(attributes)) => signature_hint(&error, attribute, attributes.get(attribute)),
             _ => None,
         };
         Failure::from(error).with_hint(hint)

@@ -20,9 +20,9 @@ use super::pretty::pretty;
 use crate::array;
 use crate::failure::Failure;
 use crate::long_call;
+use crate::moment::moment;
 use crate::output::{
     FAINT, STRONG, json_line, json_or_text, one_line, printable, readable, say, say_json, say_result, tell,
-    time_of_day,
 };
 
 /// The columns of a line where the width of the terminal is not known.
@@ -290,7 +290,7 @@ fn notification_line(notification: &Notification) -> String {
         0 => String::new(),
         lost => format!(" ({lost} before it are lost)"),
     };
-    let time = time_of_day(present());
+    let time = moment(present());
     let service = one_line(notification.service());
     format!(
         "{FAINT}{time}{FAINT:#} {STRONG}{service}{STRONG:#} {}{FAINT}{lost}{FAINT:#}",

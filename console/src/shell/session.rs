@@ -89,12 +89,13 @@ impl ShellSession {
                 options,
             )
         };
+        let name = arguments.client_name();
         let reconnecting = options.clone().reconnect(Backoff::new());
-        let connection = Connection::open(&arguments.name, reconnecting).await?;
+        let connection = Connection::open(&name, reconnecting).await?;
         let shared = Shared::new(screen, known);
         let monitor = tokio::spawn(watch(connection.client().clone(), shared.clone()));
         Ok(Self {
-            name: arguments.name.clone(),
+            name,
             options,
             connection,
             administration: None,
@@ -163,7 +164,7 @@ impl ShellSession {
                     Err(failure) if !self.keeps_going => return Err(failure.in_line(number)),
                     Err(failure) => {
                         let failure = failure.in_line(number);
-                        tell(format_args!("labwire: {}", message(&failure.to_string())));
+                        tell(format_args!("labwire: {}", failure.message()));
                         first_failure.get_or_insert(Failure::Reported(Box::new(failure)));
                     }
                 }
@@ -299,7 +300,7 @@ impl ShellSession {
                 Err(failure) => self.shared.screen.message(format_args!(
                     "the link with '{}' is not back: {}",
                     one_line(&service),
-                    message(&failure.to_string())
+                    failure.message()
                 )),
             }
         }
@@ -354,7 +355,7 @@ fn tell_person(failure: &Failure) {
         // The terminal has shown ^C in the line.
         tell("");
     }
-    tell(format_args!("error: {}", message(&failure.to_string())));
+    tell(format_args!("error: {}", failure.message()));
 }
 
 /// Starts the editor for a person.

@@ -1,5 +1,7 @@
 //! The parameters in the signature of a method, as in `(x: float, y: float = 1.0) -> float`.
 
+use super::split::split_key;
+
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parameter {
@@ -44,6 +46,25 @@ pub(crate) fn parameters(signature: &str) -> Vec<Parameter> {
         }
     }
     parameters
+}
+
+/// Returns the parameters that these words of a call do not give, by name or by position.
+pub(crate) fn missing(parameters: Vec<Parameter>, values: &[&str]) -> Vec<Parameter> {
+    let named: Vec<_> = values
+        .iter()
+        .filter_map(|value| split_key(value))
+        .map(|(key, _)| key)
+        .collect();
+    let mut by_position = values.len() - named.len();
+    let mut missing = parameters;
+    missing.retain(|parameter| {
+        if !parameter.is_keyword_only && by_position > 0 {
+            by_position -= 1;
+            return false;
+        }
+        !named.contains(&parameter.name.as_str())
+    });
+    missing
 }
 
 fn parameter(part: &str, is_keyword_only: bool) -> Option<Parameter> {

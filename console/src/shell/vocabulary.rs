@@ -45,7 +45,7 @@ pub(crate) const WORDS: [ShellWord; 19] = [
         "[on|off]",
         "show the notifications of linked services",
     ),
-    word("timeout", "[SECONDS|off]", "show or set the timeout of calls"),
+    word("timeout", "[TIME|off]", "show or set the timeout of calls"),
     word(
         "help",
         "[SERVICE[.ATTRIBUTE]]",

@@ -34,7 +34,8 @@ Examples:
 
 CALLS are the requests that were forwarded since the peer connected, ERRORS
 those that were answered with an error, OLDEST the time that a service has held
-its oldest request. With --users, the user of each peer that has logged in is
+its oldest request. STATE is until when the place of a peer is kept whose
+connection broke; there is no such column if there is none. With --users, the user of each peer that has logged in is
 shown too; the manager asks for the login of an administrator.
 
 With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
@@ -51,8 +52,8 @@ pub struct StatusArgs {
     /// Show it repeatedly, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// With --watch, the time between two requests
-    #[arg(long, value_name = "SECONDS", default_value = "2", requires = "watch")]
+    /// With --watch, the time between two requests: 2, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "2", requires = "watch")]
     every: Seconds,
     /// Show who has logged in, for administrators
     #[arg(long)]
@@ -83,9 +84,9 @@ impl Request for Asked {
 
 pub(crate) async fn run(arguments: &StatusArgs, stop: Stop) -> Result<(), Failure> {
     let connection = if arguments.watch {
-        arguments.connection.connect_lasting().await?
+        arguments.connection.connect_lasting("status").await?
     } else {
-        arguments.connection.connect().await?
+        arguments.connection.connect("status").await?
     };
     let mut asked = Asked {
         connection: connection.clone(),

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::output::{STRONG, one_line, say_json, table};
-use crate::report::{Peer, Report, is_reported};
+use crate::report::{Away, Peer, Report, is_reported};
 use crate::times::{readable_age, readable_time};
 
 /// An object of JSON.
@@ -167,43 +167,41 @@ impl Shown {
         );
         self.add_services(&mut text);
         self.add_clients(&mut text);
-        self.add_away(&mut text);
         text
     }
 
-    fn header<'a>(&self, header: &[&'a str]) -> Vec<&'a str> {
+    /// Adds the table of peers of one kind: the columns of that kind, the users if they were requested,
+    /// and the state if one of the peers is away.
+    fn add_peers(
+        &self,
+        text: &mut String,
+        header: &[&str],
+        peers: &[Peer],
+        cells: impl Fn(&Peer) -> Vec<String>,
+    ) {
         let mut header = header.to_vec();
         if self.users.is_some() {
             header.insert(1, "USER");
         }
-        header
-    }
-
-    fn row(&self, peer: &Peer, cells: Vec<String>) -> Vec<String> {
-        let mut row = cells;
-        if let Some(User { user }) = self.user(&peer.name) {
-            row.insert(1, user.map_or_else(|| "-".to_owned(), one_line));
+        let is_any_away = peers.iter().any(|peer| peer.away.is_some());
+        if is_any_away {
+            header.push("STATE");
         }
-        row
+        let row = |peer: &Peer| {
+            let mut row = cells(peer);
+            if let Some(User { user }) = self.user(&peer.name) {
+                row.insert(1, user.map_or_else(missing, one_line));
+            }
+            if is_any_away {
+                row.push(peer.away.map_or_else(String::new, Away::short_text));
+            }
+            row
+        };
+        add_table(text, &header, peers.iter().map(row).collect());
     }
 
     fn add_services(&self, text: &mut String) {
-        let services = self.report.iter().flat_map(|report| &report.services);
-        let rows = services
-            .map(|peer| {
-                let oldest = peer.oldest_seconds.map_or_else(|| "-".to_owned(), readable_time);
-                let cells = vec![
-                    one_line(&peer.name),
-                    peer.in_flight.to_string(),
-                    oldest,
-                    peer.requests.to_string(),
-                    peer.errors.to_string(),
-                    peer.link_count.to_string(),
-                    peer.holders(self.time).unwrap_or_else(missing),
-                ];
-                self.row(peer, cells)
-            })
-            .collect();
+        let Some(report) = &self.report else { return };
         let header = [
             "SERVICE",
             "IN FLIGHT",
@@ -213,38 +211,31 @@ impl Shown {
             "LINKS",
             "LOCKED BY",
         ];
-        add_table(text, &self.header(&header), rows);
+        self.add_peers(text, &header, &report.services, |peer| {
+            vec![
+                one_line(&peer.name),
+                peer.in_flight.to_string(),
+                peer.oldest_seconds.map_or_else(missing, readable_time),
+                peer.requests.to_string(),
+                peer.errors.to_string(),
+                peer.link_count.to_string(),
+                peer.holders(self.time).unwrap_or_else(missing),
+            ]
+        });
     }
 
     fn add_clients(&self, text: &mut String) {
-        let clients = self.report.iter().flat_map(|report| &report.clients);
-        let rows = clients
-            .map(|peer| {
-                let cells = vec![
-                    one_line(&peer.name),
-                    peer.in_flight.to_string(),
-                    peer.requests.to_string(),
-                    peer.errors.to_string(),
-                    peer.linked().unwrap_or_else(missing),
-                ];
-                self.row(peer, cells)
-            })
-            .collect();
+        let Some(report) = &self.report else { return };
         let header = ["CLIENT", "IN FLIGHT", "CALLS", "ERRORS", "LINKED WITH"];
-        add_table(text, &self.header(&header), rows);
-    }
-}
-
-impl Shown {
-    /// Adds a line for each peer that is away.
-    fn add_away(&self, text: &mut String) {
-        let peers = self.report.iter();
-        let peers = peers.flat_map(|report| report.services.iter().chain(&report.clients));
-        let away = peers.filter_map(|peer| Some((&peer.name, peer.away?)));
-        for (index, (name, away)) in away.enumerate() {
-            let gap = if index == 0 { "\n" } else { "" };
-            let _ = writeln!(text, "{gap}{} is {}", one_line(name), away.text(self.time));
-        }
+        self.add_peers(text, &header, &report.clients, |peer| {
+            vec![
+                one_line(&peer.name),
+                peer.in_flight.to_string(),
+                peer.requests.to_string(),
+                peer.errors.to_string(),
+                peer.linked().unwrap_or_else(missing),
+            ]
+        });
     }
 }
 

@@ -59,8 +59,8 @@ is not reached.";
 
 #[derive(Args, Debug)]
 pub struct TopArgs {
-    /// The length of an interval
-    #[arg(long, value_name = "SECONDS", default_value = "1")]
+    /// The length of an interval: 1, 500ms, 1m
+    #[arg(long, value_name = "TIME", default_value = "1")]
     every: Seconds,
     /// End after this number of intervals [default: with q or Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -171,7 +171,7 @@ fn bytes(number: u64) -> String {
 }
 
 pub(crate) async fn run(arguments: &TopArgs, stop: Stop) -> Result<(), Failure> {
-    let connection = arguments.connection.connect_lasting().await?;
+    let connection = arguments.connection.connect_lasting("top").await?;
     if !is_reported(&connection.identities().await?) {
         return Err(Failure::Refused(
             "this manager does not count calls: it is not one of Labwire".to_owned(),

@@ -49,7 +49,10 @@ The manager or the service may start later, or restart: watch waits for it, and
 reports on standard error when it is linked, away and back. With --json and
 --csv, the output contains the gap, too. When only the connection of watch
 breaks, the manager keeps the notifications for 30 s, and there is no gap. Those
-that it has kept have the time of their arrival after the break.
+that it has kept have the time of their arrival after the break. They are not
+marked: they come in one stream with newer ones, and the manager does not say
+where these begin. A service that needs exact times puts them into its
+notifications.
 
 With --json, each line is one object, with event:
   notification  time, service, args, kwargs; with KEY also key and value. If
@@ -107,8 +110,8 @@ pub struct WatchArgs {
     /// Plot this value in the terminal
     #[arg(long, value_name = "KEY", conflicts_with_all = ["json", "csv"])]
     plot: Option<Key>,
-    /// The time that the plot shows: 30, 10min, 2h [default: 1min]
-    #[arg(long, value_name = "SECONDS", requires = "plot", hide_short_help = true)]
+    /// The time that the plot shows: 30, 10m, 2h [default: 1min]
+    #[arg(long, value_name = "TIME", requires = "plot", hide_short_help = true)]
     window: Option<Seconds>,
     /// End after this number of notifications
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -180,7 +183,7 @@ pub(crate) async fn run(arguments: &WatchArgs, stop: Stop) -> Result<(), Failure
     let options = arguments.connection.options()?;
     let viewer = arguments.viewer()?;
     stop.begin()?;
-    let mut session = Session::new(options, arguments.reconnect.reconnect);
+    let mut session = Session::new("watch", options, arguments.reconnect.reconnect);
     session.follow(Arc::from(&*arguments.service));
     let ended = session.run(viewer, stop.requested(), LAST_WORDS).await;
     let ended = ended.map_err(|failure| match failure {

@@ -2,8 +2,8 @@
 //!
 //! The script that it prints asks this program for the words at each press of the Tab key: with
 //! [`VARIABLE`] set to the name of the shell, and the words of the line after `--`. The program
-//! answers from its own definitions. Names of services, attributes and profiles are those of the
-//! manager and the file of profiles.
+//! answers from its own definitions. Names of services, attributes, arguments and profiles are those
+//! of the manager and the file of profiles.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use super::output::print;
 use super::{CommandLine, tell, without_empty_variables};
 
 /// The environment variable with which a shell asks for words.
-const VARIABLE: &str = "LABWIRE_COMPLETE";
+pub(super) const VARIABLE: &str = "LABWIRE_COMPLETE";
 
 const AFTER_HELP: &str = "\
 Put it where your shell reads it when it starts:
@@ -40,9 +40,9 @@ PowerShell, in the file $PROFILE:
 elvish, in ~/.config/elvish/rc.elv:
   eval (labwire completions elvish | slurp)
 
-The names of services and attributes are those of the manager that the line
-names, if it is one of Labwire and answers within a second. Nobody is asked for
-a password, so a manager that asks for one gives names only with
+The names of services, attributes and arguments are those of the manager that
+the line names, if it is one of Labwire and answers within a second. Nobody is
+asked for a password, so a manager that asks for one gives names only with
 LABWIRE_PASSWORD or LABWIRE_MANAGER_PASSWORD. Names that need quotation marks
 are left out.";
 
@@ -124,7 +124,7 @@ pub(super) fn answer() -> Option<ExitCode> {
 fn completed() -> Command {
     let command = with_sources(without_empty_variables(CommandLine::command()));
     let profile = |command: Command| {
-        ["default", "remove"]
+        ["default", "remove", "show"]
             .into_iter()
             .fold(command, |command, action| {
                 command.mut_subcommand(action, |action| {
@@ -139,6 +139,7 @@ fn with_sources(command: Command) -> Command {
     let add = |argument: Arg| match argument.get_id().as_str() {
         "service" => argument.add(source(services)),
         "attribute" => argument.add(source(attributes)),
+        "values" => argument.add(source(argument_names)),
         "profile" => argument.add(source(profiles)),
         _ => argument,
     };
@@ -160,6 +161,10 @@ fn services() -> Vec<String> {
 
 fn attributes() -> Vec<String> {
     typed().map_or_else(Vec::new, |typed| labwire_console::attribute_names(&typed))
+}
+
+fn argument_names() -> Vec<String> {
+    typed().map_or_else(Vec::new, |typed| labwire_console::argument_names(&typed))
 }
 
 fn profiles() -> Vec<String> {

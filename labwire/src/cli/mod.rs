@@ -138,6 +138,7 @@ pub fn main() -> ExitCode {
         return done;
     }
     let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
+    tell_misspelt_variables();
     let done = match typed {
         Command::Start(arguments) => start::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -198,6 +199,22 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         _ => argument,
     };
     command.mut_args(forget).mut_subcommands(without_empty_variables)
+}
+
+/// Tells which environment variables are misspelt ones of Labwire's: they have no effect.
+fn tell_misspelt_variables() {
+    let set = std::env::vars_os().map(|(name, _)| name);
+    let command = CommandLine::command();
+    let mut known = vec![completions::VARIABLE];
+    let mut commands = vec![&command];
+    while let Some(command) = commands.pop() {
+        let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+        known.extend(variables.filter_map(std::ffi::OsStr::to_str));
+        commands.extend(command.get_subcommands());
+    }
+    for text in labwire_console::misspelt_variables(set, known) {
+        tell(format_args!("labwire: {text}"));
+    }
 }
 
 /// Returns the value of an environment variable. An empty one counts as not set.

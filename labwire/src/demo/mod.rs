@@ -112,6 +112,8 @@ impl Demo {
              from msl.network import connect\n  \
              cxn = connect(port={port}, cert_file='{certificate}')\n  \
              cxn.link('BasicMath').add(1, 2)\n\n\
+             Or from a shell:\n\n  \
+             labwire call --host localhost:{port} --cert-file {certificate} BasicMath add 1 2\n\n\
              Ctrl-C ends it."
         ))
     }

@@ -75,6 +75,28 @@ fn a_wrong_port_is_told_with_the_one_at_which_a_manager_listens() {
 }
 
 #[test]
+fn the_own_manager_at_another_port_is_found() {
+    for (options, what, end) in [
+        (
+            &["--disable-tls"][..],
+            "a manager without TLS listens",
+            " --disable-tls",
+        ),
+        (&[], "a server with TLS, as managers are, listens", ""),
+    ] {
+        let manager = Manager::start(options);
+        let wrong = format!("localhost:{}", free_port());
+        let diagnosis = diagnose(&mut doctor(manager.home(), &[&wrong]));
+        let port = manager.port();
+        let texts = [
+            &*format!("{what} at port {port}, at which you have started one"),
+            &format!("labwire doctor localhost:{port}{end}"),
+        ];
+        diagnosis.failed(3, "port", "no-listener", &texts);
+    }
+}
+
+#[test]
 fn the_managers_of_addresses_of_ipv6_are_known_by_their_whole_address() {
     let home = Home::new();
     std::fs::create_dir_all(home.path("certs")).unwrap();

@@ -50,7 +50,10 @@ fn values_of_topics_are_rows_in_both_formats_beside_those_of_services() {
         if file.ends_with("csv") {
             let content = fs::read_to_string(&path).unwrap();
             assert!(content.contains(",linked,,lab.>,,,,"), "{content}");
-            assert!(content.contains("\"retained, from labwire["), "{content}");
+            assert!(
+                content.contains("\"retained, from labwire publish ("),
+                "{content}"
+            );
         }
     }
 }

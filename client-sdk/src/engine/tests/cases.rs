@@ -234,6 +234,51 @@ fn a_guard_keeps_the_reason_for_its_end_when_another_one_gets_the_lock() {
 }
 
 #[test]
+fn a_lock_that_ends_before_its_link_is_made_fails_with_the_reason_although_another_guard_gets_one() {
+    let mut engine = engine();
+    let lock = |engine: &mut Engine, uid| {
+        let (reply, receiver) = oneshot::channel();
+        let lock = Command::LockService {
+            uid,
+            service: "Echo".into(),
+            options: LockOptions::new(Lock::Shared).with_link(),
+            room: None,
+            reply,
+        };
+        engine.handle_command(lock, Instant::now());
+        receiver
+    };
+    let granted = |uid: &str| json!({"error": false, "result": ["Ada[h:2]"], "uid": uid});
+    // Returns the uid of the request for a link that follows a granted lock.
+    let asked = |engine: &mut Engine| {
+        let frames = written(engine);
+        assert_eq!((frames.len(), &frames[0]["attribute"]), (1, &json!("link")));
+        frames[0]["uid"].as_str().unwrap().to_owned()
+    };
+    let (mut first, mut second) = (lock(&mut engine, 1), lock(&mut engine, 2));
+    written(&mut engine);
+    say(&mut engine, &granted("1"));
+    let link_of_first = asked(&mut engine);
+    let ended = ["Echo", "broken", "the lock was broken by 'ada'"];
+    say(
+        &mut engine,
+        &json!({"attribute": "lock_ended", "args": ended, "kwargs": {}, "uid": ""}),
+    );
+    say(&mut engine, &granted("2"));
+    let link_of_second = asked(&mut engine);
+    say(&mut engine, &linked(&link_of_first));
+    let error = first.try_recv().unwrap().unwrap_err();
+    assert!(
+        matches!(&error, CallError::LockEnded { reason, .. } if &**reason == ended[2]),
+        "{error:?}"
+    );
+    say(&mut engine, &linked(&link_of_second));
+    let (status, _) = second.try_recv().unwrap().unwrap();
+    assert!(status.borrow().locks.contains(&2));
+    assert!(written(&mut engine).is_empty(), "nothing is given back");
+}
+
+#[test]
 fn an_open_question_concerns_only_requests_that_need_a_login() {
     let mut engine = engine();
     let now = Instant::now();

@@ -8,6 +8,7 @@ mod hints;
 mod limits;
 mod options;
 mod plan;
+mod port_user;
 mod sources;
 mod values;
 

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};
 use super::options::Options;
+use super::port_user;
 use super::tell_fingerprint;
 
 /// The error for a manager at which no user could log in, with the remedy.
@@ -168,13 +169,20 @@ fn store_options(options: &Options) -> StoreOptions {
 pub(super) fn cannot_listen(host: Option<&str>, port: u16, error: &std::io::Error) -> anyhow::Error {
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
-            "; another program, perhaps another manager, listens there: stop it, or choose a port with --port (or \
-             LABWIRE_PORT)"
+            let user = port_user::of_port(port).map_or_else(
+                || "another program, perhaps another manager, listens there: stop it".to_owned(),
+                |user| user.to_string(),
+            );
+            format!(
+                "; {user}, or choose another port with --port (or LABWIRE_PORT); with --port 0 the system chooses a free one"
+            )
         }
-        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port (or LABWIRE_PORT)",
+        ErrorKind::PermissionDenied => "; choose a port above 1023 with --port (or LABWIRE_PORT)".to_owned(),
         // An unknown host name has no error kind of its own.
-        _ if host.is_some() => "; --host (or LABWIRE_HOST) must be a name or an address of this computer",
-        _ => "",
+        _ if host.is_some() => {
+            "; --host (or LABWIRE_HOST) must be a name or an address of this computer".to_owned()
+        }
+        _ => String::new(),
     };
     anyhow!("cannot listen on {}:{port}: {error}{remedy}", host.unwrap_or("*"))
 }
