@@ -9,7 +9,7 @@ use labwire_wire::{Executed, TopicPattern};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::error::CallError;
-use crate::following::Follower;
+use crate::follower::Follower;
 use crate::lock_options::LockOptions;
 use crate::notification_queue::NotificationSender;
 use crate::status::LinkStatus;

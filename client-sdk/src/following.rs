@@ -16,46 +16,9 @@ use crate::call::Pending;
 use crate::cancel::Canceller;
 use crate::command::Target;
 use crate::error::CallError;
-use crate::item_queue::{FULL_BYTES, ItemReceiver, ItemSender, item_queue};
+use crate::follower::Followed;
+use crate::item_queue::{FULL_BYTES, ItemReceiver};
 use crate::progress_value::ProgressValue;
-
-/// The sender of the progress and the items of a call.
-#[derive(Debug)]
-pub(crate) struct Follower {
-    items: ItemSender,
-    progress: watch::Sender<Option<Bytes>>,
-}
-
-/// The receivers of the progress and the items of a call.
-pub(crate) struct Followed {
-    pub(crate) items: ItemReceiver,
-    pub(crate) progress: watch::Receiver<Option<Bytes>>,
-}
-
-impl Follower {
-    pub(crate) fn new() -> (Self, Followed) {
-        let (items, receiver) = item_queue();
-        let (progress, latest) = watch::channel(None);
-        let followed = Followed {
-            items: receiver,
-            progress: latest,
-        };
-        (Self { items, progress }, followed)
-    }
-
-    pub(crate) fn item(&self, item: Received) {
-        self.items.push(item);
-    }
-
-    /// Notes that items may have been lost.
-    pub(crate) fn mark_gap(&self) {
-        self.items.lose();
-    }
-
-    pub(crate) fn progress(&self, value: Bytes) {
-        self.progress.send_replace(Some(value));
-    }
-}
 
 /// A call in flight whose progress and items are followed: awaiting it returns the result. Created by
 /// [`Call::follow`](crate::Call::follow).

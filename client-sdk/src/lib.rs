@@ -281,6 +281,7 @@ mod describe;
 mod driver;
 mod engine;
 mod error;
+mod follower;
 mod following;
 mod frames;
 mod handle;

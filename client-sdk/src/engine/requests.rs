@@ -13,7 +13,7 @@ use super::incoming::Failure;
 use super::links::LinkKey;
 use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
-use crate::following::Follower;
+use crate::follower::Follower;
 use crate::lock_options::LockOptions;
 use crate::status::LinkStatus;
 

@@ -11,7 +11,7 @@ use super::super::machine::Engine;
 use super::cases::{engine, say, written};
 use crate::command::{CallCommand, Command, Outcome, Target};
 use crate::error::CallError;
-use crate::following::Follower;
+use crate::follower::Follower;
 use crate::frames::request_frame;
 
 /// Makes a call, whose progress and items go to `follower`.
