@@ -3,10 +3,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use labwire_device::payload::Received;
+
+use crate::readable::Readable;
 
 /// The most bytes of items that wait for their reader. One item may be larger. Calls share the
 /// connection: to wait for this reader would keep all others waiting.
@@ -18,21 +20,18 @@ pub(crate) struct Overflow;
 
 /// Creates a channel.
 pub(crate) fn item_queue() -> (ItemSender, ItemReceiver) {
-    let queue = Arc::<Queue>::default();
+    let queue = Arc::<Readable<Queue>>::default();
     (ItemSender(Arc::clone(&queue)), ItemReceiver(queue))
 }
 
 /// The sending half. Dropping it ends the channel.
-pub(crate) struct ItemSender(Arc<Queue>);
+pub(crate) struct ItemSender(Arc<Readable<Queue>>);
 
 /// The receiving half.
-pub(crate) struct ItemReceiver(Arc<Queue>);
+pub(crate) struct ItemReceiver(Arc<Readable<Queue>>);
 
 #[derive(Default)]
-struct Queue(Mutex<Inner>);
-
-#[derive(Default)]
-struct Inner {
+struct Queue {
     waiting: VecDeque<Received>,
     /// The size of all of them, in bytes, with their arrays.
     bytes: usize,
@@ -41,23 +40,22 @@ struct Inner {
     /// Whether the reader knows.
     is_told: bool,
     ended: bool,
-    reader: Option<Waker>,
 }
 
 impl Queue {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the state and wakes the reader.
-    fn change(&self, change: impl FnOnce(&mut Inner)) {
-        let mut inner = self.inner();
-        change(&mut inner);
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
+    fn next(&mut self) -> Poll<Option<Result<Received, Overflow>>> {
+        if let Some(item) = self.waiting.pop_front() {
+            self.bytes -= item.size();
+            return Poll::Ready(Some(Ok(item)));
         }
+        if self.overflowed {
+            let was_told = std::mem::replace(&mut self.is_told, true);
+            return Poll::Ready((!was_told).then_some(Err(Overflow)));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 }
 
@@ -70,7 +68,7 @@ impl fmt::Debug for ItemSender {
 impl ItemSender {
     /// Notes that items were lost.
     pub(crate) fn lose(&self) {
-        self.0.change(|inner| inner.overflowed = true);
+        self.0.change(|queue| queue.overflowed = true);
     }
 
     /// Appends an item, unless too many wait or one was lost before.
@@ -79,12 +77,12 @@ impl ItemSender {
         if Arc::strong_count(&self.0) == 1 {
             return;
         }
-        self.0.change(|inner| {
-            let is_full = !inner.waiting.is_empty() && inner.bytes + item.size() > FULL_BYTES;
-            inner.overflowed |= is_full;
-            if !inner.overflowed {
-                inner.bytes += item.size();
-                inner.waiting.push_back(item);
+        self.0.change(|queue| {
+            let is_full = !queue.waiting.is_empty() && queue.bytes + item.size() > FULL_BYTES;
+            queue.overflowed |= is_full;
+            if !queue.overflowed {
+                queue.bytes += item.size();
+                queue.waiting.push_back(item);
             }
         });
     }
@@ -92,32 +90,21 @@ impl ItemSender {
 
 impl Drop for ItemSender {
     fn drop(&mut self) {
-        self.0.change(|inner| inner.ended = true);
+        self.0.change(|queue| queue.ended = true);
     }
 }
 
 impl ItemReceiver {
     /// Polls for the next item. Returns `None` after the last one.
     pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Result<Received, Overflow>>> {
-        let mut inner = self.0.inner();
-        if let Some(item) = inner.waiting.pop_front() {
-            inner.bytes -= item.size();
-            return Poll::Ready(Some(Ok(item)));
-        }
-        if inner.overflowed {
-            let was_told = std::mem::replace(&mut inner.is_told, true);
-            return Poll::Ready((!was_told).then_some(Err(Overflow)));
-        }
-        if inner.ended {
-            return Poll::Ready(None);
-        }
-        inner.reader = Some(context.waker().clone());
-        Poll::Pending
+        self.0.poll(context, Queue::next)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use bytes::Bytes;
 
     use super::*;

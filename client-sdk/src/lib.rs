@@ -299,6 +299,7 @@ mod notifications;
 mod options;
 mod presence;
 mod progress_value;
+mod readable;
 mod session_state;
 #[cfg(feature = "ssh")]
 pub mod ssh;

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::notification::Notification;
+use crate::readable::Readable;
 
 /// The size in bytes at which a queue is full, however few notifications it holds. One notification
 /// may be larger.
@@ -14,49 +15,45 @@ const FULL_BYTES: usize = 64 * 1024 * 1024;
 /// Creates a channel with a capacity of `capacity` notifications, at least one, and of
 /// [`FULL_BYTES`].
 pub(crate) fn notification_queue(capacity: usize) -> (NotificationSender, NotificationReceiver) {
-    let queue = Arc::new(Queue {
+    let queue = Arc::<Readable<Queue>>::default();
+    let sender = NotificationSender {
+        queue: Arc::clone(&queue),
         capacity: capacity.max(1),
-        inner: Mutex::default(),
-    });
-    (
-        NotificationSender(Arc::clone(&queue)),
-        NotificationReceiver(queue),
-    )
+    };
+    (sender, NotificationReceiver(queue))
 }
 
 /// The sending half. Dropping it ends the channel.
-pub(crate) struct NotificationSender(Arc<Queue>);
-
-/// The receiving half.
-pub(crate) struct NotificationReceiver(Arc<Queue>);
-
-struct Queue {
+pub(crate) struct NotificationSender {
+    queue: Arc<Readable<Queue>>,
     capacity: usize,
-    inner: Mutex<Inner>,
 }
 
+/// The receiving half.
+pub(crate) struct NotificationReceiver(Arc<Readable<Queue>>);
+
 #[derive(Default)]
-struct Inner {
+struct Queue {
     waiting: VecDeque<Notification>,
     /// The size of all of them, in bytes.
     bytes: usize,
     ended: bool,
     /// The notifications that were lost before the next one.
     lost: u64,
-    reader: Option<Waker>,
 }
 
-impl Inner {
+impl Queue {
     fn pop(&mut self) -> Option<Notification> {
         let notification = self.waiting.pop_front()?;
         self.bytes -= notification.size();
         Some(notification)
     }
-}
 
-impl Queue {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next(&mut self) -> Poll<Option<Notification>> {
+        match self.pop() {
+            None if !self.ended => Poll::Pending,
+            next => Poll::Ready(next),
+        }
     }
 }
 
@@ -80,65 +77,50 @@ impl NotificationSender {
     /// Appends a notification. If the queue is full, drops the oldest one: newer data is worth
     /// more.
     pub(crate) fn push(&self, mut notification: Notification) {
-        let mut inner = self.0.inner();
-        notification.add_lost(std::mem::take(&mut inner.lost));
-        inner.bytes += notification.size();
-        inner.waiting.push_back(notification);
-        while inner.waiting.len() > self.0.capacity || (inner.bytes > FULL_BYTES && inner.waiting.len() > 1) {
-            let dropped = inner.pop().map_or(0, |oldest| oldest.lost() + 1);
-            if let Some(next) = inner.waiting.front_mut() {
-                next.add_lost(dropped);
+        self.queue.change(|queue| {
+            notification.add_lost(std::mem::take(&mut queue.lost));
+            queue.bytes += notification.size();
+            queue.waiting.push_back(notification);
+            while queue.waiting.len() > self.capacity || (queue.bytes > FULL_BYTES && queue.waiting.len() > 1)
+            {
+                let dropped = queue.pop().map_or(0, |oldest| oldest.lost() + 1);
+                if let Some(next) = queue.waiting.front_mut() {
+                    next.add_lost(dropped);
+                }
             }
-        }
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        });
     }
 
     /// Notes that notifications were lost before the next one. Their number is not known: they count
     /// as one.
     pub(crate) fn mark_gap(&self) {
-        self.0.inner().lost = 1;
+        self.queue.change_quietly(|queue| queue.lost = 1);
     }
 
     /// Returns whether the receiver was dropped.
     pub(crate) fn is_closed(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        Arc::strong_count(&self.queue) == 1
     }
 }
 
 /// Ends the channel. Queued notifications can still be read.
 impl Drop for NotificationSender {
     fn drop(&mut self) {
-        let mut inner = self.0.inner();
-        inner.ended = true;
-        let reader = inner.reader.take();
-        drop(inner);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        self.queue.change(|queue| queue.ended = true);
     }
 }
 
 impl NotificationReceiver {
     /// Polls for the next notification. Returns `None` after the last one.
     pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Notification>> {
-        let mut inner = self.0.inner();
-        if let Some(notification) = inner.pop() {
-            return Poll::Ready(Some(notification));
-        }
-        if inner.ended {
-            return Poll::Ready(None);
-        }
-        inner.reader = Some(context.waker().clone());
-        Poll::Pending
+        self.0.poll(context, Queue::next)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use bytes::Bytes;
 
     use super::*;
@@ -193,7 +175,12 @@ mod tests {
             sender.push(Notification::new("Camera".into(), &Bytes::from(large.clone()).into()).unwrap());
         }
         sender.push(notification(2));
-        assert!(receiver.0.inner().bytes <= FULL_BYTES);
+        let bytes = |receiver: &NotificationReceiver| {
+            let mut bytes = 0;
+            receiver.0.change_quietly(|queue| bytes = queue.bytes);
+            bytes
+        };
+        assert!(bytes(&receiver) <= FULL_BYTES);
         let context = Context::from_waker(Waker::noop());
         let mut lost = 0;
         let mut count = 0;
@@ -203,7 +190,7 @@ mod tests {
             count += 1;
         }
         assert_eq!(lost + count, 6);
-        assert_eq!(receiver.0.inner().bytes, 0);
+        assert_eq!(bytes(&receiver), 0);
     }
 
     #[test]
