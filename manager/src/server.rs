@@ -22,6 +22,7 @@ use crate::limits::BindError;
 use crate::listener::Gate;
 use crate::logging::LogControl;
 use crate::pace::Pace;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 use crate::routing_thread::{Measured, RoutingThread, Task};
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The database.
     pub store: Store,
+    /// What is written to a record, and where. A manager that stops closes the record.
+    pub recording: Recording,
     /// How connections are encrypted; `None` for plain TCP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Controls for the log that an administrator can change.
@@ -113,10 +116,13 @@ impl Manager {
             authentication,
             limits,
             store,
+            recording,
             tls,
             log,
         } = settings;
-        let hub = Hub::new(&identity, authentication, limits, Pace::default(), store, log);
+        let kept = (store, recording);
+        let hub = Hub::new(&identity, authentication, limits, Pace::default(), kept, log);
+        hub.note_start(&identity, tls.is_some());
         hub.admission.trust_changed().await;
         hub.keep_locks(identity.port).await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
@@ -219,6 +225,7 @@ impl Manager {
         }
         routing.end().await;
         hub.admission.store.close().await;
+        hub.close_record().await;
         hub.admission.rations.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
@@ -250,7 +257,7 @@ impl ManagerHandle {
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
-    /// # use labwire_manager::{Authentication, Limits, LogControl, Settings};
+    /// # use labwire_manager::{Authentication, Limits, LogControl, Recording, Settings};
     /// # use labwire_store::{Store, StoreOptions};
     /// use labwire_manager::Manager;
     /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -260,6 +267,7 @@ impl ManagerHandle {
     /// #     authentication: Authentication::None { open: false },
     /// #     limits: Limits::default(),
     /// #     store: Store::open(&folder.path().join("manager.sqlite3"), &StoreOptions::default()).unwrap(),
+    /// #     recording: Recording::Nothing,
     /// #     tls: None,
     /// #     log: LogControl::none(),
     /// # };

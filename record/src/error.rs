@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Why the record cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// The file cannot be created or opened.
     #[error("cannot open {}: {reason}", path.display())]

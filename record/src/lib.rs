@@ -48,7 +48,7 @@ mod worker;
 
 pub use entry::{Entry, Kind, Outcome, RecordedEntry};
 pub use error::RecordError;
-pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader};
+pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader, inspect_record};
 pub use recorder::{RecordOptions, Recorder};
 pub use time::{Bound, parse_time};
 pub use verify::{Fault, Verified};

@@ -1,5 +1,7 @@
 //! Reads the record.
 
+use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,25 +92,14 @@ impl Reader {
             path: path.to_owned(),
             reason,
         })?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(PATIENCE)?;
-        let connection = match expect_record(&connection, path) {
-            // A copy in a folder that cannot be written: SQLite cannot create the shared memory beside
-            // it, and need not, since nobody writes it.
-            Err(RecordError::Database(error))
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) =>
-            {
-                let connection =
-                    Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?;
-                expect_record(&connection, path)?;
-                connection
-            }
-            checked => {
-                checked?;
-                connection
-            }
+        let connection = if is_at_rest(path) {
+            // Nobody writes it. SQLite would leave files beside it otherwise.
+            open_unchanging(path)?
+        } else {
+            Connection::open_with_flags(path, READING)?
         };
+        connection.busy_timeout(PATIENCE)?;
+        expect_record(&connection, path)?;
         let is_empty =
             connection.query_row("SELECT count(*) = 0 FROM sqlite_master", [], |row| row.get(0))?;
         if is_empty {
@@ -180,11 +171,12 @@ impl Reader {
 impl Filter {
     /// Returns the conditions, each with `AND` before it, and their values.
     fn conditions(&self) -> (String, Vec<Value>) {
+        // Writing to a string cannot fail.
         let mut text = String::new();
         let mut values = Vec::new();
         for (column, name) in [("service", &self.service), ("user", &self.user)] {
             if let Some(name) = name {
-                text.push_str(&format!(" AND {column} GLOB ?"));
+                let _ = write!(text, " AND {column} GLOB ?");
                 values.push(Value::from(glob(name)));
             }
         }
@@ -198,13 +190,13 @@ impl Filter {
         for (column, names) in [("kind", kinds), ("outcome", outcomes)] {
             if !names.is_empty() {
                 let places = vec!["?"; names.len()].join(", ");
-                text.push_str(&format!(" AND {column} IN ({places})"));
+                let _ = write!(text, " AND {column} IN ({places})");
                 values.extend(names.into_iter().map(|name| Value::from(name.to_owned())));
             }
         }
         for (comparison, time) in [(">=", self.from), ("<", self.until)] {
             if let Some(time) = time {
-                text.push_str(&format!(" AND time {comparison} ?"));
+                let _ = write!(text, " AND time {comparison} ?");
                 values.push(Value::from(time.as_microsecond()));
             }
         }
@@ -228,19 +220,43 @@ fn glob(name: &str) -> String {
     pattern
 }
 
-/// Returns the URI of a file that nobody changes.
-fn unchanging(path: &Path) -> String {
+/// The flags for reading.
+const READING: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Checks that a file is a record that this Labwire can use, or is empty. Creates and changes no file,
+/// also if a manager writes it meanwhile.
+///
+/// # Errors
+/// Those of [`Reader::open`].
+pub fn inspect_record(path: &Path) -> Result<(), RecordError> {
+    expect_no_pipe(path)?;
+    expect_record(&open_unchanging(path)?, path)
+}
+
+/// Returns whether a file has a write-ahead log that was copied into it when it was closed.
+fn is_at_rest(path: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // The versions of the format for writing and for reading: 2 with a write-ahead log.
+    read.is_ok() && header[18..] == [2, 2] && !Path::new(&log).exists()
+}
+
+/// Opens a file as one that nobody changes.
+fn open_unchanging(path: &Path) -> rusqlite::Result<Connection> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut uri = "file:".to_owned();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
-                uri.push(char::from(*byte))
-            }
-            byte => uri.push_str(&format!("%{byte:02x}")),
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(uri, "%{byte:02x}");
         }
     }
     uri.push_str("?immutable=1");
-    uri
+    Connection::open_with_flags(uri, READING | OpenFlags::SQLITE_OPEN_URI)
 }
 
 fn recorded(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordedEntry> {
@@ -417,14 +433,12 @@ mod tests {
         std::fs::create_dir(&copies).unwrap();
         let copy = copies.join("copy.sqlite3");
         std::fs::copy(&path, &copy).unwrap();
-        let uri = unchanging(&copy);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection = Connection::open_with_flags(uri, flags).unwrap();
-        let count: i64 = connection
-            .query_row("SELECT count(*) FROM entries", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(count, 1);
-        assert!(Reader::open(&copy).is_ok());
+        let reader = Reader::open(&copy).unwrap();
+        assert_eq!(reader.verify().unwrap().entries, 1);
+        inspect_record(&copy).unwrap();
+        drop(reader);
+        // Nothing is left beside it.
+        assert_eq!(std::fs::read_dir(&copies).unwrap().count(), 1);
         assert!(matches!(
             Reader::open(&copies.join("missing")),
             Err(RecordError::Unreachable { .. })

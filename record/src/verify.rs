@@ -23,6 +23,7 @@ pub struct Verified {
 
 /// Why a record cannot be trusted, or was not checked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// An entry was changed, or an entry before it was changed or removed, after it was written.
     #[error("entry {id} is not what was written, or an entry before it was changed or removed")]

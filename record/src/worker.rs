@@ -108,17 +108,17 @@ impl Shared {
 
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let mut queue = self.queue();
-        let wanted = queue.queued;
-        if queue.handled >= wanted {
+        let last = queue.queued;
+        if queue.handled >= last {
             return true;
         }
         queue.flushes += 1;
         self.filled.notify_one();
-        let waits = |queue: &mut Queue| queue.handled < wanted && queue.state != State::Closed;
-        let waited = self.handled.wait_timeout_while(queue, patience, waits);
+        let is_pending = |queue: &mut Queue| queue.handled < last && queue.state != State::Closed;
+        let waited = self.handled.wait_timeout_while(queue, patience, is_pending);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         queue.flushes -= 1;
-        queue.handled >= wanted
+        queue.handled >= last
     }
 
     pub(crate) fn begin_closing(&self) {

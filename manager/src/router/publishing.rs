@@ -13,6 +13,7 @@ use super::from_service::{deliver, deliver_rest, wait_unless_empty};
 use super::{Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
+use crate::record::About;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
 use crate::topics::{Subscription, topic_frame};
@@ -55,7 +56,7 @@ impl Router<'_> {
             }
             Err(refusal) => {
                 self.work += REFUSAL_WORK;
-                self.note_refusal(from, &refusal);
+                self.note_refusal(from, About::managers(request.attribute.as_str(), None), &refusal);
                 from.refuse(&request.uid, &refusal);
             }
         }

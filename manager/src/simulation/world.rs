@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::principal::Introduced;
 use crate::principal::Principal;
+use crate::record::Recording;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
 use crate::sessions::SessionLimits;
@@ -102,7 +103,7 @@ impl World {
             ..Limits::default()
         };
         let operation = Operation::new(manager.port, LogControl::none());
-        let mut routing = Routing::new(manager, limits, Pace::in_bytes(), None);
+        let mut routing = Routing::new(manager, limits, Pace::in_bytes(), None, Recording::Nothing);
         let seconds = Arc::new(AtomicI64::new(0));
         routing.clock = Clock::Set(Arc::clone(&seconds));
         assert_eq!(routing.name(), MANAGER);

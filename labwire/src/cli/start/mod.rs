@@ -8,6 +8,7 @@ mod hints;
 mod limits;
 mod options;
 mod plan;
+mod record;
 mod sources;
 mod values;
 
@@ -33,6 +34,7 @@ use plan::{Certificate, Ready};
 
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
+pub(crate) use record::record_beside;
 
 /// Timeout for threads that cannot be interrupted when the program ends.
 const LAST_THREADS: Duration = Duration::from_secs(1);
@@ -46,6 +48,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     level(&options)?;
     let limits = limits::limits(&options)?;
     limits::log_rotation(&options)?;
+    record::options(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
     let plan = Plan {

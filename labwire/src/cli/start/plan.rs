@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};
 use super::options::Options;
+use super::record;
 use super::tell_fingerprint;
 
 /// The error for a manager at which no user could log in, with the remedy.
@@ -45,6 +46,7 @@ pub(crate) struct Plan {
 pub(crate) struct Ready {
     prepared: Option<Prepared>,
     store: Store,
+    record: record::Prepared,
     database: PathBuf,
     is_new_database: bool,
 }
@@ -61,9 +63,11 @@ impl Plan {
         let database = self.database();
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
+        let record = record::prepare(&self.options, &database)?;
         Ok(Ready {
             prepared,
             store,
+            record,
             database,
             is_new_database,
         })
@@ -121,6 +125,10 @@ impl Ready {
         }
         let how = if self.is_new_database { "created" } else { "loaded" };
         info!("{how} the database {}", self.database.display());
+        match &self.record.told {
+            Ok(told) => info!("{told}"),
+            Err(told) => warn!("{told}"),
+        }
     }
 
     /// Returns the file of the certificate, if there is one.
@@ -142,6 +150,7 @@ impl Ready {
             authentication: plan.authentication.clone(),
             limits: plan.limits,
             store: self.store,
+            recording: self.record.recording,
             tls,
             log,
         };
