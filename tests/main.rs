@@ -19,6 +19,7 @@ mod examples;
 mod features;
 mod files;
 mod hardening;
+mod history;
 mod leases;
 mod likeness;
 mod log_file;

@@ -25,6 +25,7 @@ mod feed;
 mod following;
 mod following_topics;
 mod held;
+mod history;
 mod hold;
 mod in_flight;
 mod key;
@@ -98,6 +99,9 @@ pub enum Command {
     /// Show a service: attributes, signatures, documentation, clients
     #[command(after_help = describe::EXAMPLES, after_long_help = describe::AFTER_HELP)]
     Describe(describe::DescribeArgs),
+    /// Show who did what and when: links, locks, logins, refusals
+    #[command(after_help = history::EXAMPLES, after_long_help = history::AFTER_HELP)]
+    History(history::HistoryArgs),
     /// Call a method of a service, or read a value
     #[command(after_help = call::EXAMPLES, after_long_help = call::AFTER_HELP)]
     Call(call::CallArgs),
@@ -271,6 +275,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Top(arguments) => top::run(arguments, stop).await,
         Command::Services(arguments) => services::run(arguments).await,
         Command::Describe(arguments) => describe::run(arguments).await,
+        Command::History(arguments) => history::run(arguments, stop).await,
         Command::Call(arguments) => call::run(arguments, stop).await,
         Command::Watch(arguments) => watch::run(arguments, stop).await,
         Command::Record(arguments) => record::run(arguments, stop).await,

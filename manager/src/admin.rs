@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::bounds::MOST_REASON;
 use crate::config::Authentication;
+use crate::history::{Question, Wrong};
 use crate::hub::{Admission, Hub, Operation, Routing};
 use crate::logging::Level;
 use crate::refusal::{LockCause, LockRefusal, Refusal, excerpt};
@@ -60,6 +61,23 @@ impl Request {
         Ok(Self(Values { request, values }))
     }
 
+    /// Returns what is recorded of it.
+    pub(crate) fn recorded(&self) -> RecordedRequest {
+        let Self(Values { request, values }) = self;
+        let names = request.parameters().0;
+        let arguments: Vec<_> = names
+            .iter()
+            .zip(values)
+            .filter(|(name, _)| !SECRETS.contains(name))
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
+            .collect();
+        RecordedRequest {
+            attribute: request.name(),
+            arguments: (!arguments.is_empty()).then(|| arguments.join(" ")),
+            only_reads: (!request.changes()).then(|| 1_u64 << (*request as u32)),
+        }
+    }
+
     /// Answers a request that needs only the registry and the port. Returns `None` for any other.
     pub(crate) fn answer_at_once(&self, operation: &Operation) -> Option<Outcome> {
         let listing = match self.0.request {
@@ -75,7 +93,7 @@ impl Request {
     }
 
     /// Executes the request of that user.
-    async fn execute(self, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
+    pub(crate) async fn execute(self, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
         if let Some(outcome) = self.answer_at_once(&hub.operation) {
             return Ok(outcome);
         }
@@ -95,6 +113,7 @@ impl Request {
                 Outcome::text(json!(broken).to_string())
             }
             Known::Stats => Outcome::text(hub.statistics().to_string()),
+            Known::History => Outcome::Result(values.question()?.answer(&hub.routing.events.record).await?),
             Known::SetLoggingLevel => Outcome::text(values.set_logging_level(&hub.operation)?.to_string()),
             request if request.is_about_access() => Outcome::Result(values.ask_about_access(hub).await?),
             request => {
@@ -134,9 +153,45 @@ pub(crate) fn needed(call: &Call) -> Option<Vec<(Action, &str)>> {
     Some(needed)
 }
 
-/// Executes an administrator's request. `user` is the administrator's name.
-pub(crate) async fn execute(call: Call, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
-    Request::of(call)?.execute(hub, user).await
+/// The parameters whose values are secrets.
+const SECRETS: [&str; 1] = ["password"];
+
+/// What is recorded of a request.
+#[derive(Debug)]
+pub(crate) struct RecordedRequest {
+    pub(crate) attribute: &'static str,
+    /// Its arguments without secrets, for people.
+    pub(crate) arguments: Option<String>,
+    /// The bit of a request that only reads, which is recorded once for each connection; `None` for
+    /// one that changes something.
+    pub(crate) only_reads: Option<u64>,
+}
+
+impl Known {
+    /// Returns whether the request changes something.
+    fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::InsertUser
+                | Self::UpdateUser
+                | Self::DeleteUser
+                | Self::InsertHostname
+                | Self::DeleteHostname
+                | Self::SetLoggingLevel
+                | Self::ShutdownManager
+                | Self::BreakLock
+                | Self::AddGroup
+                | Self::RemoveGroup
+                | Self::JoinGroup
+                | Self::LeaveGroup
+                | Self::AddRole
+                | Self::RemoveRole
+                | Self::AddSet
+                | Self::RemoveSet
+                | Self::Grant
+                | Self::Revoke
+        )
+    }
 }
 
 /// Declares the table: each request's name, its parameters, and their description.
@@ -208,6 +263,7 @@ requests! {
     Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\" or on=\"@SET\" and until=\"TIME\"";
     Revoke "access.revoke" ["id"] "the number of a grant";
     Explain "access.explain" ["user", "permission"] "a username and a permission, such as \"call DMM.read\"";
+    History "history" ["service", "user", "peer", "kind", "outcome", "since", "until", "before", "after", "limit"] "if wanted, service=\"NAME\", user=\"NAME\", peer=\"NAME\", kind=…, outcome=…, since=…, until=…, limit=NUMBER, and before=NUMBER or after=NUMBER";
     BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
 }
 
@@ -279,6 +335,14 @@ impl Values {
             .break_lock(self.text(0)?, client.as_deref(), &cause)
             .await?;
         Ok(clients.iter().map(ToString::to_string).collect())
+    }
+
+    /// Returns the question of a request for the record.
+    fn question(&self) -> Result<Question, Refusal> {
+        Question::read(|index| self.optional(index)).map_err(|wrong| match wrong {
+            Wrong::Type => self.wrong(),
+            Wrong::Refused(refusal) => refusal.into(),
+        })
     }
 
     fn set_logging_level(&self, operation: &Operation) -> Result<bool, Refusal> {

@@ -21,10 +21,11 @@ use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
 use crate::principal::Principal;
+use crate::record::{Record, Recording};
 use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{
-    EndedEarly, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry, ReservationEnded,
-    Settled, Stop, WaitRefused,
+    EndedEarly, EndedLink, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry,
+    ReservationEnded, Settled, Stop, WaitRefused,
 };
 use crate::topics::Topics;
 use crate::work::{BYTES_PER_WORK, FRAME_WORK};
@@ -42,6 +43,7 @@ pub(crate) struct Events {
     /// Receives the changes of locks in place of a store.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) lease_changes: Option<std::sync::mpsc::Sender<LeaseChange>>,
+    pub(crate) record: Record,
     pub(crate) topics: Topics,
     rate: EventRate,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
@@ -49,9 +51,15 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(manager: String, counters: Arc<Counters>, records: Option<Store>) -> Self {
+    pub(crate) fn new(
+        manager: String,
+        counters: Arc<Counters>,
+        records: Option<Store>,
+        recording: Recording,
+    ) -> Self {
         Self {
             manager,
+            record: Record::new(recording, Arc::clone(&counters)),
             counters,
             records,
             #[cfg(any(test, feature = "fuzzing"))]
@@ -72,6 +80,7 @@ impl Events {
     ///
     /// `limit` restricts the log lines about the peer that caused the event.
     pub(crate) fn publish(&self, event: Event<'_>, limit: Option<&LogLimit>) -> usize {
+        self.record.observe(&event, limit);
         match event {
             Event::Joined {
                 name,
@@ -99,6 +108,8 @@ impl Events {
                 client,
                 links,
                 locks,
+                principal: _,
+                terms: _,
             } => {
                 if limit.is_none_or(|limit| limit.allows(&client)) {
                     let service = quoted(excerpt(service));
@@ -131,7 +142,11 @@ impl Events {
                     .map(|requests| 1 + requests.tell(&self.manager));
                 1 + asked.sum::<usize>() + self.emit(event, || json!({ "name": name }))
             }
-            Event::LinksEnded { client, services } => {
+            Event::LinksEnded {
+                client,
+                principal: _,
+                services,
+            } => {
                 log_unlinked(&client, &services);
                 1 + self.emit("links_ended", || json!({ "client": *client }))
             }
@@ -474,6 +489,8 @@ impl Events {
                             is_change: true,
                             service: &service,
                             client: grant.client,
+                            principal: Some(grant.principal),
+                            terms: Some(grant.terms),
                             links,
                             locks,
                         };
@@ -498,9 +515,12 @@ impl Events {
     }
 }
 
-fn log_unlinked(client: &str, services: &[Arc<str>]) {
-    for service in services {
-        debug!("{client} is no longer linked with {}", quoted(excerpt(service)));
+fn log_unlinked(client: &str, links: &[EndedLink]) {
+    for link in links {
+        debug!(
+            "{client} is no longer linked with {}",
+            quoted(excerpt(&link.service))
+        );
     }
 }
 
@@ -509,7 +529,7 @@ impl LinkChange {
     fn events(self) -> &'static [&'static str] {
         match self {
             Self::Linked => &["linked"],
-            Self::Unlinked => &["unlinked"],
+            Self::Unlinked | Self::UnlinkedAndReleased => &["unlinked"],
             Self::Locked => &["locked"],
             Self::LinkedAndLocked => &["linked", "locked"],
             Self::Released => &["released"],
@@ -522,7 +542,7 @@ impl fmt::Display for LinkChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Linked => "link",
-            Self::Unlinked => "unlink",
+            Self::Unlinked | Self::UnlinkedAndReleased => "unlink",
             Self::Locked | Self::LinkedAndLocked => "acquire_lock",
             Self::Released => "release_lock",
         })
@@ -537,7 +557,12 @@ mod tests {
     /// Returns the frames that a joining peer receives.
     async fn told_at_join(asks: bool) -> String {
         let outbox = Outbox::alone(1_000);
-        let events = Events::new("Manager[h:1875]".to_owned(), Arc::default(), None);
+        let events = Events::new(
+            "Manager[h:1875]".to_owned(),
+            Arc::default(),
+            None,
+            Recording::Nothing,
+        );
         let event = Event::Joined {
             name: "a[h:1]".to_owned(),
             is_service: false,

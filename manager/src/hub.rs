@@ -9,13 +9,16 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
+use labwire_record::{Entry, Kind, Recorder};
 use labwire_store::{Store, StoreError};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use crate::config::{Authentication, Limits};
 use crate::logging::LogControl;
 use crate::pace::Pace;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
 pub(crate) use admission::Admission;
@@ -33,7 +36,8 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Tests may pass a `pace` other than [the default](Pace::default).
+    /// `recording` is what is written to the record. Tests may pass a `pace` other than
+    /// [the default](Pace::default).
     #[expect(
         clippy::large_types_passed_by_value,
         reason = "they are copied once, at the start"
@@ -43,13 +47,20 @@ impl Hub {
         authentication: Authentication,
         limits: Limits,
         pace: Pace,
-        store: Store,
+        (store, recording): (Store, Recording),
         log: LogControl,
     ) -> Arc<Self> {
         let operation = Operation::new(manager.port, log);
-        let routing = Arc::new(Routing::new(manager.clone(), limits, pace, Some(store.clone())));
+        let routing = Arc::new(Routing::new(
+            manager.clone(),
+            limits,
+            pace,
+            Some(store.clone()),
+            recording,
+        ));
         let (counters, lines) = (Arc::clone(&routing.counters), Arc::clone(&routing.lines));
-        let admission = Admission::new(manager, authentication, limits, store, counters, lines);
+        let admission = Admission::new(manager, authentication, limits, store, counters, lines)
+            .with_record(routing.events.record.clone());
         Arc::new(Self {
             routing,
             admission,
@@ -85,6 +96,36 @@ impl Hub {
             Err(error) => {
                 warn!("cannot read the locks from before the start, their holders have no priority: {error}");
             }
+        }
+    }
+
+    /// Records that the manager has started, and how it admits peers.
+    pub(crate) fn note_start(&self, manager: &ManagerIdentity, has_tls: bool) {
+        let authentication = match self.admission.authentication {
+            Authentication::None { open: true } => "open to everyone",
+            Authentication::None { open: false } => "for this computer only",
+            Authentication::Password(_) => "with a password",
+            Authentication::Login => "with logins",
+            Authentication::Hostname => "for trusted hostnames",
+        };
+        let tls = if has_tls { "with TLS" } else { "without TLS" };
+        let text = format!(
+            "{} on port {}, {authentication}, {tls}",
+            manager.language, manager.port
+        );
+        self.routing.events.record.note(|| Entry {
+            text: Some(text.into()),
+            ..Entry::new(Kind::Start)
+        });
+    }
+
+    /// Records that the manager stops, and closes the record.
+    pub(crate) async fn close_record(&self) {
+        let record = &self.routing.events.record;
+        record.note(|| Entry::new(Kind::Stop));
+        if let Some(recorder) = record.recorder().cloned() {
+            // It fails only if the reading thread panics.
+            let _ = spawn_blocking(move || recorder.close()).await;
         }
     }
 
@@ -144,6 +185,8 @@ impl Hub {
             "retained_bytes": retained_bytes,
             "progress_bytes": progress_bytes,
             "replies_owed": replies_owed,
+            "record_lost": routing.events.record.recorder().map_or(0, Recorder::lost),
+            "record_failures": routing.events.record.recorder().map_or(0, Recorder::failures),
             "audit_dropped": admission.store.audit_dropped(),
             "audit_failures": admission.store.audit_failures(),
             "database_failures": admission.store.failures(),

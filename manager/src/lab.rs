@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::hub::Routing;
 use crate::pace::Pace;
 use crate::principal::{Introduced, Principal};
+use crate::record::Recording;
 use crate::refusal::LockCause;
 use crate::registry::ManagerIdentity;
 use crate::router::{Kind, Permits, Step};
@@ -40,6 +41,7 @@ impl Default for Lab {
             Limits::default(),
             Pace::default(),
             None,
+            Recording::Nothing,
         );
         Self {
             routing: Arc::new(routing),

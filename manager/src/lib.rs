@@ -26,7 +26,7 @@
 //!                         |                         |
 //!                     admission                 registry (clients, services, links, locks, in flight)
 //!                         |                         |
-//!                       store                    events -> frames, log, records
+//!                       store                    events -> frames, log, records, record
 //! ```
 //!
 //! Everything from the attachment on runs on one thread, which the manager starts itself. TLS
@@ -55,6 +55,7 @@ mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handshake;
+mod history;
 mod hub;
 #[cfg(feature = "lab")]
 mod lab;
@@ -70,6 +71,7 @@ mod peer;
 mod principal;
 mod progress;
 mod reading;
+mod record;
 mod refusal;
 mod registry;
 mod router;
@@ -88,10 +90,12 @@ pub use budget::{Budgets, Memory, MemorySource};
 pub use config::{Authentication, Limits};
 #[cfg(feature = "lab")]
 pub use lab::{Lab, LabPeer};
+pub use labwire_record::Recorder;
 pub use labwire_store::Store;
 pub use limits::{BindError, Limit, LimitError};
 pub use logging::{
     Level, LogControl, LogFormat, LogGuard, LogRotation, TERMINAL_TARGET, may_be_log, start as start_logging,
 };
+pub use record::Recording;
 pub use server::{Manager, ManagerHandle, Settings, try_listening};
 pub use sessions::SessionLimits;

@@ -387,6 +387,7 @@ mod tests {
                 ..Limits::default()
             },
             store: labwire_store::Store::open(&database, &labwire_store::StoreOptions::default()).unwrap(),
+            recording: crate::Recording::Nothing,
             tls: None,
             log: crate::LogControl::none(),
         };

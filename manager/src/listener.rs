@@ -260,7 +260,9 @@ impl Gate {
             Some(Ok(Begun::WithoutTls(mut stream, refusal))) => {
                 self.note_refusal(remote, &refusal);
                 if hub.admission.may_record_unidentified(address.ip) {
-                    hub.admission.record(&address, &format!("rejected: {refusal}"));
+                    let message = format!("rejected: {refusal}");
+                    hub.admission
+                        .record_rejection(&address, &message, refusal.recorded());
                 }
                 let until = Instant::now() + REFUSAL_TIME;
                 let _ = hub
@@ -279,7 +281,9 @@ impl Gate {
                 Counters::count(&hub.routing.counters.rejected);
                 Counters::count(&hub.routing.counters.tls_failures);
                 if hub.admission.may_record_unidentified(address.ip) {
-                    hub.admission.record(&address, "connection closed prematurely");
+                    let message = "connection closed prematurely";
+                    let text = "the TLS handshake was not completed".to_owned();
+                    hub.admission.record_rejection(&address, message, text);
                 }
             }
             None if Instant::now() < deadline => {}

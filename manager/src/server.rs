@@ -22,6 +22,7 @@ use crate::limits::BindError;
 use crate::listener::Gate;
 use crate::logging::LogControl;
 use crate::pace::Pace;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 use crate::routing_thread::{Measured, RoutingThread, Task};
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The database.
     pub store: Store,
+    /// What is written to a record, and where. A manager that stops closes the record.
+    pub recording: Recording,
     /// How connections are encrypted; `None` for plain TCP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Controls for the log that an administrator can change.
@@ -118,10 +121,13 @@ impl Manager {
             roles,
             limits,
             store,
+            recording,
             tls,
             log,
         } = settings;
-        let hub = Hub::new(&identity, authentication, limits, Pace::default(), store, log);
+        let kept = (store, recording);
+        let hub = Hub::new(&identity, authentication, limits, Pace::default(), kept, log);
+        hub.note_start(&identity, tls.is_some());
         hub.admission.trust_changed().await;
         hub.keep_locks(identity.port).await;
         let routing = RoutingThread::start(Arc::clone(&hub.operation.steps))?;
@@ -231,6 +237,7 @@ impl Manager {
         }
         routing.end().await;
         hub.admission.store.close().await;
+        hub.close_record().await;
         hub.admission.rations.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");
@@ -262,7 +269,7 @@ impl ManagerHandle {
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
-    /// # use labwire_manager::{Authentication, Limits, LogControl, Settings};
+    /// # use labwire_manager::{Authentication, Limits, LogControl, Recording, Settings};
     /// # use labwire_store::{Store, StoreOptions};
     /// use labwire_manager::Manager;
     /// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -273,6 +280,7 @@ impl ManagerHandle {
     /// #     roles: false,
     /// #     limits: Limits::default(),
     /// #     store: Store::open(&folder.path().join("manager.sqlite3"), &StoreOptions::default()).unwrap(),
+    /// #     recording: Recording::Nothing,
     /// #     tls: None,
     /// #     log: LogControl::none(),
     /// # };

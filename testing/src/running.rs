@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use labwire_home::Home;
-use labwire_manager::{AttachedStream, LogControl, Manager, ManagerHandle, Settings};
+use labwire_manager::{AttachedStream, LogControl, Manager, ManagerHandle, Recording, Settings};
 use labwire_store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -146,6 +146,7 @@ async fn prepare(options: &Options, home: &Home) -> Result<(Manager, Store), Box
         roles: false,
         limits: options.limits,
         store: store.clone(),
+        recording: Recording::Nothing,
         tls,
         log: LogControl::none(),
     };

@@ -13,14 +13,15 @@ use labwire_store::may_be_database;
 use super::UsageError;
 use super::database::Chosen;
 use super::output::output;
+use super::start::record_beside;
 
 const LONG_ABOUT: &str = "\
-Delete the database, certificates, keys or log files.
+Delete the database, the record, certificates, keys or log files.
 
 In the folders certs, keys and logs, only files that end in .crt, .key and .log are deleted, and \
 old log files (.log.1, .log.2 and so on); nothing else in the folder is. The database is the one \
 that LABWIRE_DATABASE or the configuration names, or else the one in the folder. A named file that \
-is not a database of Labwire or MSL-Network is kept. The command lists the files and asks before it \
+is not a database of Labwire or MSL-Network is kept. The record is the one beside the database. The command lists the files and asks before it \
 deletes them; an empty answer means no.";
 
 const EXAMPLES: &str = "\
@@ -34,7 +35,7 @@ Examples:
   # delete keys and certificates of another folder, without being asked
   labwire delete --keys --certs --root /path/to/folder --yes";
 
-/// Delete the database, certificates, keys or log files
+/// Delete the database, the record, certificates, keys or log files
 #[derive(Debug, Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
 // The command line has one flag for each thing to delete.
@@ -62,6 +63,10 @@ pub(crate) struct DeleteArgs {
     /// Delete all log files, including rotated ones
     #[arg(short, long)]
     logs: bool,
+
+    /// Delete the record of who did what
+    #[arg(long)]
+    record: bool,
 
     /// The folder of the files and of the database, instead of the home folder
     #[arg(short, long, value_name = "FOLDER")]
@@ -173,9 +178,10 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             database,
             keys,
             logs,
+            record,
             ..
         } = *self.args;
-        if !(all || certs || database || keys || logs) {
+        if !(all || certs || database || keys || logs || record) {
             bail!(UsageError(
                 "You must specify what you want to delete, for example\n  labwire delete --keys".to_owned()
             ));
@@ -189,6 +195,9 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         }
         if all || database {
             self.delete_database(chosen)?;
+        }
+        if all || record {
+            self.delete_record(chosen)?;
         }
         for (is_wanted, group) in [(certs, CERTIFICATES), (keys, KEYS), (logs, LOGS)] {
             if all || is_wanted {
@@ -222,6 +231,20 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             return Ok(());
         }
         self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
+        for (path, size) in &found {
+            self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
+        }
+        self.delete_if_wanted(&found)
+    }
+
+    fn delete_record(&mut self, chosen: &Chosen) -> anyhow::Result<()> {
+        let record = record_beside(&chosen.path);
+        let found = database_files(&record);
+        if found.is_empty() {
+            let shown = record.display();
+            return self.say(&format!("\nNo record found, looked for {shown}\n"));
+        }
+        self.say("\nThe record will be deleted:\n")?;
         for (path, size) in &found {
             self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
         }

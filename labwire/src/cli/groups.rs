@@ -7,7 +7,7 @@ use clap::{Command, builder::Styles};
 
 /// The groups, each with its heading.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("See", &["status", "top", "services", "describe"]),
+    ("See", &["status", "top", "services", "describe", "history"]),
     (
         "Use",
         &[

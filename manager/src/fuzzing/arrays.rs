@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::logging::LogControl;
 use crate::pace::Pace;
 use crate::peer;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 use crate::simulation::Choices;
 
@@ -406,7 +407,7 @@ async fn converse(seed: u64, store: Store) -> (Vec<Happened>, u64) {
         authentication,
         limits,
         Pace::in_bytes(),
-        store,
+        (store, Recording::Nothing),
         LogControl::none(),
     );
     let routing = Arc::clone(&hub.routing);

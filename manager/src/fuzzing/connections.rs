@@ -27,6 +27,7 @@ use crate::logging::LogControl;
 use crate::names::PeerAddress;
 use crate::pace::Pace;
 use crate::peer;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
 /// Longer than anything here may take.
@@ -60,7 +61,8 @@ fn hub(authentication: Authentication, store: Store, pace: Pace) -> Arc<Hub> {
         ..Limits::default()
     };
     let manager = ManagerIdentity::sample();
-    Hub::new(&manager, authentication, limits, pace, store, LogControl::none())
+    let kept = (store, Recording::Nothing);
+    Hub::new(&manager, authentication, limits, pace, kept, LogControl::none())
 }
 
 pub(super) async fn local_peer(hub: &Hub, port: u16) -> Arc<PeerAddress> {

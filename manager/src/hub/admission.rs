@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use labwire_home::present;
+use labwire_record::Kind;
 use labwire_store::{LoginOutcome, Store};
 use labwire_wire::{Executed, MANAGER_NAME};
 use tokio::time::{sleep, timeout};
@@ -16,7 +17,8 @@ use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
 use crate::login::{Logins, Verdict, refused};
 use crate::names::{PeerAddress, Resolver};
-use crate::refusal::Refusal;
+use crate::record::{Record, Recording};
+use crate::refusal::{Refusal, excerpt};
 use crate::registry::ManagerIdentity;
 use crate::unidentified::Rations;
 
@@ -32,6 +34,7 @@ pub(crate) struct Admission {
     pub(crate) logins: Logins,
     pub(crate) rations: Rations,
     pub(crate) resolver: Resolver,
+    record: Record,
     trusted: RwLock<Arc<HashSet<String>>>,
 }
 
@@ -56,11 +59,17 @@ impl Admission {
             authentication,
             limits,
             lines,
+            record: Record::new(Recording::Nothing, Arc::clone(&counters)),
             counters,
             logins: Logins::new(&limits),
             resolver: Resolver::new(&manager.hostname),
             trusted: RwLock::default(),
         }
+    }
+
+    /// Records rejected peers and failed logins there.
+    pub(crate) fn with_record(self, record: Record) -> Self {
+        Self { record, ..self }
     }
 
     /// Returns the manager's name, `Manager[HOST:PORT]`.
@@ -72,6 +81,34 @@ impl Admission {
     pub(crate) fn address(&self) -> &str {
         let address = self.name.strip_prefix(MANAGER_NAME).unwrap_or(&self.name);
         address.trim_matches(['[', ']'])
+    }
+
+    /// Writes a row about a peer that is not admitted to the table of connections, and an entry to the
+    /// record.
+    pub(crate) fn record_rejection(&self, peer: &PeerAddress, message: &str, text: String) {
+        self.record(peer, message);
+        self.record.rejected(Kind::Reject, peer, None, text);
+    }
+
+    /// Writes an entry about a login that was refused to the record. The name that was tried is
+    /// recorded only if it is that of a user: people type passwords in its place.
+    pub(crate) fn record_failed_login(&self, peer: &Arc<PeerAddress>, username: &str, refusal: &Refusal) {
+        if self.record.recorder().is_none() {
+            return;
+        }
+        let (record, store) = (self.record.clone(), self.store.clone());
+        let (peer, username, text) = (Arc::clone(peer), username.to_owned(), refusal.recorded());
+        // The peer and its place do not wait for the database.
+        tokio::spawn(async move {
+            let is_user = store.is_user_registered(&username).await.unwrap_or(false);
+            let text = if is_user {
+                text
+            } else {
+                format!("{text} (a name of no user)")
+            };
+            let user = is_user.then(|| excerpt(&username).into());
+            record.rejected(Kind::Login, &peer, user, text);
+        });
     }
 
     /// Writes a row about a peer to the table of connections.

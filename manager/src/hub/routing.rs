@@ -23,6 +23,7 @@ use crate::events::Events;
 use crate::outbox::{NeverSent, Outbox, Resumption};
 use crate::pace::Pace;
 use crate::principal::Principal;
+use crate::record::Recording;
 use crate::refusal::{LockCause, Refusal, SessionRefusal};
 use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket, WentAway};
 use crate::router::{Permits, Router};
@@ -86,12 +87,19 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    /// `records` is the store that records connections, if any.
+    /// `records` is the store that records connections, if any, and `recording` what is written to the
+    /// record.
     #[expect(
         clippy::large_types_passed_by_value,
         reason = "they are copied once, at the start"
     )]
-    pub(crate) fn new(manager: ManagerIdentity, limits: Limits, pace: Pace, records: Option<Store>) -> Self {
+    pub(crate) fn new(
+        manager: ManagerIdentity,
+        limits: Limits,
+        pace: Pace,
+        records: Option<Store>,
+        recording: Recording,
+    ) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
         let clock = Clock::default();
         Self {
@@ -102,7 +110,7 @@ impl Routing {
             pace,
             lines: LineBudget::new(limits.budgets.lines),
             queues: QueueBudget::new(limits.budgets.queues, limits.stall),
-            events: Events::new(manager_name, Arc::clone(&counters), records),
+            events: Events::new(manager_name, Arc::clone(&counters), records, recording),
             counters,
             slow_readers: SlowReaders::default(),
             sessions: Sessions::new(limits.sessions.away, limits.budgets.sessions),

@@ -8,6 +8,7 @@ use super::routing::DEPARTURE_WORK;
 use super::*;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
+use crate::record::Recording;
 
 const CLIENTS: usize = 3_000;
 
@@ -17,6 +18,7 @@ fn routing() -> Arc<Routing> {
         Limits::default(),
         Pace::default(),
         None,
+        Recording::Nothing,
     ))
 }
 

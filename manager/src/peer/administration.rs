@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use labwire_wire::quoted;
+use labwire_record::{Entry, Kind, Outcome as How};
+use labwire_wire::{Executed, quoted};
 use tokio::io::AsyncRead;
 use tokio::task::yield_now;
 use tracing::info;
@@ -10,10 +11,11 @@ use tracing::info;
 use super::departure::Departure;
 use super::inbox::Inbox;
 use super::session::Session;
-use crate::admin::{self, Outcome};
+use crate::admin::{Outcome, RecordedRequest, Request};
 use crate::attachment::{Administration, Decision, Next};
 use crate::principal::{Principal, Proof};
-use crate::refusal::excerpt;
+use crate::record::of_peer;
+use crate::refusal::{Refusal, excerpt};
 use crate::router::Call;
 
 impl Session<'_> {
@@ -30,7 +32,7 @@ impl Session<'_> {
             Administration::Allowed => self.execute(call).await,
             Administration::Refused(refusal) => self
                 .attachment
-                .with_router(|router, from| router.refuse_administration(from, &call.uid, &refusal)),
+                .with_router(|router, from| router.refuse_administration(from, &call, &refusal)),
             Administration::NeedsLogin => {
                 let next = self.attachment.login.call(call, unrouted);
                 self.go_on_with(next).await?;
@@ -74,7 +76,15 @@ impl Session<'_> {
         // If the connection breaks meanwhile, this future is dropped.
         self.executing = Some(uid.clone());
         let user = self.hub.routing.registry().user_of(self.attachment.id());
-        let outcome = admin::execute(call, self.hub, &user.unwrap_or_default()).await;
+        let outcome = match Request::of(call) {
+            Ok(request) => {
+                let recorded = request.recorded();
+                let outcome = request.execute(self.hub, &user.unwrap_or_default()).await;
+                self.record(recorded, outcome.as_ref().err());
+                outcome
+            }
+            Err(refusal) => Err(refusal),
+        };
         self.executing = None;
         let from = self.sender();
         match outcome {
@@ -91,6 +101,34 @@ impl Session<'_> {
                 from.refuse(&uid, &refusal);
             }
         }
+    }
+
+    /// Records an administrator's request that was executed, or failed.
+    fn record(&mut self, request: RecordedRequest, failure: Option<&Refusal>) {
+        if let Some(bit) = request.only_reads {
+            // A program that asks for the same every second is recorded once.
+            let is_known = self.recorded_reads & bit != 0;
+            self.recorded_reads |= bit;
+            if is_known && failure.is_none() {
+                return;
+            }
+        }
+        let registry = self.hub.routing.registry();
+        let Some(principal) = registry.principal(self.attachment.id()) else {
+            return;
+        };
+        let texts = [request.arguments, failure.map(Refusal::recorded)];
+        let texts: Vec<_> = texts.into_iter().flatten().collect();
+        self.hub.routing.events.record.note(|| Entry {
+            outcome: match failure.map(Refusal::executed) {
+                None => How::Ok,
+                Some(Executed::No) => How::Refused,
+                Some(_) => How::Error,
+            },
+            attribute: Some(request.attribute.into()),
+            text: (!texts.is_empty()).then(|| texts.join(": ").into()),
+            ..of_peer(Kind::Admin, self.attachment.name(), principal)
+        });
     }
 
     async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {
@@ -132,6 +170,7 @@ impl Session<'_> {
         for call in &calls {
             from.refuse(&call.uid, &refusal);
         }
+        hub.admission.record_failed_login(self.peer, username, &refusal);
         if !ends_connection {
             return Ok(());
         }

@@ -171,23 +171,23 @@ pub(crate) async fn serve<S>(
 /// Sends a peer the reason why it is not admitted, as far as it still reads.
 async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     admission: &Admission,
-    peer: &PeerAddress,
+    peer: &Arc<PeerAddress>,
     came: Timestamp,
     stream: &mut S,
     ended: &Rejection,
 ) {
     let Admission { counters, .. } = admission;
     Counters::count(&counters.rejected);
-    let record = |message: &str| {
-        if admission.may_record_unidentified(peer.ip) {
-            admission.record_request(came, peer);
-            admission.record(peer, message);
-        }
-    };
+    let may_record = admission.may_record_unidentified(peer.ip);
+    if may_record {
+        admission.record_request(came, peer);
+    }
     match ended {
         Rejection::Closed(reason) => {
             debug!("{}: {reason}", peer.address);
-            record(reason);
+            if may_record {
+                admission.record_rejection(peer, reason, (*reason).to_owned());
+            }
         }
         Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. } => {
             counters.count_limit(refusal);
@@ -200,7 +200,15 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
                 };
                 info!("{} rejected, closing connection: {refusal}{tried}", peer.address);
             }
-            record(&format!("rejected: {refusal}"));
+            let message = format!("rejected: {refusal}");
+            match ended {
+                _ if !may_record => {}
+                Rejection::LoginRefused { username, .. } => {
+                    admission.record(peer, &message);
+                    admission.record_failed_login(peer, username, refusal);
+                }
+                _ => admission.record_rejection(peer, &message, refusal.recorded()),
+            }
             let _ = timeout(FAREWELL, tell(admission, stream, refusal)).await;
         }
     }

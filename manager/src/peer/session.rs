@@ -84,6 +84,8 @@ pub(super) struct Session<'a> {
     pub(super) handled_before: u64,
     /// The administrator's request that is being executed.
     pub(super) executing: Option<Uid<'static>>,
+    /// The administrator's requests that only read and are recorded, as bits.
+    pub(super) recorded_reads: u64,
     /// The permits of the first waiting line.
     permits: Permits,
 }
@@ -117,6 +119,7 @@ impl<'a> Session<'a> {
             rests: Vec::new(),
             share: hub.routing.lines.share(),
             executing: None,
+            recorded_reads: 0,
             permits: Permits::default(),
         }
     }

@@ -105,6 +105,7 @@ impl Refusal {
             | Self::NotAdministrator
             | Self::PasswordKept
             | Self::NoSuchAttribute(_)
+            | Self::History(_)
             | Self::LoginPending => Executed::No,
         }
     }

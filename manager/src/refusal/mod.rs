@@ -5,6 +5,7 @@
 
 mod call_refusal;
 mod executed;
+mod history_refusal;
 mod limits;
 mod linked;
 mod lock_refusal;
@@ -24,6 +25,7 @@ use labwire_wire::{EnvelopeError, Executed, Features, IdentityError, MAX_NAME_BY
 use crate::config::MANAGERS_LINE;
 
 pub(crate) use call_refusal::CallRefusal;
+pub(crate) use history_refusal::HistoryRefusal;
 pub(crate) use limits::LineLimit;
 pub(crate) use linked::LinkedClients;
 pub(crate) use lock_refusal::LockRefusal;
@@ -415,6 +417,9 @@ pub(crate) enum Refusal {
     /// The store refused or failed; the text is the store's and holds no path.
     #[error("{text}")]
     Store { text: String, executed: Executed },
+    /// The record is not read.
+    #[error(transparent)]
+    History(#[from] HistoryRefusal),
 }
 
 /// Why a line was discarded before its end, or before there was room for it.
@@ -464,6 +469,15 @@ impl Refusal {
     /// Returns the first line of the text: the log has no room for the names of all linked clients.
     pub(crate) fn summary(&self) -> String {
         self.to_string().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Returns the first line of the text for the record. What a peer has sent in place of an identity
+    /// is left out: it may be a password.
+    pub(crate) fn recorded(&self) -> String {
+        match self {
+            Self::NoIdentity(_) => "ValueError: a line that is no identity".to_owned(),
+            _ => self.summary(),
+        }
     }
 
     /// Returns the text before and after the uid in the error that a client with these features

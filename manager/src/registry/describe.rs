@@ -120,7 +120,8 @@ impl Registry {
         self.principal(id)?.user().cloned()
     }
 
-    fn principal(&self, id: PeerId) -> Option<&Principal> {
+    /// Returns the principal of a peer.
+    pub(crate) fn principal(&self, id: PeerId) -> Option<&Principal> {
         let client = self.clients.get(id).map(|client| &client.principal);
         let service = || self.services.get(id).map(|service| &service.principal);
         client.or_else(service).map(|principal| &**principal)

@@ -12,6 +12,7 @@ use super::abandoned::Abandoned;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::stopping::{EndedEarly, LeftBehind, Stop};
+use super::terms::Terms;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
@@ -46,6 +47,10 @@ pub(crate) enum Event<'a> {
         is_change: bool,
         service: &'a str,
         client: Arc<str>,
+        /// The client's; `None` if it has left.
+        principal: Option<Arc<Principal>>,
+        /// The terms of the lock that was granted.
+        terms: Option<Terms>,
         /// The number of clients linked with the service now.
         links: usize,
         /// The number of them that hold a lock on it.
@@ -61,7 +66,7 @@ pub(crate) enum Event<'a> {
         requests: usize,
         /// The services with which it was linked as a client. The clients of a service that has
         /// left follow as [`LinkEnded`](Self::LinkEnded).
-        unlinked: Vec<Arc<str>>,
+        unlinked: Vec<EndedLink>,
         /// The requests that it had in flight as a client, which are to be stopped.
         left_behind: Vec<LeftBehind>,
     },
@@ -72,7 +77,8 @@ pub(crate) enum Event<'a> {
     /// The links and locks of a client that sends no more have ended.
     LinksEnded {
         client: Arc<str>,
-        services: Vec<Arc<str>>,
+        principal: Arc<Principal>,
+        services: Vec<EndedLink>,
     },
     /// A client that sends no more has waited too long for its last replies.
     WaitedInVain { name: Arc<str>, requests: usize },
@@ -105,6 +111,15 @@ pub(crate) enum Event<'a> {
         /// The client's queue, if it has that feature.
         told: Option<Arc<Outbox>>,
     },
+}
+
+/// A link that has ended with the connection of its client, or when the client said that it sends no
+/// more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndedLink {
+    pub(crate) service: Arc<str>,
+    /// Whether the client held a lock on the service.
+    pub(crate) had_lock: bool,
 }
 
 /// Whether a peer with a session is there.
@@ -175,6 +190,8 @@ pub(crate) struct WaitRefused {
 pub(crate) enum LinkChange {
     Linked,
     Unlinked,
+    /// A lock that ended with the link.
+    UnlinkedAndReleased,
     Locked,
     /// A lock that came with a link.
     LinkedAndLocked,

@@ -25,6 +25,7 @@ impl Registry {
             return (None, None);
         };
         let (name, links) = (Arc::clone(&client.name), std::mem::take(&mut client.links));
+        let principal = Arc::clone(&client.principal);
         let last_reply = client.in_flight.await_last();
         if last_reply.is_some() {
             self.deadlines
@@ -36,6 +37,7 @@ impl Registry {
         self.end_waits(id);
         let event = (!services.is_empty()).then_some(Event::LinksEnded {
             client: name,
+            principal,
             services,
         });
         (event, last_reply)

@@ -20,12 +20,16 @@ impl Registry {
         id: Option<PeerId>,
     ) -> Event<'a> {
         let service = id.and_then(|id| self.services.get(id));
+        let lock = service.and_then(|service| service.locks.get(client));
         let client = self.clients.get(client);
+        let is_granted = matches!(change, LinkChange::Locked | LinkChange::LinkedAndLocked);
         Event::LinkChanged {
             change,
             is_change,
             service: name,
             client: client.map_or_else(|| "".into(), |client| Arc::clone(&client.name)),
+            principal: client.map(|client| Arc::clone(&client.principal)),
+            terms: lock.filter(|_| is_granted).map(|lock| lock.terms.clone()),
             links: service.map_or(0, |service| service.links.len()),
             locks: service.map_or(0, |service| service.locks.len()),
         }
@@ -107,7 +111,12 @@ impl Registry {
         let had_lock = self.remove_lock(client, id);
         let is_unlinked = self.remove_link(client, id);
         if is_unlinked || had_ended || waited || had_lock {
-            return Ok(self.link_changed(LinkChange::Unlinked, is_unlinked, client, name, Some(id)));
+            let change = if had_lock {
+                LinkChange::UnlinkedAndReleased
+            } else {
+                LinkChange::Unlinked
+            };
+            return Ok(self.link_changed(change, is_unlinked, client, name, Some(id)));
         }
         Err(Refusal::NotLinked {
             service: name.to_owned(),

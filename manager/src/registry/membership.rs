@@ -10,7 +10,7 @@ use labwire_wire::{Identity, Role};
 
 use super::deadlines::Expiring;
 use super::describe::{describe_client, describe_service};
-use super::event::{Away, Event};
+use super::event::{Away, EndedLink, Event};
 use super::in_flight::InFlight;
 use super::lock_queue::LockQueue;
 use super::locks::Locks;
@@ -187,7 +187,7 @@ impl Registry {
 
     /// Removes what belongs to a client. Returns the names of the services that it was linked with,
     /// and its requests whose services are to be asked to stop.
-    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> (Vec<Arc<str>>, Vec<LeftBehind>) {
+    pub(super) fn forget_client(&mut self, id: PeerId, client: &Client) -> (Vec<EndedLink>, Vec<LeftBehind>) {
         let mut left_behind = Vec::new();
         self.owed -= client.owed.len();
         for service in client.owed.services() {
@@ -235,20 +235,23 @@ impl Registry {
         (unlinked, left_behind)
     }
 
-    /// Ends these links of a client and its locks. Its requests stay in flight. Returns the names
-    /// of the services.
-    pub(super) fn end_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) -> Vec<Arc<str>> {
+    /// Ends these links of a client and its locks. Its requests stay in flight. Returns the links.
+    pub(super) fn end_links(&mut self, id: PeerId, name: &str, links: &HashSet<PeerId>) -> Vec<EndedLink> {
         let mut unlinked = Vec::new();
         for &service_id in links {
             if let Some(service) = self.services.get_mut(service_id) {
                 let lock = service.unlink(id, name);
                 let service_name = Arc::clone(&service.name);
+                let had_lock = lock.is_some();
                 if let Some(lock) = lock {
                     self.deadlines
                         .remove(lock.deadline(), Expiring::Lease(service_id, id));
                     self.lock_gone(&service_name, id, &lock);
                 }
-                unlinked.push(service_name);
+                unlinked.push(EndedLink {
+                    service: service_name,
+                    had_lock,
+                });
                 self.touch(service_id);
             }
         }

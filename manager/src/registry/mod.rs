@@ -49,7 +49,7 @@ mod uids;
 
 pub(crate) use asking::{Asking, Awaited};
 pub(crate) use away::WentAway;
-pub(crate) use event::{Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
+pub(crate) use event::{EndedLink, Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
 pub(crate) use leaving::Leaving;
 pub(crate) use lock_ends::Broken;
 pub(crate) use lock_queue::Ticket;

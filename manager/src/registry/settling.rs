@@ -12,8 +12,10 @@ use super::manager::Listing;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
+use super::terms::Terms;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
+use crate::principal::Principal;
 use crate::refusal::{LockRefusal, Refusal, WaitEnd};
 
 /// The most locks that are granted together, with the same list as the answer.
@@ -52,6 +54,8 @@ pub(crate) enum Settled {
 pub(crate) struct Grant {
     pub(crate) change: LinkChange,
     pub(crate) client: Arc<str>,
+    pub(crate) principal: Arc<Principal>,
+    pub(crate) terms: Terms,
     pub(crate) log_limit: Arc<LogLimit>,
     pub(crate) uid: Uid<'static>,
     pub(crate) outbox: Arc<Outbox>,
@@ -143,6 +147,8 @@ impl Registry {
         let grant = Grant {
             change,
             client: waiter.name,
+            principal: Arc::clone(&client.principal),
+            terms: waiter.terms.clone(),
             log_limit: Arc::clone(&client.log_limit),
             uid: waiter.uid,
             outbox: Arc::clone(&client.outbox),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{Router, Sender, Step};
 use crate::bounds::{DEADLINE_SECONDS, MOST_REASON};
 use crate::counters::Counters;
+use crate::record::About;
 use crate::refusal::{CallRefusal, Refusal, excerpt};
 use crate::registry::RequestTerms;
 use crate::work::REFUSAL_WORK;
@@ -35,7 +36,7 @@ impl Router<'_> {
             }
             Err(refusal) => {
                 Counters::count(&self.counters.cancel_refused);
-                self.note_refusal(from, &refusal);
+                self.note_refusal(from, About::managers("cancel", None), &refusal);
                 from.refuse(&request.uid, &refusal);
             }
         }

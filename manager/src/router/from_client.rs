@@ -17,6 +17,7 @@ use super::{DISCONNECT, ENVELOPE_BYTES, Router, Sender, Step};
 use crate::config::MANAGERS_LINE;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
+use crate::record::About;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::{Acquired, Listing};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
@@ -98,7 +99,8 @@ impl Router<'_> {
                 let refusal = self.registry.no_such_keyword(service);
                 self.work += REFUSAL_WORK;
                 Counters::count(&self.counters.refused);
-                self.note_refusal(from, &refusal);
+                // What was typed is recorded as part of the refusal only.
+                self.note_refusal(from, About::managers("", None), &refusal);
                 from.refuse(&Uid::EMPTY, &refusal);
                 return Step::Next;
             }
@@ -209,14 +211,19 @@ impl Router<'_> {
         self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
-        self.note_refusal(from, refusal);
+        let about = About::call(request.service.as_str(), request.attribute.as_str());
+        self.note_refusal(from, about, refusal);
         from.refuse(&request.uid, refusal);
         Step::Next
     }
 
-    /// Logs a refusal, and sends it to those who watch the manager, unless the peer has caused too
-    /// many.
-    pub(super) fn note_refusal(&mut self, from: &Sender<'_>, refusal: &Refusal) {
+    /// Records and logs a refusal, and sends it to those who watch the manager, unless the peer has
+    /// caused too many.
+    pub(super) fn note_refusal(&mut self, from: &Sender<'_>, about: About<'_>, refusal: &Refusal) {
+        if let Some(principal) = self.registry.principal(from.id) {
+            let peer = (from.name, principal, from.log_limit);
+            self.events.record.refused(peer, about, refusal);
+        }
         if from.log(refusal) {
             self.work += self.events.emit_limited(
                 "refused",
@@ -269,7 +276,9 @@ impl Router<'_> {
                 // The text may contain the names of many clients.
                 self.work += 4 * REFUSAL_WORK;
                 self.counters.count_limit(&refusal);
-                self.note_refusal(from, &refusal);
+                let named = LinkArguments::read(attribute, frame.content(), envelope).ok();
+                let service = named.as_ref().map(|named| named.service.as_str());
+                self.note_refusal(from, About::managers(attribute, service), &refusal);
                 from.refuse(uid, &refusal);
             }
         }

@@ -3,9 +3,10 @@
 use labwire_access::{Access, Action};
 use labwire_wire::{Request, Uid};
 
-use super::{Router, Sender, Step};
+use super::{Call, Router, Sender, Step};
 use crate::clock::Present;
 use crate::counters::Counters;
+use crate::record::About;
 use crate::refusal::Refusal;
 use crate::registry::Sight;
 use crate::work::REFUSAL_WORK;
@@ -68,12 +69,12 @@ impl<'a> Router<'a> {
     }
 
     /// Refuses an administrator's request.
-    pub(crate) fn refuse_administration(&mut self, from: &Sender<'_>, uid: &Uid<'_>, refusal: &Refusal) {
+    pub(crate) fn refuse_administration(&mut self, from: &Sender<'_>, call: &Call, refusal: &Refusal) {
         self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
-        self.note_refusal(from, refusal);
-        from.refuse(uid, refusal);
+        self.note_refusal(from, About::managers(&call.attribute, None), refusal);
+        from.refuse(&call.uid, refusal);
     }
 
     /// Refuses a notification. As with other errors that a service did not ask for, one that reads
@@ -82,7 +83,7 @@ impl<'a> Router<'a> {
     pub(super) fn refuse_notification(&mut self, from: &Sender<'_>, refusal: &Refusal) -> Step {
         self.work += REFUSAL_WORK;
         self.counters.count_limit(refusal);
-        self.note_refusal(from, refusal);
+        self.note_refusal(from, About::managers("notify", None), refusal);
         if !from.outbox.is_full() {
             from.refuse(&Uid::EMPTY, refusal);
         }

@@ -16,6 +16,7 @@ use super::permits::Begun;
 use super::{Permits, Router, Sender, Step};
 use crate::bounds::MOST_VALUE_BYTES;
 use crate::counters::Counters;
+use crate::record::About;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
 use crate::topics::{Subscription, topic_frame};
@@ -62,7 +63,7 @@ impl Router<'_> {
             Err(refusal) => {
                 self.work += REFUSAL_WORK;
                 self.counters.count_limit(&refusal);
-                self.note_refusal(from, &refusal);
+                self.note_refusal(from, About::managers(request.attribute.as_str(), None), &refusal);
                 from.refuse(&request.uid, &refusal);
             }
         }

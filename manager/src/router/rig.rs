@@ -15,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::principal::Introduced;
 use crate::principal::Principal;
+use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
 /// The limit of the client's requests in flight.
@@ -48,6 +49,7 @@ impl Rig {
             limits,
             Pace::in_bytes(),
             None,
+            Recording::Nothing,
         ));
         let join = |identity, address| {
             let introduced = Introduced {

@@ -27,6 +27,7 @@ use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::principal::Introduced;
 use crate::principal::Principal;
+use crate::record::Recording;
 use crate::registry::{Listing, ManagerIdentity, PeerId};
 use crate::router::{Permits, Step};
 use crate::sessions::{SecretHash, SessionLimits};
@@ -133,7 +134,13 @@ impl World {
         reason = "they are copied once, at the start"
     )]
     pub(super) fn start(limits: Limits, seconds: &Arc<AtomicI64>) -> Routing {
-        let mut routing = Routing::new(ManagerIdentity::sample(), limits, Pace::in_bytes(), None);
+        let mut routing = Routing::new(
+            ManagerIdentity::sample(),
+            limits,
+            Pace::in_bytes(),
+            None,
+            Recording::Nothing,
+        );
         routing.clock = Clock::Set(Arc::clone(seconds));
         assert_eq!(routing.name(), MANAGER);
         routing

@@ -10,6 +10,7 @@ use labwire_device::DEFAULT_PORT;
 use labwire_home::{Home, hostname};
 use labwire_manager::{Authentication, Limits, try_listening};
 use labwire_pki::CertificateHealth;
+use labwire_record::inspect_record;
 use labwire_store::{DatabaseContents, inspect_database};
 use rustix::fs::{Access, access};
 
@@ -17,6 +18,7 @@ use super::budgets;
 use super::certificate::{self, Outlook};
 use super::options::{Options, StartArgs};
 use super::plan;
+use super::values::RecordWhat;
 use super::{hints, overlooked};
 use crate::cli::output::is_closed;
 use crate::cli::{UsageError, explain, is_usage, say};
@@ -121,6 +123,7 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if let Some(empty) = hints::empty_variables() {
         report.tell("authentication", &Doubtful(empty))?;
     }
+    report.tell("record", &record(&options, &path))?;
     report.tell("memory", &memory(&options, &limits))?;
     report.tell("log", &log(&super::log_path(&home, &options)))?;
     report.tell("port", &port(&options))?;
@@ -134,6 +137,7 @@ fn settings(arguments: StartArgs) -> anyhow::Result<(Options, Limits, Home, Stri
     super::level(&options)?;
     let limits = super::limits::limits(&options)?;
     super::limits::log_rotation(&options)?;
+    super::record::options(&options)?;
     let home = Home::resolve()?;
     let mut text = format!("the home folder is {}", home.root().display());
     if let Some(file) = file {
@@ -256,6 +260,35 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
         ))
     };
     (finding, Some(contents))
+}
+
+fn record(options: &Options, database: &Path) -> Finding {
+    if options.record == Some(RecordWhat::Nothing) {
+        return Good("nothing is recorded (--record nothing)".to_owned());
+    }
+    let path = super::record::path(options, database);
+    let shown = path.display();
+    let found = match exists(&path) {
+        Ok(false) => creatable(&path, "--record-file or LABWIRE_RECORD_FILE")
+            .map(|()| format!("{shown} would be made")),
+        Ok(true) => inspect_record(&path)
+            .map_err(|error| {
+                anyhow!("{error}; choose another file with --record-file or LABWIRE_RECORD_FILE")
+            })
+            .and_then(|()| {
+                access(&path, Access::WRITE_OK).map_err(|error| {
+                    anyhow!("{shown} cannot be written: {error}; give yourself the right with: chmod u+w")
+                })
+            })
+            .map(|()| format!("{shown} is in order")),
+        Err(error) => Err(anyhow!(unreadable(&path, &error))),
+    };
+    let is_chosen = options.record.is_some() || options.record_file.is_some();
+    match found {
+        Ok(text) => Good(text),
+        Err(error) if is_chosen => Finding::wrong(&error),
+        Err(error) => Doubtful(format!("nothing would be recorded: {}", explain(&error))),
+    }
 }
 
 fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, database: &Path) -> Finding {

@@ -9,6 +9,7 @@ mod limits;
 mod options;
 mod plan;
 mod port_user;
+mod record;
 mod sources;
 mod values;
 
@@ -34,6 +35,7 @@ use plan::{Certificate, Ready};
 
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
+pub(crate) use record::record_beside;
 
 /// Timeout for threads that cannot be interrupted when the program ends.
 const LAST_THREADS: Duration = Duration::from_secs(1);
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     level(&options)?;
     let limits = limits::limits(&options)?;
     limits::log_rotation(&options)?;
+    record::options(&options)?;
     let authentication = authentication(&options)?;
     let home = Home::resolve()?;
     let plan = Plan {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::budgets;
-use super::values::{LogForm, Size, Time, flag, level_in_file, one_word, port, port_in_file};
+use super::values::{LogForm, RecordWhat, Size, Time, flag, level_in_file, one_word, port, port_in_file};
 
 const LONG_ABOUT: &str = "\
 Start the manager.
@@ -193,6 +193,48 @@ pub(crate) struct Options {
     /// longer check such a password.
     #[arg(long, env = "LABWIRE_UPGRADE_PASSWORDS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Database")]
     pub(crate) upgrade_passwords: Option<bool>,
+
+    /// What to record: who did what and when (see: labwire history) [default: except-calls]
+    ///
+    /// The record is a file that only its owner can read. By default it contains which peers came
+    /// and went, links, locks, logins, what was refused, and what administrators requested. It never
+    /// contains a password.
+    #[arg(
+        long,
+        env = "LABWIRE_RECORD",
+        value_enum,
+        value_name = "WHAT",
+        help_heading = "Record"
+    )]
+    pub(crate) record: Option<RecordWhat>,
+
+    /// The file of the record [default: beside the database, manager.record.sqlite3]
+    #[arg(
+        long,
+        env = "LABWIRE_RECORD_FILE",
+        value_name = "FILE",
+        help_heading = "Record"
+    )]
+    pub(crate) record_file: Option<PathBuf>,
+
+    /// Maximum age of entries of the record in days, 0 for no limit [default: 400]
+    #[arg(
+        long,
+        env = "LABWIRE_RECORD_MAX_DAYS",
+        value_name = "DAYS",
+        help_heading = "Record"
+    )]
+    pub(crate) record_max_days: Option<u64>,
+
+    /// Maximum size of the record, 0 for no limit; beyond it the oldest entries are removed
+    /// [default: 256MiB]
+    #[arg(
+        long,
+        env = "LABWIRE_RECORD_MAX_SIZE",
+        value_name = "BYTES",
+        help_heading = "Record"
+    )]
+    pub(crate) record_max_size: Option<Size>,
 
     /// The log level: TRACE, DEBUG, INFO, WARNING, ERROR or a number as in Python [default: INFO]
     #[arg(

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::certificate::{self, Prepared};
 use super::options::Options;
 use super::port_user;
+use super::record;
 use super::tell_fingerprint;
 
 /// The error for a manager at which no user could log in, with the remedy.
@@ -46,6 +47,7 @@ pub(crate) struct Plan {
 pub(crate) struct Ready {
     prepared: Option<Prepared>,
     store: Store,
+    record: record::Prepared,
     database: PathBuf,
     is_new_database: bool,
 }
@@ -62,9 +64,11 @@ impl Plan {
         let database = self.database();
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
+        let record = record::prepare(&self.options, &database)?;
         Ok(Ready {
             prepared,
             store,
+            record,
             database,
             is_new_database,
         })
@@ -122,6 +126,10 @@ impl Ready {
         }
         let how = if self.is_new_database { "created" } else { "loaded" };
         info!("{how} the database {}", self.database.display());
+        match &self.record.told {
+            Ok(told) => info!("{told}"),
+            Err(told) => warn!("{told}"),
+        }
     }
 
     /// Returns the file of the certificate, if there is one.
@@ -144,6 +152,7 @@ impl Ready {
             roles: plan.options.roles.unwrap_or(false),
             limits: plan.limits,
             store: self.store,
+            recording: self.record.recording,
             tls,
             log,
         };

@@ -29,6 +29,17 @@ impl From<LogForm> for LogFormat {
     }
 }
 
+/// What a manager records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RecordWhat {
+    /// Nothing.
+    Nothing,
+    /// Everything except calls of services.
+    #[default]
+    ExceptCalls,
+}
+
 const WRONG_PORT: &str = "a port is a number from 0 to 65535";
 
 /// Parses a port.

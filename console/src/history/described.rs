@@ -1,0 +1,148 @@
+//! What an entry says, as a sentence for people.
+
+use labwire_record::RecordedEntry;
+
+use crate::output::one_line;
+
+/// Returns what happened, without the peer that did it and when.
+pub(super) fn described(entry: &RecordedEntry) -> String {
+    let service = entry.service.as_deref().unwrap_or("a service");
+    let attribute = entry.attribute.as_deref();
+    let is_ok = entry.outcome == "ok";
+    let what = match (entry.kind.as_str(), entry.outcome.as_str()) {
+        ("start", "ok") => "the manager has started".to_owned(),
+        ("stop", "ok") => "the manager has stopped".to_owned(),
+        ("join", "ok") => return one_line(&with_text("connected", entry)),
+        ("leave", "ok") => "disconnected".to_owned(),
+        ("away", "ok") => "is away".to_owned(),
+        ("back", "ok") => "is back".to_owned(),
+        ("reject", _) => "was not admitted".to_owned(),
+        ("login", "ok") => with_text("logged in", entry),
+        ("login", _) => "failed to log in".to_owned(),
+        ("link", "ok") => format!("linked with {service}"),
+        ("link", _) => format!("was refused a link with {service}"),
+        ("unlink", "ok") => format!("unlinked from {service}"),
+        ("lock", "ok") => format!("locked {service}"),
+        ("lock", "broken") => format!("its wait for a lock on {service} was ended"),
+        ("lock", _) => format!("was refused a lock on {service}"),
+        ("unlock", "ok") => format!("released the lock on {service}"),
+        ("unlock", "expired") => format!("its lock on {service} has expired"),
+        ("unlock", "broken") => format!("its lock on {service} was broken"),
+        ("call", outcome) => {
+            let call = attribute.map_or_else(|| service.to_owned(), |name| format!("{service}.{name}"));
+            match outcome {
+                "ok" => format!("called {call}"),
+                "refused" => format!("was refused a call of {call}"),
+                outcome => format!("called {call}, {outcome}"),
+            }
+        }
+        ("request", _) => format!("was refused {}", attribute.unwrap_or("a request")),
+        ("admin", outcome) => {
+            let request = attribute.unwrap_or("a request");
+            match outcome {
+                "ok" => format!("requested {request}"),
+                "refused" => format!("was refused {request}"),
+                outcome => format!("requested {request}, {outcome}"),
+            }
+        }
+        ("gap", _) => "entries are missing".to_owned(),
+        (kind, outcome) => {
+            let parts = [
+                Some(kind),
+                (!is_ok).then_some(outcome),
+                entry.service.as_deref(),
+                attribute,
+            ];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        }
+    };
+    let mut told = what;
+    if let Some(user) = entry.user.as_deref().filter(|user| !is_named(entry, user)) {
+        told = format!("{told}, user {user}");
+    }
+    match &entry.text {
+        Some(text) if (&*entry.kind, is_ok) != ("login", true) => one_line(&format!("{told}: {text}")),
+        _ => one_line(&told),
+    }
+}
+
+/// Returns words with the text of an entry behind them.
+fn with_text(words: &str, entry: &RecordedEntry) -> String {
+    match &entry.text {
+        Some(text) => format!("{words} {text}"),
+        None => words.to_owned(),
+    }
+}
+
+/// Returns whether the name of the peer says already which user it is.
+fn is_named(entry: &RecordedEntry, user: &str) -> bool {
+    let peer = entry.peer.as_deref().unwrap_or_default();
+    peer.rsplit_once('[').is_some_and(|(name, _)| name == user)
+}
+
+#[cfg(test)]
+mod tests {
+    use labwire_record::{Kind, Outcome};
+
+    use super::*;
+
+    fn entry(kind: &str, outcome: &str) -> RecordedEntry {
+        RecordedEntry {
+            id: 1,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            kind: kind.to_owned(),
+            outcome: outcome.to_owned(),
+            user: None,
+            peer: None,
+            address: None,
+            service: Some("DMM".to_owned()),
+            attribute: Some("read".to_owned()),
+            text: Some("why".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_happened_is_a_sentence() {
+        for (kind, outcome, sentence) in [
+            ("join", "ok", "connected why"),
+            ("lock", "ok", "locked DMM: why"),
+            ("lock", "refused", "was refused a lock on DMM: why"),
+            ("unlock", "broken", "its lock on DMM was broken: why"),
+            ("call", "refused", "was refused a call of DMM.read: why"),
+            ("admin", "ok", "requested read: why"),
+            ("login", "ok", "logged in why"),
+            ("gap", "ok", "entries are missing: why"),
+            ("dream", "bad", "dream bad DMM read: why"),
+        ] {
+            assert_eq!(described(&entry(kind, outcome)), sentence);
+        }
+        let mut entry = entry("lock", "ok");
+        entry.user = Some("ada".to_owned());
+        for (peer, sentence) in [
+            ("Notebook[pc:1]", "locked DMM, user ada: why"),
+            ("ada[pc:1]", "locked DMM: why"),
+        ] {
+            entry.peer = Some(peer.to_owned());
+            assert_eq!(described(&entry), sentence);
+        }
+    }
+
+    #[test]
+    fn each_kind_is_described_also_without_details() {
+        for kind in Kind::ALL {
+            for outcome in Outcome::ALL {
+                let entry = RecordedEntry {
+                    service: None,
+                    attribute: None,
+                    text: None,
+                    ..entry(kind.name(), outcome.name())
+                };
+                let sentence = described(&entry);
+                assert!(
+                    !sentence.is_empty() && !sentence.ends_with([' ', ':']),
+                    "{sentence:?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! `labwire history`: who did what, and when.
+
+mod described;
+mod shown;
+mod source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use labwire_home::present;
+use labwire_record::{Bound, Kind, Order, Outcome, Page, parse_time};
+use tokio::time::sleep;
+
+use crate::breaks::Breaks;
+use crate::connection::ConnectionArgs;
+use crate::failure::Failure;
+use crate::near::nearest;
+use crate::output::{one_line, say};
+use crate::stop::Stop;
+use shown::{Form, Printer};
+use source::{Question, Source};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  labwire history
+  labwire history --service DMM --since 2h
+  labwire history --outcome refused --user ada
+  labwire history --kind lock,unlock --csv > locks.csv
+  labwire history --follow";
+
+pub(crate) const AFTER_HELP: &str = "\
+Examples:
+  labwire history                              the last 100 entries
+  labwire history --service DMM --since 2h
+  labwire history --outcome refused --user ada
+  labwire history --kind lock,unlock --csv > locks.csv
+  labwire history --since 2026-11-29 --until 2026-11-29 --limit 0
+  labwire history --follow
+  labwire history --file manager.record.sqlite3 --verify
+
+A time is an age (90s, 15min, 2h, 3d, 1w), a day, a time of this computer such
+as 2026-11-29T15:04, or one with its zone. In the three names, * stands for any
+text. A peer is named by its whole name, or by the part before the bracket.
+
+Kinds: start and stop of the manager; join, leave, away and back of clients and
+services; reject (a connection that was not admitted); login; link, unlink; lock,
+unlock; call (a request for a service that was refused); request (a refused
+request to the manager); admin (an administrator's request); gap (entries are
+missing here). Outcomes: ok, refused, error, expired, broken.
+
+Entries are shown with the oldest first, unless --newest-first is given. Times
+are local in the text, and in UTC with --json and --csv. With --json, each entry
+is an object with the members that protocol.md lists under The record. In CSV, a
+text that a spreadsheet would take for a formula gets a ' before it.
+
+The manager asks for the login of an administrator. With --file, a record is read
+without a manager. --verify checks that no entry was changed after it was
+written, and prints the hash of the last one: compared with one that was noted
+elsewhere, it also shows whether all of them were written anew.
+
+Exit codes: see `labwire --help`. A record that fails --verify is 1. Ctrl-C ends
+--follow with 0.";
+
+/// The number of entries unless --limit names one.
+const ENTRIES: usize = 100;
+
+/// How often new entries are asked for.
+const PACE: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct HistoryArgs {
+    /// Only entries about this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only what this user did
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only what this client or service did
+    #[arg(long, value_name = "NAME")]
+    peer: Option<String>,
+    /// Only entries of this kind; repeatable
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    kind: Vec<Kind>,
+    /// Only entries with this outcome; repeatable
+    #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = outcome)]
+    outcome: Vec<Outcome>,
+    /// Only entries from this time on: 2h, 3d, 2026-11-29
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only entries before this time; a day is included
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Show the newest entries, this many at most; 0 for all [default: 100]
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    limit: Option<usize>,
+    /// Show the newest entry first
+    #[arg(long, conflicts_with = "follow")]
+    newest_first: bool,
+    /// Then show further entries as they come, until Ctrl-C
+    #[arg(long, short)]
+    follow: bool,
+    /// Read this file instead of asking a manager
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Check that no entry of the file was changed
+    #[arg(
+        long,
+        requires = "file",
+        conflicts_with_all = [
+            "service", "user", "peer", "kind", "outcome", "since", "until", "limit", "newest_first", "follow", "json",
+            "csv",
+        ]
+    )]
+    verify: bool,
+    /// Print one JSON object per line instead of text for people
+    #[arg(long)]
+    json: bool,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let names = Kind::ALL.iter().map(|kind| kind.name());
+    Kind::from_name(text).ok_or_else(|| expected(text, "kind", names))
+}
+
+fn outcome(text: &str) -> Result<Outcome, String> {
+    let names = Outcome::ALL.iter().map(|outcome| outcome.name());
+    Outcome::from_name(text).ok_or_else(|| expected(text, "outcome", names))
+}
+
+fn expected(text: &str, what: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
+    match nearest(text, names.clone()) {
+        Some(name) => format!("there is no such {what}, did you mean {name}?"),
+        None => format!("use {}", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl HistoryArgs {
+    fn question(&self) -> Result<Question, Failure> {
+        let now = present();
+        let time = |option: &str, text: &Option<String>, bound| match text {
+            None => Ok(None),
+            Some(text) => parse_time(text, now, bound).map(Some).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "{option} {}: a time was expected, such as 2h, 3d, 2026-11-29 or 2026-11-29T15:04",
+                    one_line(text)
+                ))
+            }),
+        };
+        Ok(Question {
+            service: self.service.clone(),
+            user: self.user.clone(),
+            peer: self.peer.clone(),
+            kinds: self.kind.clone(),
+            outcomes: self.outcome.clone(),
+            from: time("--since", &self.since, Bound::From)?,
+            until: time("--until", &self.until, Bound::Until)?,
+        })
+    }
+
+    fn form(&self) -> Form {
+        if self.json {
+            Form::Json
+        } else if self.csv {
+            Form::Csv
+        } else {
+            Form::Text
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: &HistoryArgs, stop: Stop) -> Result<(), Failure> {
+    let question = arguments.question()?;
+    let source = match &arguments.file {
+        Some(path) if arguments.verify => return verify(path),
+        Some(path) => Source::open(path)?,
+        None if arguments.follow => Source::Manager(arguments.connection.connect_lasting("history").await?),
+        None => Source::Manager(arguments.connection.connect("history").await?),
+    };
+    let mut printer = Printer::new(arguments.form());
+    let newest = arguments.show(&source, &question, &mut printer).await?;
+    if arguments.follow {
+        stop.begin()?;
+        let _breaks = source
+            .connection()
+            .map(|connection| Breaks::report(connection.client()));
+        tokio::select! {
+            biased;
+            _ = stop.requested() => {}
+            failed = follow(&source, &question, newest, &mut printer) => return failed,
+        }
+    } else {
+        printer.end()?;
+    }
+    if let Some(connection) = source.connection() {
+        connection.disconnect().await;
+    }
+    Ok(())
+}
+
+impl HistoryArgs {
+    /// Shows the entries that the record contains now. Returns the number of the newest.
+    async fn show(
+        &self,
+        source: &Source,
+        question: &Question,
+        printer: &mut Printer,
+    ) -> Result<Option<i64>, Failure> {
+        let mut left = match self.limit.unwrap_or(ENTRIES) {
+            0 => usize::MAX,
+            limit => limit,
+        };
+        if left == usize::MAX && !self.newest_first {
+            return show_all(source, question, printer).await;
+        }
+        let mut newest = None;
+        let mut found = Vec::new();
+        let mut order = Order::NewestFirst { before: None };
+        loop {
+            let page = source.page(question, order, left).await?;
+            newest = newest.or(page.newest);
+            left = left.saturating_sub(page.entries.len());
+            if self.newest_first {
+                printer.print(&page.entries)?;
+            } else {
+                found.extend(page.entries);
+            }
+            let Some(next) = page.next.filter(|_| left > 0) else {
+                break;
+            };
+            order = Order::NewestFirst { before: Some(next) };
+        }
+        found.reverse();
+        printer.print(&found)?;
+        Ok(newest)
+    }
+}
+
+/// Shows all entries, the oldest first. Returns the number of the newest.
+async fn show_all(
+    source: &Source,
+    question: &Question,
+    printer: &mut Printer,
+) -> Result<Option<i64>, Failure> {
+    let mut after = None;
+    loop {
+        let page = source
+            .page(question, Order::OldestFirst { after }, usize::MAX)
+            .await?;
+        printer.print(&page.entries)?;
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(page.newest),
+        }
+    }
+}
+
+/// Shows entries as they come. Returns only if that fails.
+async fn follow(
+    source: &Source,
+    question: &Question,
+    newest: Option<i64>,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let mut after = newest;
+    loop {
+        let asked = source
+            .page(question, Order::OldestFirst { after }, usize::MAX)
+            .await;
+        let Page {
+            entries,
+            next,
+            newest,
+        } = match asked {
+            Ok(page) => page,
+            // The manager was stopped meanwhile.
+            Err(Failure::NoManager(_)) if source.returns().await => continue,
+            Err(failure) => return Err(failure),
+        };
+        printer.print(&entries)?;
+        after = next.or(newest).or(after);
+        if next.is_none() {
+            sleep(PACE).await;
+        }
+    }
+}
+
+/// Checks a file.
+fn verify(path: &std::path::Path) -> Result<(), Failure> {
+    let reader = source::reader(path)?;
+    let verified = reader
+        .verify()
+        .map_err(|fault| Failure::Failed(format!("{}: {fault}", one_line(&path.to_string_lossy()))))?;
+    let (Some((first, from)), Some((last, until))) = (verified.first, verified.last) else {
+        return say("the record has no entries");
+    };
+    say(format_args!(
+        "{} entries are as they were written: {first} to {last}, from {} to {}",
+        verified.entries,
+        shown::local(from),
+        shown::local(until)
+    ))?;
+    say(format_args!("the hash of entry {last} is {}", verified.hash))
+}

@@ -1,0 +1,226 @@
+//! Prints entries: as lines for people, as JSON, or as comma-separated values.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use labwire_home::local_time_zone;
+use labwire_record::RecordedEntry;
+
+use super::described::described;
+use crate::csv;
+use crate::failure::Failure;
+use crate::output::{FAINT, STRONG, one_line, say, say_json, say_line, width};
+use crate::shortened::{columns, shortened};
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+    Csv,
+}
+
+/// The columns of the values, in their order.
+const COLUMNS: [&str; 10] = [
+    "id",
+    "time",
+    "kind",
+    "outcome",
+    "user",
+    "peer",
+    "address",
+    "service",
+    "attribute",
+    "text",
+];
+
+/// The most columns of a peer.
+const PEER: usize = 26;
+
+/// The least columns of a description, which is not broken into shorter lines.
+const DESCRIPTION: usize = 20;
+
+/// Prints entries one after another.
+pub(super) struct Printer {
+    form: Form,
+    is_begun: bool,
+    /// The day of the last line, which is shown once.
+    day: Option<Date>,
+    /// The columns of a peer: as many as the first entries need.
+    peer: usize,
+}
+
+impl Printer {
+    pub(super) fn new(form: Form) -> Self {
+        Self {
+            form,
+            is_begun: false,
+            day: None,
+            peer: 0,
+        }
+    }
+
+    /// Prints some entries.
+    pub(super) fn print(&mut self, entries: &[RecordedEntry]) -> Result<(), Failure> {
+        if self.form == Form::Csv && !self.is_begun {
+            say_line(&csv::row(COLUMNS))?;
+        }
+        let longest = entries.iter().map(|entry| columns(&who(entry))).max();
+        self.peer = self.peer.max(longest.unwrap_or_default().min(PEER));
+        self.is_begun |= self.form == Form::Csv || !entries.is_empty();
+        for entry in entries {
+            match self.form {
+                Form::Json => say_json(entry)?,
+                Form::Csv => say_line(&values(entry))?,
+                Form::Text => self.print_text(entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says so if there was nothing to print.
+    pub(super) fn end(&self) -> Result<(), Failure> {
+        if self.form == Form::Text && !self.is_begun {
+            return say("no entries");
+        }
+        Ok(())
+    }
+
+    fn print_text(&mut self, entry: &RecordedEntry) -> Result<(), Failure> {
+        let time = entry.time.to_zoned(local_time_zone());
+        if self.day != Some(time.date()) {
+            self.day = Some(time.date());
+            say(format_args!("{STRONG}{}{STRONG:#}", time.strftime("%A %Y-%m-%d")))?;
+        }
+        let lines = self.lines(entry, usize::from(width()));
+        let time = time.strftime("%H:%M:%S");
+        for (number, (peer, text)) in lines.into_iter().enumerate() {
+            if number == 0 {
+                say(format_args!("{FAINT}{time}{FAINT:#}  {peer}  {text}"))?;
+            } else {
+                say(format_args!("          {peer}  {text}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the lines of an entry on a terminal of this width: who did it, padded, and what.
+    fn lines(&self, entry: &RecordedEntry, width: usize) -> Vec<(String, String)> {
+        let padded = |text: &str| {
+            let text = shortened(text, self.peer);
+            let blanks = self.peer.saturating_sub(columns(&text));
+            format!("{text}{}", " ".repeat(blanks))
+        };
+        let room = width.saturating_sub(self.peer + 12).max(DESCRIPTION);
+        let texts = wrapped(&described(entry), room);
+        let peers = std::iter::once(who(entry)).chain(std::iter::repeat(String::new()));
+        peers.map(|peer| padded(&peer)).zip(texts).collect()
+    }
+}
+
+fn who(entry: &RecordedEntry) -> String {
+    one_line(entry.peer.as_deref().unwrap_or("-"))
+}
+
+/// Returns a text as lines of at most this many columns, broken between words where possible.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let mut word = word;
+        if !line.is_empty() && columns(&line) + 1 + columns(word) > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        // A word that is too long is broken.
+        while line.is_empty() && columns(word) > room {
+            let mut end = 0;
+            for (at, character) in word.char_indices() {
+                let next = at + character.len_utf8();
+                if columns(&word[..next]) > room {
+                    break;
+                }
+                end = next;
+            }
+            let end = if end == 0 { word.len() } else { end };
+            lines.push(word[..end].to_owned());
+            word = &word[end..];
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// Returns the row of an entry.
+fn values(entry: &RecordedEntry) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let cells: [String; COLUMNS.len()] = [
+        entry.id.to_string(),
+        entry.time.to_string(),
+        entry.kind.clone(),
+        entry.outcome.clone(),
+        text(&entry.user),
+        text(&entry.peer),
+        text(&entry.address),
+        text(&entry.service),
+        text(&entry.attribute),
+        text(&entry.text),
+    ];
+    csv::row(cells.iter().map(String::as_str))
+}
+
+/// Returns a time as people of this computer read it.
+pub(super) fn local(time: Timestamp) -> String {
+    let time = time.to_zoned(local_time_zone());
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(peer: &str, user: Option<&str>, text: &str) -> RecordedEntry {
+        RecordedEntry {
+            id: 7,
+            time: Timestamp::UNIX_EPOCH,
+            kind: "lock".to_owned(),
+            outcome: "ok".to_owned(),
+            user: user.map(str::to_owned),
+            peer: Some(peer.to_owned()),
+            address: None,
+            service: Some("DMM".to_owned()),
+            attribute: None,
+            text: Some(text.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_line_has_80_columns_at_most() {
+        let printer = Printer {
+            peer: 20,
+            ..Printer::new(Form::Text)
+        };
+        let long = "the reason is long, and a_word_that_is_much_longer_than_a_line_of_eighty_columns_can_be_is_broken";
+        let lines = printer.lines(&entry("Ada[a-computer-with-a-name:50001]", Some("ada"), long), 80);
+        for (peer, text) in &lines {
+            assert!(columns(peer) + columns(text) + 12 <= 80, "{peer}|{text}");
+        }
+        assert_eq!(lines[0].0, "Ada[a-computer-with…");
+        let text: String = lines.iter().map(|(_, text)| text.as_str()).collect();
+        assert!(text.ends_with("can_be_is_broken"), "{text}");
+    }
+
+    #[test]
+    fn a_row_has_every_column_and_no_formula() {
+        let row = values(&entry("=cmd[pc:1]", None, "+1, or 2"));
+        assert_eq!(
+            row,
+            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\""
+        );
+        assert_eq!(row.split(',').count() - 1, COLUMNS.len());
+    }
+}

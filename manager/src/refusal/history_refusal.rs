@@ -1,0 +1,28 @@
+//! Refusals of requests for the record.
+
+use labwire_wire::quoted;
+
+/// Why the manager does not answer a request for the record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HistoryRefusal {
+    /// Nothing is recorded.
+    #[error("RuntimeError: this manager keeps no record (see --record of labwire start)")]
+    NoRecord,
+    /// A name that no entry has.
+    #[error("ValueError: {} is no {what} of entries, use {names}", quoted(name))]
+    Name {
+        /// `kind` or `outcome`.
+        what: &'static str,
+        name: String,
+        names: String,
+    },
+    /// A text that is no time.
+    #[error(
+        "ValueError: {} is no time, use for example 2h, 3d, 2026-11-29 or 2026-11-29T15:04:05",
+        quoted(.0)
+    )]
+    Time(String),
+    /// The file cannot be read. The text holds no path.
+    #[error("OperationalError: the record cannot be read: {0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,186 @@
+//! Entries of the record.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use labwire_home::present;
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose variants have names in the record.
+macro_rules! named {
+    ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $variant:ident $text:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$meaning])* $variant,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Returns the name in the record.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// Returns the one with this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
+        }
+    };
+}
+
+named! {
+    /// What an entry is about.
+    Kind {
+        /// The manager has started.
+        Start "start",
+        /// The manager stops.
+        Stop "stop",
+        /// A client or a service has connected and is admitted.
+        Join "join",
+        /// A client or a service has disconnected.
+        Leave "leave",
+        /// The connection of a peer broke, and its place is kept.
+        Away "away",
+        /// A peer that was away has returned.
+        Back "back",
+        /// A connection was not admitted.
+        Reject "reject",
+        /// A login, of a peer that connects or for an administrator's request.
+        Login "login",
+        /// A client has linked with a service, or was refused.
+        Link "link",
+        /// A link has ended.
+        Unlink "unlink",
+        /// A lock was granted, or refused.
+        Lock "lock",
+        /// A lock, or a wait for one, has ended.
+        Unlock "unlock",
+        /// A request for a service.
+        Call "call",
+        /// A request to the manager itself that is none of the others.
+        Request "request",
+        /// An administrator's request.
+        Admin "admin",
+        /// Entries are missing here.
+        Gap "gap",
+    }
+}
+
+named! {
+    /// How something went.
+    Outcome {
+        /// It was done.
+        Ok "ok",
+        /// The manager refused it. Nothing was done.
+        Refused "refused",
+        /// It failed.
+        Error "error",
+        /// The time of a lock is over.
+        Expired "expired",
+        /// An administrator has ended it.
+        Broken "broken",
+    }
+}
+
+/// An entry to be written.
+///
+/// Texts that are longer than 1,000 bytes are truncated when they are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// What it is about.
+    pub kind: Kind,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The user that the peer has logged in as.
+    pub user: Option<Arc<str>>,
+    /// The peer's name on the network, `NAME[HOST:PORT]`, or for a peer that was not admitted its
+    /// `HOST:PORT`.
+    pub peer: Option<Arc<str>>,
+    /// The peer's IP address.
+    pub address: Option<IpAddr>,
+    /// The name of the service that it concerns.
+    pub service: Option<Arc<str>>,
+    /// The attribute of a request.
+    pub attribute: Option<Box<str>>,
+    /// The details, for people.
+    pub text: Option<Box<str>>,
+}
+
+impl Entry {
+    /// Returns an entry about something that has happened now and is done, without details.
+    pub fn new(kind: Kind) -> Self {
+        Self::at(present(), kind)
+    }
+
+    /// As [`new`](Self::new), for another time.
+    pub fn at(at: Timestamp, kind: Kind) -> Self {
+        Self {
+            at,
+            kind,
+            outcome: Outcome::Ok,
+            user: None,
+            peer: None,
+            address: None,
+            service: None,
+            attribute: None,
+            text: None,
+        }
+    }
+}
+
+/// An entry that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEntry {
+    /// Its number. The entries of a record are numbered without gaps, in the order in which they
+    /// were written.
+    pub id: i64,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The name of its [`Kind`]. A later Labwire may have further ones.
+    pub kind: String,
+    /// The name of its [`Outcome`]. A later Labwire may have further ones.
+    pub outcome: String,
+    /// The user that the peer has logged in as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The peer's name on the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// The peer's IP address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The name of the service that it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The attribute of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    /// The details, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_and_each_outcome_has_a_name_of_its_own() {
+        for &kind in Kind::ALL {
+            assert_eq!(Kind::from_name(kind.name()), Some(kind));
+        }
+        for &outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_name(outcome.name()), Some(outcome));
+        }
+        assert_eq!(Kind::from_name("Lock"), None);
+    }
+}

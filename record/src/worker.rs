@@ -1,0 +1,588 @@
+//! The thread that owns the file: it writes what is queued, and prunes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use labwire_home::present;
+
+use crate::entry::Entry;
+use crate::file::RecordFile;
+use crate::pruning::RecordLimits;
+
+/// The capacity of the queue, at some 300 bytes each: enough for a lock of ten seconds with 1,600
+/// entries per second, in less than 5 MB.
+const QUEUE: usize = 16_384;
+
+/// The pause between two batches. It is the most that a manager that is killed loses, and it lets
+/// many entries share one transaction.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a write waits for another program's lock; the entries are kept and retried.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pause between two attempts to write the same entries.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The number of attempts after which entries are dropped, so that a file which always refuses them
+/// does not hold back later ones.
+const ATTEMPTS: u32 = 60;
+
+/// How long closing waits for another program's lock before it drops the last entries.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most steps after a batch in which entries are removed because the file is too large. Each
+/// removes a tenth.
+const EXCESS_STEPS: usize = 20;
+
+/// The delay before the first search for old entries, since a starting manager should first serve
+/// its peers.
+const PRUNING_DELAY: Duration = Duration::from_millis(500);
+
+/// The interval between two searches for old entries.
+const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The pause between two steps of a search, which leaves the lock and the disk to others.
+const PRUNING_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause after a failed step.
+const PRUNING_RETRY: Duration = Duration::from_mins(1);
+
+/// The most days that the clock may be ahead of the date of reference without a warning: a holiday.
+const DAYS_AHEAD: i64 = 60;
+
+/// The microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// What the handles and the thread share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    queue: Mutex<Queue>,
+    /// Notified when the first entry is queued, and when somebody waits for the thread.
+    filled: Condvar,
+    /// Notified when a batch was handled, and when the file is closed.
+    handled: Condvar,
+    lost: AtomicU64,
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    entries: Vec<Entry>,
+    /// The number of entries that were ever queued, and of those that were written or lost since.
+    queued: u64,
+    handled: u64,
+    /// The number of callers that wait for what is queued.
+    flushes: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The rest is to be written.
+    Closing,
+    Closed,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // No code that holds the lock panics.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, entry: Entry) {
+        let mut queue = self.queue();
+        if queue.state != State::Open || queue.entries.len() >= QUEUE {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.entries.push(entry);
+        queue.queued += 1;
+        if queue.entries.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    pub(crate) fn flush(&self, patience: Duration) -> bool {
+        let mut queue = self.queue();
+        let last = queue.queued;
+        if queue.handled >= last {
+            return true;
+        }
+        queue.flushes += 1;
+        self.filled.notify_one();
+        let is_pending = |queue: &mut Queue| queue.handled < last && queue.state != State::Closed;
+        let waited = self.handled.wait_timeout_while(queue, patience, is_pending);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.flushes -= 1;
+        queue.handled >= last
+    }
+
+    pub(crate) fn begin_closing(&self) {
+        let mut queue = self.queue();
+        if queue.state == State::Open {
+            queue.state = State::Closing;
+        }
+        self.filled.notify_one();
+    }
+
+    pub(crate) fn close(&self) {
+        self.begin_closing();
+        let is_open = |queue: &mut Queue| queue.state != State::Closed;
+        let closed = self.handled.wait_while(self.queue(), is_open);
+        drop(closed.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+/// The state of the thread.
+pub(crate) struct Worker {
+    file: RecordFile,
+    limits: RecordLimits,
+    shared: Arc<Shared>,
+    /// The time of the newest entry from before the start.
+    newest: Option<i64>,
+    batch: Vec<Entry>,
+    /// Failed attempts to write the batch.
+    attempts: u32,
+    /// The time of the next write.
+    due_at: Instant,
+    /// The number of lost entries that were written as an entry.
+    told: u64,
+    pruning: Pruning,
+}
+
+/// The search for old entries, and its schedule.
+struct Pruning {
+    /// The date from which ages are measured, in the current search.
+    reference: Option<i64>,
+    at: Instant,
+    /// The time at which the last search began.
+    last: Instant,
+    removed: usize,
+    /// Whether the warning about a clock far ahead of the entries was logged.
+    is_told: bool,
+}
+
+/// Notes that the thread has ended, however it does.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.queue().state = State::Closed;
+        self.0.handled.notify_all();
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Write,
+    Prune,
+    Close,
+}
+
+impl Worker {
+    pub(crate) fn new(file: RecordFile, limits: RecordLimits, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        Self {
+            // If it cannot be read, the clock is used.
+            newest: file.newest_time().unwrap_or_default(),
+            file,
+            limits,
+            shared,
+            batch: Vec::new(),
+            attempts: 0,
+            due_at: now,
+            told: 0,
+            pruning: Pruning {
+                reference: None,
+                at: now + PRUNING_DELAY,
+                last: now,
+                removed: 0,
+                is_told: false,
+            },
+        }
+    }
+
+    /// Runs until the record is closed.
+    pub(crate) fn run(mut self) {
+        let _ending = Ending(Arc::clone(&self.shared));
+        loop {
+            match self.wait() {
+                Next::Write => self.write(PATIENCE),
+                Next::Prune => self.prune(),
+                Next::Close => break,
+            }
+        }
+        self.write_rest();
+        // Before the callers that wait for the end go on.
+        drop(self.file);
+    }
+
+    /// Waits until there is something to do. Entries to be written are in the batch then.
+    fn wait(&mut self) -> Next {
+        let mut queue = self.shared.queue();
+        loop {
+            if queue.state != State::Open {
+                return Next::Close;
+            }
+            let now = Instant::now();
+            let has_entries = !(queue.entries.is_empty() && self.batch.is_empty());
+            // Who waits for what is queued does not wait for the pause, but for a retry.
+            let is_due = self.due_at <= now || (queue.flushes > 0 && self.attempts == 0);
+            if has_entries && is_due {
+                if self.batch.is_empty() {
+                    std::mem::swap(&mut self.batch, &mut queue.entries);
+                }
+                return Next::Write;
+            }
+            if self.pruning.at <= now {
+                return Next::Prune;
+            }
+            let mut wake_at = self.pruning.at;
+            if has_entries {
+                wake_at = wake_at.min(self.due_at);
+            }
+            let waited = self.shared.filled.wait_timeout(queue, wake_at - now);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if self.due_at <= now && !has_entries {
+                // The first entry after a while waits for others that belong to it.
+                self.due_at = Instant::now() + PAUSE;
+            }
+        }
+    }
+
+    /// Tries to write the batch. What cannot be written is kept for another attempt, until there were
+    /// too many.
+    fn write(&mut self, patience: Duration) {
+        let lost = self.shared.lost() - self.told;
+        let written = self
+            .file
+            .connection
+            .busy_timeout(patience)
+            .and_then(|()| self.file.write(&self.batch, lost));
+        self.due_at = Instant::now() + PAUSE;
+        match written {
+            Ok(()) => {
+                self.told += lost;
+                self.attempts = 0;
+                if lost > 0 {
+                    tracing::error!(
+                        lost,
+                        "entries of the record were lost: the disk or a lock was too slow for them"
+                    );
+                }
+                self.finish_batch();
+                self.prune_excess();
+            }
+            Err(error) => {
+                self.shared.failures.fetch_add(1, Ordering::Relaxed);
+                self.attempts += 1;
+                self.due_at = Instant::now() + RETRY;
+                if self.attempts == 1 {
+                    let entries = self.batch.len();
+                    tracing::warn!(%error, entries, "the record cannot be written, trying again");
+                }
+                if self.attempts >= ATTEMPTS {
+                    self.drop_batch();
+                }
+            }
+        }
+    }
+
+    /// Counts the entries of the batch as lost.
+    fn drop_batch(&mut self) {
+        let count = self.batch.len();
+        self.shared.lost.fetch_add(count as u64, Ordering::Relaxed);
+        tracing::error!(
+            count,
+            "entries of the record were lost: the file did not take them"
+        );
+        self.attempts = 0;
+        self.finish_batch();
+    }
+
+    /// Notifies who waits for the entries of the batch.
+    fn finish_batch(&mut self) {
+        let count = self.batch.len() as u64;
+        self.batch.clear();
+        self.shared.queue().handled += count;
+        self.shared.handled.notify_all();
+    }
+
+    /// Writes what is left. Entries that the file refuses now are dropped.
+    fn write_rest(&mut self) {
+        loop {
+            if self.batch.is_empty() {
+                std::mem::swap(&mut self.batch, &mut self.shared.queue().entries);
+            }
+            if self.batch.is_empty() {
+                return;
+            }
+            self.write(CLOSING_PATIENCE);
+            if !self.batch.is_empty() {
+                let mut rest = std::mem::take(&mut self.shared.queue().entries);
+                self.batch.append(&mut rest);
+                self.drop_batch();
+                return;
+            }
+        }
+    }
+
+    /// Removes old entries while the file is too large.
+    fn prune_excess(&mut self) {
+        for _ in 0..EXCESS_STEPS {
+            match self.file.prune_excess(self.limits) {
+                Ok(0) => return,
+                Ok(removed) => self.pruning.removed += removed,
+                Err(error) => return self.pruning_failed(&error),
+            }
+        }
+    }
+
+    fn pruning_failed(&self, error: &rusqlite::Error) {
+        self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, "the record cannot be pruned now");
+    }
+
+    /// Makes one step of a search for entries that are too old or too many.
+    fn prune(&mut self) {
+        let now = Instant::now();
+        self.pruning.at = now + PRUNING_RETRY;
+        match self.prune_step(present(), now) {
+            Ok(true) => self.pruning.at = now + PRUNING_PAUSE,
+            Ok(false) => {
+                let removed = std::mem::take(&mut self.pruning.removed);
+                if removed > 0 {
+                    tracing::info!(
+                        "removed {removed} entries of the record: older or more than are kept (--record-max-days, \
+                         --record-max-size)"
+                    );
+                }
+                self.pruning.reference = None;
+                self.pruning.at = now + PRUNING_INTERVAL;
+            }
+            Err(error) => self.pruning_failed(&error),
+        }
+    }
+
+    /// Returns whether there may be more to do.
+    fn prune_step(&mut self, clock: Timestamp, now: Instant) -> rusqlite::Result<bool> {
+        self.file.connection.busy_timeout(PATIENCE)?;
+        let reference = if let Some(reference) = self.pruning.reference {
+            reference
+        } else {
+            let running = now - self.pruning.last;
+            let reference = self.file.reference(self.newest, clock, running)?;
+            self.pruning.last = now;
+            self.pruning.reference = Some(reference);
+            self.tell_of_the_clock(reference, clock);
+            reference
+        };
+        let old = self.file.prune_old(self.limits, reference, clock)?;
+        let excess = self.file.prune_excess(self.limits)?;
+        self.pruning.removed += old + excess;
+        let shrinks = self.file.shrink(self.limits)?;
+        Ok(old + excess > 0 || shrinks)
+    }
+
+    /// Logs once that the clock is far ahead of the newest entries, and the consequences.
+    fn tell_of_the_clock(&mut self, reference: i64, clock: Timestamp) {
+        let days = clock.as_microsecond().saturating_sub(reference) / DAY;
+        if self.limits.days > 0 && days > DAYS_AHEAD && !self.pruning.is_told {
+            self.pruning.is_told = true;
+            tracing::warn!(
+                "this computer's clock is {days} days ahead of the newest entries of the record; if it is wrong, set it. \
+                 Old entries are removed little by little (--record-max-days {})",
+                self.limits.days
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::entry::Kind;
+    use crate::file::tests::{empty, locks};
+    use crate::reader::{Filter, Order, Reader};
+    use crate::recorder::{RecordOptions, Recorder};
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    fn open(path: &Path) -> Recorder {
+        Recorder::open(path, &RecordOptions::default()).unwrap()
+    }
+
+    fn lock() -> Entry {
+        locks(1).remove(0)
+    }
+
+    fn texts(path: &Path) -> Vec<Option<String>> {
+        let reader = Reader::open(path).unwrap();
+        reader.verify().unwrap();
+        let order = Order::OldestFirst { after: None };
+        let page = reader.page(&Filter::default(), order, 1_000).unwrap();
+        page.entries.into_iter().map(|entry| entry.text).collect()
+    }
+
+    fn numbered(number: usize) -> Entry {
+        Entry {
+            text: Some(number.to_string().into()),
+            ..Entry::new(Kind::Call)
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_after_a_flush_and_after_the_end() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        for number in 0..100 {
+            recorder.record(numbered(number));
+        }
+        assert!(recorder.flush(DEADLINE));
+        assert_eq!(texts(&path).len(), 100);
+        recorder.record(numbered(100));
+        recorder.close();
+        let expected: Vec<_> = (0..=100).map(|number| Some(number.to_string())).collect();
+        assert_eq!(texts(&path), expected);
+        recorder.record(lock());
+        assert_eq!((recorder.lost(), recorder.failures()), (1, 0));
+        assert!(recorder.flush(Duration::ZERO));
+        recorder.close();
+    }
+
+    #[test]
+    fn the_last_handle_writes_what_is_queued() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        let other = recorder.clone();
+        recorder.record(lock());
+        drop(recorder);
+        other.record(lock());
+        drop(other);
+        let deadline = Instant::now() + DEADLINE;
+        while texts(&path).len() < 2 {
+            assert!(Instant::now() < deadline, "it is not written");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn entries_are_written_in_a_second_without_being_asked_for() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        for _ in 0..2 {
+            let before = texts(&path).len();
+            let begun = Instant::now();
+            recorder.record(lock());
+            while texts(&path).len() == before {
+                assert!(begun.elapsed() < DEADLINE, "it is not written");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_of_another_program_delays_entries_and_loses_none() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let begun = Instant::now();
+        recorder.record(lock());
+        assert!(begun.elapsed() < Duration::from_millis(500), "recording waits");
+        let deadline = Instant::now() + DEADLINE;
+        while recorder.failures() == 0 {
+            assert!(Instant::now() < deadline, "it does not notice the lock");
+            assert!(!recorder.flush(Duration::from_millis(10)));
+        }
+        recorder.record(lock());
+        other.execute_batch("COMMIT").unwrap();
+        assert!(recorder.flush(DEADLINE));
+        assert_eq!(texts(&path).len(), 2);
+        assert_eq!(recorder.lost(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_told_by_an_entry() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // The first batch waits for the lock, and the queue behind it fills.
+        let count = 2 * QUEUE + 10;
+        for _ in 0..count {
+            recorder.record(lock());
+        }
+        assert!(recorder.lost() >= 10);
+        other.execute_batch("COMMIT").unwrap();
+        recorder.record(lock());
+        recorder.close();
+        let verified = Reader::open(&path).unwrap().verify().unwrap();
+        let page = Reader::open(&path).unwrap().page(
+            &Filter {
+                kinds: vec![Kind::Gap],
+                ..Filter::default()
+            },
+            Order::NewestFirst { before: None },
+            10,
+        );
+        let gaps = page.unwrap().entries;
+        assert!(!gaps.is_empty(), "nothing says that entries are missing");
+        let written = verified.entries - gaps.len() as u64;
+        assert_eq!(written + recorder.lost(), count as u64 + 1);
+    }
+
+    #[test]
+    fn an_end_while_another_program_has_the_lock_takes_seconds_and_counts_what_is_lost() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        recorder.record(lock());
+        let begun = Instant::now();
+        recorder.close();
+        assert!(begun.elapsed() < 10 * CLOSING_PATIENCE, "the end waits");
+        assert_eq!(recorder.lost(), 1);
+        drop(other);
+        assert_eq!(texts(&path).len(), 0);
+    }
+
+    #[test]
+    fn old_entries_are_removed_when_the_record_is_opened() {
+        let (_folder, path) = empty();
+        let mut file = RecordFile::open(&path).unwrap();
+        let old = present() - jiff::SignedDuration::from_hours(100 * 24);
+        file.write(&[Entry::at(old, Kind::Link), lock()], 0).unwrap();
+        drop(file);
+        let recorder = Recorder::open(
+            &path,
+            &RecordOptions {
+                max_age_days: 30,
+                ..RecordOptions::default()
+            },
+        )
+        .unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while texts(&path).len() > 1 {
+            assert!(Instant::now() < deadline, "it is not pruned");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(recorder);
+    }
+}

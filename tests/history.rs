@@ -1,0 +1,402 @@
+//! The record: who did what and when, and `labwire history`, which shows it.
+
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::support::DEADLINE;
+use super::support::manager::{Home, Manager};
+use super::support::process::Signal;
+use super::support::python::{Service, run_script};
+use super::support::wire::{RawPeer, request};
+
+const PASSWORD: &str = "difference engine";
+
+/// Returns a folder with the administrator `ada` and the user `bob`.
+fn home() -> Home {
+    let home = Home::new();
+    home.prepare(&[
+        "user",
+        "add",
+        "ada",
+        "--admin",
+        "--compatible",
+        "--password",
+        PASSWORD,
+    ]);
+    home.prepare(&["user", "add", "bob", "--compatible", "--password", "bob's own"]);
+    home
+}
+
+/// Runs a command as the administrator. Returns its exit code, output and errors.
+fn run(manager: &Manager, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = manager.home().command(arguments);
+    command
+        .envs(manager.environment())
+        .env("LABWIRE_USERNAME", "ada")
+        .env("LABWIRE_PASSWORD", PASSWORD);
+    finished(&mut command)
+}
+
+fn finished(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// Returns the output of `labwire history` with these options.
+fn history(manager: &Manager, options: &[&str]) -> String {
+    let (code, output, errors) = run(manager, &[&["history"], options].concat());
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{options:?}: {output}");
+    output
+}
+
+/// Returns the entries that `labwire history` shows with these options.
+fn entries(manager: &Manager, options: &[&str]) -> Vec<Value> {
+    let output = history(manager, &[&["--json", "--limit", "0"], options].concat());
+    output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Returns entries in the form `kind outcome peer service`, with the part of the peer before the bracket.
+fn in_short(entries: &[Value]) -> Vec<String> {
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or("-").to_owned();
+    entries
+        .iter()
+        .map(|entry| {
+            let peer = text(entry, "peer");
+            let peer = peer.split('[').next().unwrap_or_default().to_owned();
+            let [kind, outcome, service] = ["kind", "outcome", "service"].map(|name| text(entry, name));
+            format!("{kind} {outcome} {peer} {service}")
+        })
+        .collect()
+}
+
+/// Waits until some entries are there: an entry about a login that failed comes after the answer.
+fn wait_for_entries(manager: &Manager, options: &[&str], count: usize) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let found = entries(manager, options);
+        if found.len() >= count {
+            return found;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{found:?}");
+    }
+}
+
+fn about_dmm(attribute: &str, kwargs: Value) -> Value {
+    let mut request = request("Manager", attribute);
+    request["args"] = json!(["DMM"]);
+    request["kwargs"] = kwargs;
+    request
+}
+
+/// Logs in for administrators' requests with the first of them. Returns the answer.
+fn log_in(peer: &mut RawPeer, request: &Value) -> Value {
+    assert_eq!(peer.request(request)["attribute"], "username");
+    peer.send_line("ada");
+    assert_eq!(peer.read_json()["attribute"], "password");
+    peer.send_line(PASSWORD);
+    peer.read_json()
+}
+
+#[test]
+fn what_python_peers_do_is_in_the_record_and_no_secret_is() {
+    const SECRETS: [&str; 5] = [
+        "the newcomer's secret",
+        "a wrong guess",
+        "a payload",
+        PASSWORD,
+        "bob's own",
+    ];
+    let manager = Manager::start_in(home(), &["--disable-tls", "--auth-login"]);
+    let connection = manager
+        .connection()
+        .with("username", "ada")
+        .with("password", PASSWORD);
+    let bob = manager
+        .connection()
+        .with("username", "bob")
+        .with("password", "bob's own");
+    let _laboratory = Service::start("Laboratory", &bob);
+    let parameters = json!({ "secret": SECRETS[0], "guess": SECRETS[1] });
+    run_script("recorded.py", &connection, &parameters);
+
+    let about = in_short(&entries(&manager, &["--service", "Laboratory"]));
+    assert_eq!(
+        about,
+        [
+            "join ok Laboratory Laboratory",
+            "link ok Holder Laboratory",
+            "lock ok Holder Laboratory",
+            "link refused Rival Laboratory",
+            "unlock ok Holder Laboratory",
+            "unlink ok Holder Laboratory",
+        ]
+    );
+    let logins = wait_for_entries(&manager, &["--kind", "login", "--outcome", "refused"], 2);
+    let users: Vec<_> = logins.iter().map(|entry| entry["user"].as_str()).collect();
+    assert!(
+        users.contains(&Some("ada")) && users.contains(&None),
+        "{logins:?}"
+    );
+    let logins = entries(&manager, &["--kind", "login", "--outcome", "ok", "--user", "bob"]);
+    assert_eq!(in_short(&logins), ["login ok Laboratory -"]);
+    let changes = entries(&manager, &["--kind", "admin", "--peer", "Holder"]);
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0]["attribute"], "users_table.insert");
+    assert_eq!(changes[0]["text"], r#"username="newcomer" is_admin=false"#);
+    assert_eq!(changes[0]["user"], "ada");
+
+    let home = manager.end();
+    let folder = home.argument("");
+    for file in ["manager.record.sqlite3", "manager.record.sqlite3-wal"] {
+        let bytes = fs::read(home.path(file)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        for secret in SECRETS.into_iter().chain([folder.trim_end_matches('/')]) {
+            assert!(!text.contains(secret), "{file} contains {secret:?}");
+        }
+    }
+    let file = ["history", "--file", "manager.record.sqlite3"];
+    let read = |options: &[&str]| finished(&mut home.command(&[&file, options].concat()));
+    let (code, verified, errors) = read(&["--verify"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(
+        verified.contains(" entries are as they were written: 1 to "),
+        "{verified}"
+    );
+    let (_, ends, _) = read(&["--kind", "start,stop", "--json"]);
+    let ends: Vec<Value> = ends
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(in_short(&ends), ["start ok - -", "stop ok - -"]);
+    let text = ends[0]["text"].as_str().unwrap();
+    assert!(text.contains("with logins, without TLS"), "{text}");
+}
+
+#[test]
+fn a_lock_that_an_administrator_breaks_is_recorded_with_who_did_so() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let mut dmm = RawPeer::service(&manager, "DMM", &json!({ "read": "() -> float" }));
+    let mut holder = RawPeer::client(&manager, "Holder");
+    holder.request(&about_dmm("link", json!({})));
+    let lock = about_dmm("acquire_lock", json!({ "reason": "calibration", "ttl": 600 }));
+    assert_eq!(holder.request(&lock)["error"], false);
+    let mut other = RawPeer::client(&manager, "Other");
+    assert_eq!(other.request(&request("DMM", "read"))["error"], true);
+
+    let mut admin = RawPeer::client(&manager, "Admin");
+    let answer = log_in(
+        &mut admin,
+        &about_dmm("break_lock", json!({ "reason": "it was left" })),
+    );
+    assert_eq!(answer["error"], false, "{answer}");
+    let found = entries(&manager, &["--service", "DMM", "--kind", "lock,unlock,call"]);
+    assert_eq!(
+        in_short(&found),
+        [
+            "lock ok Holder DMM",
+            "call refused Other DMM",
+            "unlock broken Holder DMM"
+        ]
+    );
+    let texts: Vec<_> = found
+        .iter()
+        .map(|entry| entry["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(texts[0], "for 600 s unless renewed, reason: 'calibration'");
+    assert!(texts[1].starts_with("PermissionError: the 'DMM' Service is locked by Holder["));
+    assert_eq!(texts[2], "by 'ada', reason: 'it was left'");
+    assert_eq!(found[1]["attribute"], "read");
+    let changes = entries(&manager, &["--kind", "admin", "--peer", "Admin"]);
+    assert_eq!(
+        (&changes[0]["attribute"], &changes[0]["user"]),
+        (&json!("break_lock"), &json!("ada"))
+    );
+
+    // A client and a service that leave.
+    holder.request(&about_dmm("link", json!({})));
+    holder.request(&about_dmm("acquire_lock", json!({})));
+    holder.break_off();
+    dmm.break_off();
+    let left = wait_for_entries(&manager, &["--kind", "leave", "--peer", "DMM"], 1);
+    assert_eq!(in_short(&left), ["leave ok DMM DMM"]);
+    wait_for_entries(&manager, &["--kind", "leave", "--peer", "Holder"], 1);
+    let found = entries(&manager, &["--peer", "Holder", "--kind", "unlock,leave"]);
+    let last = in_short(&found[1..]);
+    assert!(
+        last == ["unlock ok Holder DMM", "leave ok Holder -"] || last == ["leave ok Holder -"],
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_history_is_read_in_pages_by_an_administrator_alone_also_at_a_terminal() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let mut typed = RawPeer::connect(&manager);
+    typed.read_json();
+    typed.send_line("client Typist");
+    typed.send_line("Manager history kind=join limit=1");
+    assert_eq!(typed.read_json()["attribute"], "username");
+    typed.send_line("ada");
+    typed.read_json();
+    typed.send_line(PASSWORD);
+    let answer = typed.read_json();
+    let page = &answer["result"];
+    assert_eq!(page["entries"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert!(
+        page["entries"][0]["peer"]
+            .as_str()
+            .unwrap()
+            .starts_with("Typist["),
+        "{page}"
+    );
+
+    let mut asked = request("Manager", "history");
+    let mut ids = Vec::new();
+    loop {
+        let answer = typed.request(&asked);
+        let page = &answer["result"];
+        let entries = page["entries"].as_array().unwrap();
+        ids.extend(entries.iter().map(|entry| entry["id"].as_i64().unwrap()));
+        let Some(next) = page["next"].as_i64() else { break };
+        asked["kwargs"] = json!({ "before": next, "limit": 2 });
+    }
+    assert!(ids.windows(2).all(|pair| pair[0] > pair[1]), "{ids:?}");
+    assert_eq!(ids.last(), Some(&1));
+
+    for (kwargs, message) in [
+        (
+            json!({ "kind": "lok" }),
+            "ValueError: 'lok' is no kind of entries, use start, ",
+        ),
+        (json!({ "since": "soon" }), "ValueError: 'soon' is no time"),
+        (json!({ "before": 1, "after": 1 }), "TypeError: history() takes "),
+        (json!({ "limit": "all" }), "TypeError: history() takes "),
+    ] {
+        asked["kwargs"] = kwargs;
+        let answer = typed.request(&asked);
+        assert!(
+            answer["message"].as_str().unwrap().starts_with(message),
+            "{answer}"
+        );
+    }
+    // Who asks again and again is recorded once, and each failure.
+    let found = entries(&manager, &["--kind", "admin", "--peer", "Typist"]);
+    let outcomes: Vec<_> = found
+        .iter()
+        .map(|entry| entry["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes, ["ok", "refused", "refused", "refused", "refused"]);
+
+    let mut command = manager.home().command(&["history"]);
+    command
+        .envs(manager.environment())
+        .env("LABWIRE_USERNAME", "bob")
+        .env("LABWIRE_PASSWORD", "bob's own");
+    let (code, output, errors) = finished(&mut command);
+    assert_eq!((code, output.as_str()), (Some(4), ""), "{errors}");
+}
+
+#[test]
+fn the_text_has_a_line_per_entry_and_the_csv_no_formula() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let mut client = RawPeer::client(&manager, "=cmd");
+    assert_eq!(client.request(&about_dmm("link", json!({})))["error"], true);
+    let text = history(&manager, &["--peer", "=cmd"]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[1].contains("  =cmd[") && lines[1].ends_with("  connected as a client"),
+        "{text}"
+    );
+    assert!(
+        lines[2].contains("  was refused a link with DMM: KeyError: "),
+        "{text}"
+    );
+    let csv = history(&manager, &["--peer", "=cmd", "--csv", "--newest-first"]);
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(lines[0].starts_with("id,time,kind,outcome,user,peer,"), "{csv}");
+    assert!(lines[1].contains(",link,refused,,'=cmd["), "{csv}");
+    assert_eq!(history(&manager, &["--service", "nothing"]), "no entries\n");
+    let (code, _, errors) = run(&manager, &["history", "--kind", "lok"]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("did you mean lock?"), "{errors}");
+}
+
+#[test]
+fn a_kill_loses_no_more_than_the_last_second() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let _early = RawPeer::client(&manager, "Early");
+    // What is asked for is written.
+    assert_eq!(entries(&manager, &["--peer", "Early"]).len(), 1);
+    let mut last = RawPeer::client(&manager, "Last");
+    last.request(&about_dmm("link", json!({})));
+    let begun = Instant::now();
+    let file = manager.home().path("manager.record.sqlite3");
+    let count = || -> i64 {
+        let record = rusqlite::Connection::open(&file).unwrap();
+        record.busy_timeout(DEADLINE).unwrap();
+        let counted = "SELECT count(*) FROM entries WHERE peer LIKE 'Last[%'";
+        record.query_row(counted, [], |row| row.get(0)).unwrap()
+    };
+    while count() < 2 {
+        assert!(begun.elapsed() < DEADLINE, "it is not written");
+        std::thread::sleep(super::support::POLL_INTERVAL);
+    }
+    let mut manager = manager;
+    manager.signal(Signal::KILL);
+    manager.wait_for_end();
+    let home = manager.take_home();
+    let line = ["history", "--file", "manager.record.sqlite3"];
+    let verified = finished(&mut home.command(&[&line[..], &["--verify"]].concat()));
+    assert_eq!(verified.0, Some(0), "{verified:?}");
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    assert_eq!(
+        in_short(&entries(&manager, &["--kind", "start,stop"])),
+        ["start ok - -"; 2]
+    );
+}
+
+#[test]
+fn nothing_is_recorded_if_that_is_wanted_or_cannot_be_helped() {
+    let manager = Manager::start_in(home(), &["--disable-tls", "--record", "nothing"]);
+    let mut admin = RawPeer::client(&manager, "Admin");
+    let answer = log_in(&mut admin, &request("Manager", "history"));
+    let message = answer["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("RuntimeError: this manager keeps no record"),
+        "{message}"
+    );
+    let home = manager.end();
+    assert!(!home.path("manager.record.sqlite3").exists());
+
+    // A file that is something else is left alone.
+    fs::write(home.path("manager.record.sqlite3"), "a text").unwrap();
+    let manager = Manager::start_in(home, &["--disable-tls"]);
+    let line = manager.wait_for_log("nothing is recorded, since the record ");
+    assert!(line.contains("--record-file"), "{line}");
+    let home = manager.end();
+    assert_eq!(fs::read(home.path("manager.record.sqlite3")).unwrap(), b"a text");
+    let refused = Manager::start_expecting_failure(&home, &["--disable-tls", "--record", "except-calls"]);
+    assert!(
+        refused.printed.contains("cannot use the record "),
+        "{}",
+        refused.printed
+    );
+    let check = home
+        .command(&["start", "--check", "--port", "0", "--record", "except-calls"])
+        .output();
+    let check = String::from_utf8(check.unwrap().stdout).unwrap();
+    assert!(check.contains("WRONG     record "), "{check}");
+    let manager = Manager::start_in(home, &["--disable-tls", "--record-file", "other.sqlite3"]);
+    assert!(manager.home().path("other.sqlite3").exists());
+}
