@@ -83,10 +83,10 @@ too; the exit code is that of the first error. Notifications are shown after the
 line: notifications on.
 
 With --json, a call is one object as of labwire call, services and describe are
-as of these commands, and another word is an object with command and result. A call
-whose result is saved has file in the place of result. A notification is an
-object: service, time, notification (with args and kwargs) and lost (how many
-before it came too fast). Errors are text on standard error.
+as of these commands, and another word is an object with command and result. The
+object of a call whose result is saved has file in the place of result. A
+notification is an object: service, time, notification (with args and kwargs)
+and lost (how many before it came too fast). Errors are text on standard error.
 
 When the connection breaks, the shell returns to its session: links, locks and
 calls in flight are kept for 30 s (LABWIRE_SESSION_GRACE). Later, or after a
