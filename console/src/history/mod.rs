@@ -43,19 +43,19 @@ A time is an age (90s, 15min, 2h, 3d, 1w), a day, a time of this computer such
 as 2026-11-29T15:04, or one with its zone. In the three names, * stands for any
 text. A peer is named by its whole name, or by the part before the bracket.
 
-Kinds: start and stop of the manager; join, leave, away and back of clients and
-services; reject (a connection that was not admitted); login; link, unlink; lock,
-unlock; call (a request for a service that was refused); request (a refused
-request to the manager); admin (an administrator's request); gap (entries are
-missing here). Outcomes: ok, refused, error, expired, broken.
+Kinds: start and stop of the manager; join, leave, away and back of clients
+and services; reject (a connection that was not admitted); login; link, unlink;
+lock, unlock; call (a request for a service that was refused); request (a
+refused request to the manager); admin (an administrator's request); gap
+(entries are missing here). Outcomes: ok, refused, error, expired, broken.
 
 Entries are shown with the oldest first, unless --newest-first is given. Times
 are local in the text, and in UTC with --json and --csv. With --json, each entry
 is an object with the members that protocol.md lists under The record. In CSV, a
 text that a spreadsheet would take for a formula gets a ' before it.
 
-The manager asks for the login of an administrator. With --file, a record is read
-without a manager. --verify checks that no entry was changed after it was
+The manager asks for the login of an administrator. With --file, a record is
+read without a manager. --verify checks that no entry was changed after it was
 written, and prints the hash of the last one: compared with one that was noted
 elsewhere, it also shows whether all of them were written anew.
 

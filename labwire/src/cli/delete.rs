@@ -197,7 +197,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             self.delete_database(chosen)?;
         }
         if all || record {
-            self.delete_record(chosen)?;
+            self.delete_record(chosen, record)?;
         }
         for (is_wanted, group) in [(certs, CERTIFICATES), (keys, KEYS), (logs, LOGS)] {
             if all || is_wanted {
@@ -237,10 +237,15 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         self.delete_if_wanted(&found)
     }
 
-    fn delete_record(&mut self, chosen: &Chosen) -> anyhow::Result<()> {
+    /// Deletes the record. If there is none, that is said only to those who asked for it: MSL-Network
+    /// has none.
+    fn delete_record(&mut self, chosen: &Chosen, is_named: bool) -> anyhow::Result<()> {
         let record = record_beside(&chosen.path);
         let found = database_files(&record);
         if found.is_empty() {
+            if !is_named {
+                return Ok(());
+            }
             let shown = record.display();
             return self.say(&format!("\nNo record found, looked for {shown}\n"));
         }
