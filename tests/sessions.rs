@@ -405,5 +405,5 @@ fn the_status_says_since_when_and_until_when_a_peer_is_away() {
         .home()
         .labwire(&["status", "--port", &manager.port().to_string(), "--disable-tls"]);
     let text = String::from_utf8(status.stdout).unwrap();
-    assert!(text.contains("away since"), "{text}");
+    assert!(text.contains("away until"), "{text}");
 }
