@@ -221,6 +221,7 @@ fn a_lock_that_an_administrator_breaks_is_recorded_with_who_did_so() {
         (&changes[0]["attribute"], &changes[0]["user"]),
         (&json!("break_lock"), &json!("ada"))
     );
+    assert_eq!(changes[0]["service"], "DMM");
 
     // A client and a service that leave.
     holder.request(&about_dmm("link", json!({})));

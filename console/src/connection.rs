@@ -183,7 +183,24 @@ impl ConnectionArgs {
 
     /// Connects to the manager as the client of a command.
     pub(crate) async fn connect(&self, command: &str) -> Result<Connection, Failure> {
-        Ok(Connection::open(&client_name(command), self.options()?).await?)
+        let opened = Connection::open(&client_name(command), self.options()?).await;
+        opened.map_err(|error| self.with_port_hint(error.into()))
+    }
+
+    /// Adds to the failure of a connection that `LABWIRE_PORT` is not for commands, if that may be why
+    /// there is no manager.
+    fn with_port_hint(&self, failure: Failure) -> Failure {
+        if !matches!(failure, Failure::NoManager(_)) {
+            return failure;
+        }
+        let is_default = self.origins().is_ok_and(|origins| origins.port == DEFAULT);
+        let port = std::env::var("LABWIRE_PORT").unwrap_or_default();
+        let hint = (is_default && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| {
+            format!(
+                "LABWIRE_PORT is for labwire start only; for other commands: --port {port} (or LABWIRE_MANAGER=HOST:{port})"
+            )
+        });
+        failure.with_hint(hint)
     }
 
     /// As [`connect_lasting`](Self::connect_lasting), under another name.

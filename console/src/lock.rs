@@ -257,10 +257,14 @@ impl LockArgs {
             Err(error) if is_stopping(&error) || is_timeout(&error) && asked.elapsed() + EARLY < wait => {
                 Err(stopping())
             }
-            Err(error) => match self.refused(connection, error).await {
-                refused @ Failure::Refused(_) => Err(self.waited(&refused)),
-                failure => Err(failure),
-            },
+            Err(error) => {
+                // Otherwise an administrator has ended the wait, or the service has left.
+                let is_over = is_timeout(&error);
+                match self.refused(connection, error).await {
+                    refused @ Failure::Refused(_) if is_over => Err(self.waited(&refused)),
+                    failure => Err(failure),
+                }
+            }
         }
     }
 

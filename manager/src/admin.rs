@@ -2,6 +2,8 @@
 
 mod access;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use labwire_access::Action;
 use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, StoreError, StoreList};
@@ -71,8 +73,12 @@ impl Request {
             .filter(|(name, _)| !SECRETS.contains(name))
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
             .collect();
+        let mut named = names.iter().zip(values).filter(|_| request.changes());
+        let service = named.find(|(name, _)| **name == "service");
+        let service = service.and_then(|(_, value)| value.as_ref()?.as_str());
         RecordedRequest {
             attribute: request.name(),
+            service: service.map(|service| excerpt(service).into()),
             arguments: (!arguments.is_empty()).then(|| arguments.join(" ")),
             only_reads: (!request.changes()).then(|| 1_u64 << (*request as u32)),
         }
@@ -143,14 +149,21 @@ fn refused(error: &StoreError) -> Refusal {
 /// Returns what a peer must be allowed for a request, where there are rules: any one of them. A
 /// refusal names the first. Returns `None` if there is no such request.
 pub(crate) fn needed(call: &Call) -> Option<Vec<(Action, &str)>> {
-    let request = Known::from_name(&call.attribute)?;
+    Known::from_name(&call.attribute)?;
     let mut needed = vec![(Action::Administer, call.attribute.as_str())];
-    if request == Known::BreakLock
-        && let Some(service) = call.arguments.as_ref().and_then(|it| it.first_text("service"))
-    {
+    if let Some(service) = concerned(call) {
         needed.insert(0, (Action::BreakLock, service));
     }
     Some(needed)
+}
+
+/// Returns the service whose lock a request breaks.
+pub(crate) fn concerned(call: &Call) -> Option<&str> {
+    let request = Known::from_name(&call.attribute)?;
+    let arguments = call.arguments.as_ref()?;
+    (request == Known::BreakLock)
+        .then(|| arguments.first_text("service"))
+        .flatten()
 }
 
 /// The parameters whose values are secrets.
@@ -160,6 +173,8 @@ const SECRETS: [&str; 1] = ["password"];
 #[derive(Debug)]
 pub(crate) struct RecordedRequest {
     pub(crate) attribute: &'static str,
+    /// The service that it concerns.
+    pub(crate) service: Option<Arc<str>>,
     /// Its arguments without secrets, for people.
     pub(crate) arguments: Option<String>,
     /// The bit of a request that only reads, which is recorded once for each connection; `None` for

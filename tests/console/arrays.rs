@@ -185,8 +185,11 @@ fn a_person_learns_how_an_array_is_saved() {
     terminal.send("Camera image\r");
     terminal.wait_for("array <u2 480×640, 600 KiB");
     terminal.wait_for("to save it, end the call with: > FILE.npy");
+    // Enter is something else to a shell that does not read keys yet.
+    terminal.wait_for("labwire> ");
     terminal.send("Camera frame 0.5\r");
     terminal.wait_for("to save the result, end the call with: > FILE.json");
+    terminal.wait_for("labwire> ");
     terminal.send("\u{4}");
     assert!(terminal.wait().success());
 }

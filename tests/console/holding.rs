@@ -236,6 +236,11 @@ fn a_lock_has_a_reason_and_a_time_to_live_and_an_administrator_breaks_it() {
         assert_eq!(process.wait().code(), Some(4), "{}", process.everything_printed());
         let printed = process.everything_printed();
         assert!(printed.contains("broken by 'ada'"), "{printed}");
+        // It did not wait for as long as it wanted, and waiting longer would not have helped.
+        assert!(
+            !printed.contains("it was waited for") && !printed.contains("higher --wait"),
+            "{printed}"
+        );
     }
 }
 

@@ -117,11 +117,14 @@ impl ShellSession {
     /// Returns the failure of a lock that was refused. It names the cause and the remedy.
     async fn refused(&self, service: &str, error: CallError) -> Failure {
         let is_locked = error.lock().is_some_and(|lock| lock.holder.is_some());
+        // The manager of MSL-Network does not say what is in the way. One of Labwire may refuse a lock
+        // for another reason, such as a permission that is missing.
+        let is_in_use = error.lock().is_some() || !self.shared.known().is_labwire();
         match error.into() {
             refused @ Failure::Refused(_) if is_locked => {
                 explained_in_shell(&self.connection, service, refused).await
             }
-            Failure::Refused(text) => {
+            Failure::Refused(text) if is_in_use => {
                 let text = not_alone(&self.connection, service, text).await;
                 let name = typed_name(service);
                 let name = one_line(&name);

@@ -125,6 +125,7 @@ impl Session<'_> {
                 Some(Executed::No) => How::Refused,
                 Some(_) => How::Error,
             },
+            service: request.service,
             attribute: Some(request.attribute.into()),
             text: (!texts.is_empty()).then(|| texts.join(": ").into()),
             ..of_peer(Kind::Admin, self.attachment.name(), principal)

@@ -4,6 +4,7 @@ use labwire_access::{Access, Action};
 use labwire_wire::{Request, Uid};
 
 use super::{Call, Router, Sender, Step};
+use crate::admin;
 use crate::clock::Present;
 use crate::counters::Counters;
 use crate::record::About;
@@ -73,7 +74,8 @@ impl<'a> Router<'a> {
         self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
-        self.note_refusal(from, About::managers(&call.attribute, None), refusal);
+        let about = About::managers(&call.attribute, admin::concerned(call));
+        self.note_refusal(from, about, refusal);
         from.refuse(&call.uid, refusal);
     }
 
