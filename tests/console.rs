@@ -555,18 +555,6 @@ fn a_profile_names_a_manager_and_options_go_before_it() {
         url.errors.contains("LABWIRE_MANAGER") && url.errors.contains("no URL"),
         "{url:?}"
     );
-    // A port at which nobody listens, on an address of this computer that nothing else uses.
-    let port_of_start = run(home
-        .command(&["services"])
-        .env("LABWIRE_MANAGER", "127.187.51.9")
-        .env("LABWIRE_PORT", "8326"));
-    assert_eq!(port_of_start.code, Some(3), "{port_of_start:?}");
-    assert!(
-        port_of_start
-            .errors
-            .contains("LABWIRE_PORT is for labwire start only"),
-        "{port_of_start:?}"
-    );
     let unset = done(&["profile", "default", "--unset"]);
     assert!(
         unset.contains("'lab' is not the default profile any more"),
@@ -645,4 +633,18 @@ fn completions_are_printed_for_each_shell() {
         let help = run(&mut home.command(&["completions", "--help"])).output;
         assert!(help.contains(&format!("labwire completions {shell}")), "{help}");
     }
+}
+
+#[test]
+fn the_port_of_start_is_not_taken_for_that_of_a_command() {
+    // An address of this computer at which nobody listens.
+    let done = run(Home::new()
+        .command(&["services"])
+        .env("LABWIRE_MANAGER", "127.187.51.9")
+        .env("LABWIRE_PORT", "8326"));
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(
+        done.errors.contains("LABWIRE_PORT is for labwire start only"),
+        "{done:?}"
+    );
 }

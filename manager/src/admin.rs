@@ -73,9 +73,10 @@ impl Request {
             .filter(|(name, _)| !SECRETS.contains(name))
             .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
             .collect();
-        let mut named = names.iter().zip(values).filter(|_| request.changes());
-        let service = named.find(|(name, _)| **name == "service");
-        let service = service.and_then(|(_, value)| value.as_ref()?.as_str());
+        let place = names.iter().position(|name| *name == "service");
+        let service = place
+            .filter(|_| request.changes())
+            .and_then(|place| values.get(place)?.as_ref()?.as_str());
         RecordedRequest {
             attribute: request.name(),
             service: service.map(|service| excerpt(service).into()),
