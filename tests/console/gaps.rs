@@ -80,7 +80,11 @@ fn a_gap_of_a_restarted_manager_begins_when_the_connection_broke() {
     sleep(GONE);
     let manager = start_at(home, port);
     let mut service = meter(&manager);
-    for process in [&record, &csv, &json, &topic] {
+    // The recording tells it of each of its sources, in the order in which they come back.
+    for source in ["'Meter' is back: gap since ", "'lab.volts' is back: gap since "] {
+        wait(&record, source);
+    }
+    for process in [&csv, &json, &topic] {
         wait(process, "is back: gap since ");
     }
     notify(&mut service, "Meter", "[]", r#"{"volts": 7}"#);
