@@ -108,7 +108,14 @@ impl Session<'_> {
         let look = (stall / LOOKS).min(limit);
         let to = Arc::clone(cut_through.frame.outbox());
         let is_held_back = to.holds_back(LARGE_READ_BYTES);
-        let count = if is_held_back {
+        let mut was_paused = false;
+        let count = if let Some(pause) = cut_through.pause(to.queued()) {
+            let since = Instant::now();
+            let _ = timeout(pause.min(look), to.next_write()).await;
+            cut_through.note_pause(since.elapsed());
+            was_paused = true;
+            0
+        } else if is_held_back {
             // The budget of all queues is used up. There may be room once this queue or another one
             // has been written.
             let _pressing = to.press_others();
@@ -117,7 +124,7 @@ impl Session<'_> {
         } else {
             timeout(look, inbox.read()).await.unwrap_or(0)
         };
-        if count > 0 || is_held_back {
+        if count > 0 || is_held_back || was_paused {
             cut_through.grown = Instant::now();
         } else if !inbox.has_ended() && cut_through.grown.elapsed() >= limit {
             self.end_line(inbox, LineEnd::Stalled { limit });

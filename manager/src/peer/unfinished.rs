@@ -8,8 +8,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::budget::LineShare;
+use crate::reading::LARGE_READ_BYTES;
 use crate::refusal::LineEnd;
 use crate::router::CutThrough;
+
+/// The bytes that wait to be written from which on reading pauses: two reads stay in the processor's
+/// cache until they are written, and in memory that is reused.
+const READ_AHEAD: usize = 2 * LARGE_READ_BYTES;
+
+/// How many nanoseconds reading may pause for each byte that has arrived. A slower reader than one of
+/// half a gigabyte per second holds the sender up to that pace, not longer.
+const PAUSE_PER_BYTE: u64 = 2;
+
+/// The shortest pause. The runtime's timers have this resolution.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// A line that is being cut through, with its progress.
 #[derive(Debug)]
@@ -22,6 +34,8 @@ pub(super) struct PacedCutThrough {
     pub(super) grown: Instant,
     /// When producers began to wait for room behind it.
     pub(super) blocks_since: Option<Instant>,
+    /// How long reading may still pause.
+    pausable: Duration,
 }
 
 impl PacedCutThrough {
@@ -32,7 +46,20 @@ impl PacedCutThrough {
             paced: None,
             grown: Instant::now(),
             blocks_since: None,
+            pausable: Duration::ZERO,
         }
+    }
+
+    /// Returns how long to wait for the next write before more is read, if `queued` bytes wait to be
+    /// written. A receiver that reads nearly as fast as the line arrives catches up meanwhile; a
+    /// slow one is not waited for, so that its sender goes on.
+    pub(super) fn pause(&self, queued: usize) -> Option<Duration> {
+        (queued >= READ_AHEAD && self.pausable >= SHORTEST_PAUSE).then_some(self.pausable)
+    }
+
+    /// Notes how long it was waited for the next write.
+    pub(super) fn note_pause(&mut self, pause: Duration) {
+        self.pausable = self.pausable.saturating_sub(pause);
     }
 
     /// Returns the frame.
@@ -44,6 +71,7 @@ impl PacedCutThrough {
     /// producers have waited for its end for `stall`, or because frames wait and fewer than
     /// `per_second` bytes arrive in a second, averaged over `stall`.
     pub(super) fn note_arrived(&mut self, count: usize, stall: Duration, per_second: u64) -> bool {
+        self.pausable += Duration::from_nanos(PAUSE_PER_BYTE * count as u64);
         let waiting = self.frame.keeps_waiting();
         // Producers do not wait longer, however fast the line arrives.
         if !waiting.producers {
@@ -154,6 +182,38 @@ mod tests {
         assert_eq!(overdue_after(&mut cut_through, pace + 1).await, None);
         cut_through.paced = None;
         assert_eq!(overdue_after(&mut cut_through, pace * 3 / 4).await, Some(STALL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_pauses_for_a_reader_that_keeps_up_and_not_for_a_slow_one() {
+        let mut rig = Rig::cut_through();
+        let mut cut_through = cut_through(&mut rig);
+        assert_eq!(cut_through.pause(READ_AHEAD), None, "nothing has arrived");
+        for _ in 0..1_000 {
+            cut_through.note_arrived(LARGE_READ_BYTES, STALL, PACE);
+            assert_eq!(cut_through.pause(READ_AHEAD - 1), None);
+            if let Some(pause) = cut_through.pause(READ_AHEAD) {
+                // It writes a read in half of the time in which one may arrive.
+                cut_through.note_pause(Duration::from_nanos(LARGE_READ_BYTES as u64));
+                assert!(pause >= SHORTEST_PAUSE);
+            }
+        }
+        let arrived = 1_000 * LARGE_READ_BYTES as u64;
+        let mut paused = Duration::ZERO;
+        while let Some(pause) = cut_through.pause(READ_AHEAD) {
+            cut_through.note_pause(pause);
+            paused += pause;
+        }
+        assert!(
+            paused <= Duration::from_nanos(PAUSE_PER_BYTE * arrived),
+            "{paused:?} for {arrived} bytes"
+        );
+        cut_through.note_arrived(1, STALL, PACE);
+        assert_eq!(
+            cut_through.pause(usize::MAX),
+            None,
+            "a slow reader is not waited for"
+        );
     }
 
     #[tokio::test(start_paused = true)]
