@@ -70,6 +70,13 @@ pub(crate) const MOST_OWED: usize = 64;
 /// The most such requests of all clients.
 pub(crate) const MOST_OWED_OF_ALL: usize = 16_384;
 
+/// From this many such requests of all clients on, each client may have [`LEAST_OWED`], so that a few
+/// clients do not take the places of all others.
+pub(crate) const CROWDED_OWED: usize = MOST_OWED_OF_ALL / 4 * 3;
+
+/// The most such requests of a client while there are many of others.
+pub(crate) const LEAST_OWED: usize = 4;
+
 /// The most locks that are noted for the time after a restart of the manager, at about 500 bytes
 /// each.
 pub(crate) const MOST_LEASES: usize = 10_000;

@@ -11,7 +11,7 @@ use super::peers::PeerId;
 use super::requests::Requests;
 use super::state::Registry;
 use super::uid;
-use crate::bounds::{MOST_OWED, MOST_OWED_OF_ALL};
+use crate::bounds::{CROWDED_OWED, LEAST_OWED, MOST_OWED, MOST_OWED_OF_ALL};
 
 /// The requests of one client that have ended before their reply: the service and the uid of each,
 /// the oldest first.
@@ -71,9 +71,9 @@ impl Owed {
         place.is_some()
     }
 
-    /// Removes the oldest request if there are as many as a client may have. Returns its service.
-    fn make_room(&mut self) -> Option<PeerId> {
-        (self.0.len() >= MOST_OWED).then(|| self.0.remove(0).0)
+    /// Removes the oldest request if there are `most`. Returns its service.
+    fn make_room(&mut self, most: usize) -> Option<PeerId> {
+        (self.0.len() >= most).then(|| self.0.remove(0).0)
     }
 }
 
@@ -147,12 +147,14 @@ impl Registry {
         }
     }
 
-    /// Notes that a service owes the reply to a request that has ended.
+    /// Notes that a service owes the reply to a request that has ended. The client's oldest note makes
+    /// room for it if the client has as many as it may.
     pub(crate) fn note_owed(&mut self, client: PeerId, service: PeerId, uid: &[u8]) {
+        let most = most_owed(self.owed);
         let (Some(state), Some(_)) = (self.clients.get_mut(client), self.services.get(service)) else {
             return;
         };
-        match state.owed.make_room() {
+        match state.owed.make_room(most) {
             Some(holder) => self.settle_owing(client, holder),
             None if self.owed >= MOST_OWED_OF_ALL => return,
             None => self.owed += 1,
@@ -165,11 +167,12 @@ impl Registry {
 
     /// Returns whether the replies to all these requests could be noted as owed.
     pub(super) fn can_owe(&self, callers: &HashMap<PeerId, Requests>) -> bool {
+        let all: usize = callers.values().map(Requests::count).sum();
+        let most = most_owed(self.owed + all);
         let fits = |(client, requests): (&PeerId, &Requests)| {
             let client = self.clients.get(*client);
-            client.is_none_or(|client| client.owed.len() + requests.count() <= MOST_OWED)
+            client.is_none_or(|client| client.owed.len() + requests.count() <= most)
         };
-        let all: usize = callers.values().map(Requests::count).sum();
         self.owed + all <= MOST_OWED_OF_ALL && callers.iter().all(fits)
     }
 
@@ -185,6 +188,15 @@ impl Registry {
     /// Returns the number of requests that have ended before their reply and are kept.
     pub(crate) fn owed(&self) -> usize {
         self.owed
+    }
+}
+
+/// Returns how many notes a client may have, if there are that many of all clients.
+fn most_owed(of_all: usize) -> usize {
+    if of_all < CROWDED_OWED {
+        MOST_OWED
+    } else {
+        LEAST_OWED
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests, their replies, and their uids.
 
 use super::*;
+use crate::bounds::{CROWDED_OWED, LEAST_OWED, MOST_OWED, MOST_OWED_OF_ALL};
 
 #[test]
 fn a_reply_counts_once_and_only_from_the_service_that_holds_the_request() {
@@ -244,4 +245,44 @@ fn a_python_service_gets_nothing_that_ends_it() {
         ));
         assert_eq!(registry.service_for(a, "S", shape), Ok(other));
     }
+}
+
+#[test]
+fn clients_that_give_up_requests_leave_places_for_the_late_replies_of_others() {
+    let mut registry = registry();
+    let s = service(&mut registry, "S", 0);
+    let many = client(&mut registry, "many");
+    let greedy: Vec<_> = (0..CROWDED_OWED / MOST_OWED)
+        .map(|number| client(&mut registry, &format!("greedy {number}")))
+        .collect();
+    let note = |registry: &mut Registry, client, count: usize| {
+        for uid in 0..count {
+            registry.note_owed(client, s, uid.to_string().as_bytes());
+        }
+    };
+    note(&mut registry, many, MOST_OWED + 1);
+    assert_eq!(registry.owed(), MOST_OWED, "its oldest has made room");
+    for client in &greedy[1..] {
+        note(&mut registry, *client, MOST_OWED);
+    }
+    assert_eq!(registry.owed(), CROWDED_OWED);
+    for client in &greedy[1..] {
+        note(&mut registry, *client, 2 * MOST_OWED);
+    }
+    assert_eq!(registry.owed(), CROWDED_OWED, "they take no more places");
+    for number in 0..(MOST_OWED_OF_ALL - CROWDED_OWED) / LEAST_OWED {
+        let late = client(&mut registry, &format!("late {number}"));
+        note(&mut registry, late, 2 * LEAST_OWED);
+        let is_owed = |uid: usize| {
+            let state = registry.clients.get(late).expect("it is here");
+            state.owed.contains(s, uid.to_string().as_bytes())
+        };
+        assert!(
+            (0..LEAST_OWED).all(|uid| !is_owed(uid)),
+            "the oldest have made room"
+        );
+        assert!((LEAST_OWED..2 * LEAST_OWED).all(is_owed), "{number}");
+    }
+    assert_eq!(registry.owed(), MOST_OWED_OF_ALL);
+    assert_eq!(registry.contradiction(), None);
 }
