@@ -9,6 +9,7 @@
 )]
 
 mod binary;
+mod callers;
 mod clocks;
 mod command_line;
 mod console;

@@ -133,6 +133,13 @@ impl Policy {
         self.users.contains_key(user)
     }
 
+    /// Returns the groups that a user is a member of, as they are stored. [`EVERYONE`] is not among
+    /// them.
+    pub fn groups(&self, user: &str) -> impl Iterator<Item = &str> {
+        let groups = self.groups_of_users.get(user).into_iter().flatten();
+        groups.map(|group| &**group).filter(|group| *group != EVERYONE)
+    }
+
     /// Returns what a user may do: what is granted to the user, to the user's groups, and to
     /// [`EVERYONE`]. An administrator may do everything. `None` is a peer that has not logged in
     /// as a user, which is in the group [`EVERYONE`] only. A user that does not exist may do

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::action::{Access, Action};
+use crate::built_in::ADMINISTRATOR;
 use crate::pattern::Pattern;
 use crate::permission::{Effect, Permission};
 use crate::policy::{Grant, Grantee, can_be_limited};
@@ -216,6 +217,19 @@ impl Rights {
             return Coverage::Everything;
         }
         Coverage::Some(rules.into())
+    }
+
+    /// Returns the roles that apply to a service, each with the end of its grant in seconds since 1970:
+    /// those of grants whose limits include the service. An administrator has the role
+    /// [`ADMINISTRATOR`](crate::ADMINISTRATOR). A role that several grants give is there several
+    /// times.
+    pub fn roles_at(&self, service: &str) -> impl Iterator<Item = (&str, Option<i64>)> {
+        let held = self.held.iter();
+        let held = held.filter(move |held| held.includes(Action::Call, service));
+        held.map(|held| match &held.source {
+            Source::Grant(grant) => (&*grant.role, held.until),
+            Source::Administrator => (ADMINISTRATOR, held.until),
+        })
     }
 
     /// Returns whether an action is allowed for all objects and attributes, without an end.

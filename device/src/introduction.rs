@@ -29,6 +29,8 @@ pub struct Introduction {
     kind: Kind,
     features: &'static [&'static str],
     session: Option<SessionRequest>,
+    /// Whether the service wants to know who sends each request.
+    asks_for_callers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ impl Introduction {
             kind: Kind::Client,
             features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases", BINARY],
             session: None,
+            asks_for_callers: false,
         }
     }
 
@@ -85,6 +88,7 @@ impl Introduction {
             },
             features: &[REGISTERED, CUT_THROUGH, "progress", "cancel", BINARY],
             session: None,
+            asks_for_callers: false,
         }
     }
 
@@ -136,6 +140,20 @@ impl Introduction {
         self
     }
 
+    /// Asks the manager to tell a service with each request who sends it: the member `caller`. By
+    /// default it is not told.
+    ///
+    /// ```
+    /// use labwire_device::Introduction;
+    ///
+    /// let echo = Introduction::service("Echo", "{}").ask_for_callers(true);
+    /// ```
+    #[must_use]
+    pub fn ask_for_callers(mut self, asks: bool) -> Self {
+        self.asks_for_callers = asks && self.is_service();
+        self
+    }
+
     /// Leaves out the feature `binary`: arrays arrive as base64. For tests.
     #[doc(hidden)]
     #[must_use]
@@ -166,7 +184,14 @@ impl Introduction {
             .clone()
             .map(|session| SessionRequest { resume, ..session });
         let sessions = session.as_ref().map(|_| SESSIONS);
-        let features: Vec<&str> = self.features.iter().copied().chain(sessions).collect();
+        let caller = self.asks_for_callers.then_some("caller");
+        let features: Vec<&str> = self
+            .features
+            .iter()
+            .copied()
+            .chain(sessions)
+            .chain(caller)
+            .collect();
         let features = to_json(&features)?;
         let session = session.map(|session| format!(",\"session\":{}", session.to_json()));
         let session = session.unwrap_or_default();

@@ -251,7 +251,7 @@ impl Gate {
                     *stream,
                     remote,
                     Some(socket),
-                    address,
+                    address.with_tls(),
                     deadline,
                     (unidentified, place),
                 )

@@ -39,6 +39,8 @@ pub(crate) struct PeerAddress {
     pub(crate) local: bool,
     /// The computer's name in messages about trust.
     pub(crate) host: String,
+    /// Whether its connection is encrypted.
+    pub(crate) encrypted: bool,
     /// The names by which the computer may be trusted: those that resolve to its address.
     aliases: Vec<String>,
 }
@@ -54,8 +56,17 @@ impl PeerAddress {
             address: "h:1".to_owned(),
             local: true,
             host: "localhost".to_owned(),
+            encrypted: false,
             aliases: Vec::new(),
         }
+    }
+
+    /// Notes that its connection is encrypted.
+    pub(crate) fn with_tls(self: Arc<Self>) -> Arc<Self> {
+        Arc::new(Self {
+            encrypted: true,
+            ..Arc::unwrap_or_clone(self)
+        })
     }
 
     /// Returns a row about the peer for the table of connections.
@@ -114,6 +125,7 @@ impl Resolver {
             domain,
             local: false,
             host,
+            encrypted: false,
             aliases,
         }
     }
@@ -134,6 +146,7 @@ impl Resolver {
             address,
             local: true,
             host,
+            encrypted: false,
             aliases,
         }
     }

@@ -28,6 +28,7 @@ pub(crate) const DESCRIBE: &str = "describe";
 pub struct Attributes {
     description: String,
     attributes: Vec<Attribute>,
+    asks_for_callers: bool,
 }
 
 /// One attribute of a service: a method or a value.
@@ -247,6 +248,28 @@ impl Attributes {
             None => self.attributes.push(attribute),
         }
         self
+    }
+
+    /// Asks the manager to tell with each request who sends it: see
+    /// [`Request::caller`](crate::Request::caller). The macro does so if a method needs it. Each request
+    /// is about a hundred bytes longer.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let attributes = Attributes::new()
+    ///     .with(Attribute::method("sign", "() -> str"))
+    ///     .with_callers();
+    /// ```
+    #[must_use]
+    pub fn with_callers(mut self) -> Self {
+        self.asks_for_callers = true;
+        self
+    }
+
+    /// Returns whether the manager is asked who sends each request.
+    pub(crate) fn asks_for_callers(&self) -> bool {
+        self.asks_for_callers
     }
 
     /// Returns whether there is an attribute of this name, hidden or not.

@@ -374,6 +374,7 @@
 
 mod attributes;
 mod bind;
+mod caller;
 mod cancellation;
 mod conversation;
 mod error;
@@ -400,6 +401,7 @@ mod turn;
 
 pub use attributes::{Attribute, Attributes};
 pub use bind::{Bound, Parameter};
+pub use caller::Caller;
 pub use cancellation::{CancelCause, Cancellation};
 pub use error::{RunError, ServiceError};
 pub use labwire_device::payload::{
@@ -431,8 +433,15 @@ pub use labwire_device::{
 /// [`Positional`] takes the remaining positional arguments; parameters after it are keyword-only.
 /// One of type [`Keywords`] takes the remaining keyword arguments. A parameter of type [`Request`]
 /// or `&Request` is the request itself, and not visible to clients. So are [`Progress`], which reports
-/// how far the method has come and sends parts of the result, and [`Cancellation`], which tells it to
-/// stop.
+/// how far the method has come and sends parts of the result, [`Cancellation`], which tells it to
+/// stop, and [`Caller`], who sends the request.
+///
+/// # Permissions
+///
+/// `#[requires("operator")]` on a method refuses requests of users who do not have that role for this
+/// service. The manager knows the roles if it runs with `--roles`; it refuses what is not granted
+/// before the service hears of it. This is for what depends on the service alone, such as a method
+/// that only its owner may call whatever the manager's rules are.
 ///
 /// # Results
 ///
@@ -505,6 +514,7 @@ pub use service_ext::ServiceExt;
 /// For the code that the macro generates only.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::caller::{caller, require};
     pub use crate::locked::{Locked, StateLock, Stateful};
     pub use crate::turn::{ReplyFuture, asynchronous, blocking};
     pub use tokio::sync::{Mutex, RwLock};

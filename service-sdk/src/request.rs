@@ -11,6 +11,7 @@ use labwire_device::payload::{Received, split_arguments};
 use labwire_wire::{Envelope, Line, Member, Uid, quoted};
 
 use crate::bind::{Bound, Parameter};
+use crate::caller::Caller;
 use crate::cancellation::{Cancellation, Stop};
 use crate::error::ServiceError;
 use crate::notifier::Notifier;
@@ -72,6 +73,8 @@ struct Inner {
     service: ServiceHandle,
     stop: Stop,
     deadline: Option<Duration>,
+    /// The JSON text of its sender, if the manager tells who that is.
+    caller: Option<Range<usize>>,
     /// The queue for progress and items, if the client wants them.
     listener: Option<Outbox>,
     latest: Latest,
@@ -120,6 +123,8 @@ impl Request {
             attribute: text(Member::Attribute)?,
             stop: Stop::default(),
             deadline: deadline.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            // Another manager passes on what the client wrote.
+            caller: envelope.span(Member::Caller).filter(|_| outbox.takes_buffers()),
             listener: is_wanted.then(|| outbox.clone()),
             latest: Latest::default(),
             requester: text(Member::Requester)?,
@@ -336,6 +341,15 @@ impl Request {
     /// ```
     pub fn is_abandoned(&self) -> bool {
         self.inner.abandoned.0.load(Ordering::Relaxed)
+    }
+
+    /// Returns who sends the request, in the words of the manager; `None` if the manager does not tell,
+    /// or was not [asked](crate::Attributes::with_callers).
+    ///
+    /// For services without the macro; with it, a method takes a [`Caller`].
+    pub fn caller(&self) -> Option<Caller> {
+        let span = self.inner.caller.clone()?;
+        serde_json::from_slice(&self.inner.line.content()[span]).ok()
     }
 
     /// Returns what tells that the request is to be stopped.

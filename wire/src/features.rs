@@ -46,6 +46,9 @@ pub struct Features {
     pub sessions: bool,
     /// `binary`: frames may be followed by [buffers](crate::buffers), in both directions.
     pub binary: bool,
+    /// `caller`: the service learns with each request who sends it: the manager adds the member
+    /// `caller`.
+    pub caller: bool,
 }
 
 impl Features {
@@ -60,6 +63,7 @@ impl Features {
         cancel: true,
         sessions: true,
         binary: true,
+        caller: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -76,6 +80,7 @@ impl Features {
                 "cancel" => features.cancel = true,
                 "sessions" => features.sessions = true,
                 "binary" => features.binary = true,
+                "caller" => features.caller = true,
                 _ => {}
             }
         }
@@ -94,6 +99,7 @@ impl Features {
             cancel,
             sessions,
             binary,
+            caller,
         } = self;
         [
             (registered, "registered"),
@@ -105,6 +111,7 @@ impl Features {
             (cancel, "cancel"),
             (sessions, "sessions"),
             (binary, "binary"),
+            (caller, "caller"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

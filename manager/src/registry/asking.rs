@@ -9,6 +9,7 @@ use super::deadlines::Deadlines;
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
 use super::peers::PeerId;
+use super::permissions::Rules;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
 use super::state::{Client, Reader, Registry, Service};
 use super::tracked::{Tracked, TrackedRequest};
@@ -26,6 +27,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) client: &'a mut Client,
     pub(crate) service: &'a mut Service,
     pub(super) in_flight: &'a mut Pool,
+    /// The rules about who may do what, if there are any.
+    pub(super) rules: Option<&'a Rules>,
 }
 
 impl Asking<'_> {
@@ -306,6 +309,7 @@ impl Registry {
             client: caller,
             service,
             in_flight: &mut self.in_flight,
+            rules: self.rules.as_ref(),
         }))
     }
 

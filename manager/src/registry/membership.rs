@@ -89,6 +89,7 @@ impl Registry {
             features: identity.features,
             principal,
             rights: None,
+            caller: None,
             log_limit: Arc::new(LogLimit::new()),
             links: HashSet::default(),
             lock_waits: Vec::new(),

@@ -8,6 +8,7 @@
 mod abandoned;
 mod asking;
 mod away;
+mod caller;
 mod cancelling;
 #[cfg(any(test, feature = "fuzzing"))]
 mod consistency;

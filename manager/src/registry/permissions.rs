@@ -21,16 +21,16 @@ const MOST_KEPT: usize = 256;
 /// The rules about who may do what.
 #[derive(Debug)]
 pub(super) struct Rules {
-    policy: Policy,
+    pub(super) policy: Policy,
     /// Grows with each change.
-    version: u64,
+    pub(super) version: u64,
 }
 
 /// What a peer may do, as of one version of the rules.
 #[derive(Debug, Default)]
 pub(super) struct PeerRights {
     version: u64,
-    rights: Arc<Rights>,
+    pub(super) rights: Arc<Rights>,
     /// The decisions about requests to services, by service.
     calls: HashMap<PeerId, Coverage>,
     /// The last service of which every attribute is allowed.
@@ -42,7 +42,11 @@ pub(super) struct PeerRights {
 impl PeerRights {
     /// Returns the rights as of the present version.
     #[inline]
-    fn current<'a>(place: &'a mut Option<Box<Self>>, rules: &Rules, principal: &Principal) -> &'a mut Self {
+    pub(super) fn current<'a>(
+        place: &'a mut Option<Box<Self>>,
+        rules: &Rules,
+        principal: &Principal,
+    ) -> &'a mut Self {
         let rights = place.get_or_insert_default();
         if rights.version != rules.version {
             **rights = Self {

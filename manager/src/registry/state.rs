@@ -9,6 +9,7 @@ use foldhash::{HashMap, HashSet};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
+use super::caller::CallerTexts;
 use super::deadlines::Deadlines;
 use super::event::{Away, Event};
 use super::in_flight::InFlight;
@@ -88,6 +89,8 @@ pub(crate) struct Client {
     pub(super) principal: Arc<Principal>,
     /// What it may do, once that was needed.
     pub(super) rights: Option<Box<PeerRights>>,
+    /// What services are told about it, once one asked.
+    pub(super) caller: Option<Box<CallerTexts>>,
     /// Limits the log lines about it.
     pub(crate) log_limit: Arc<LogLimit>,
     pub(super) links: HashSet<PeerId>,

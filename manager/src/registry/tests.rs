@@ -86,6 +86,7 @@ impl Registry {
             client: self.clients.get_mut(client).expect("the client is here"),
             service: self.services.get_mut(service).expect("the service is here"),
             in_flight: &mut self.in_flight,
+            rules: None,
         };
         asking.begin(uid, 0, 0);
     }

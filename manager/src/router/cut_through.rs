@@ -276,9 +276,11 @@ impl Router<'_> {
         }
         let shape = arriving.shape();
         self.permit_call(from, &request).ok()?;
+        let present = self.present();
         let mut asking = self.registry.ask(from.id, &request.service, shape).ok()??;
         let terms = RequestTerms::default();
         asking.check_uid(&request.uid, &terms).ok()?;
+        let caller = asking.caller_member(present);
         let asked = asking.service.features.cut_through && asking.is_alone();
         let begin = |frame: &mut FrameWriter<'_>| {
             for (key, member) in [
@@ -291,6 +293,9 @@ impl Router<'_> {
             }
             frame.copied(b",\"error\":false");
             frame.copied(asking.client.requester_member());
+            if let Some(caller) = &caller {
+                frame.copied(caller);
+            }
         };
         if !asked || shape.depth > self.nesting || !asking.service.outbox.begin_arriving(begin) {
             return None;

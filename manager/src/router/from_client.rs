@@ -158,6 +158,7 @@ impl Router<'_> {
         if let Err(refusal) = self.permit_call(from, &request) {
             return self.refuse_request(from, &request, &refusal);
         }
+        let present = self.present();
         let mut asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
             Ok(Some(asking)) => asking,
             Ok(None) => return Step::Leave,
@@ -174,11 +175,14 @@ impl Router<'_> {
             let limit = self.convert;
             return self.refuse_request(from, &request, &Refusal::UnconvertibleRequest { service, limit });
         }
-        let members = if terms.is_any() {
+        let mut members = if terms.is_any() {
             members_for(&terms, asking.service.features, content, envelope)
         } else {
             Vec::new()
         };
+        if let Some(caller) = asking.caller_member(present) {
+            members.extend_from_slice(&caller);
+        }
         let end = asking.client.request_end.as_bytes();
         let length = frame.size() + members.len() + asking.client.requester_length() + ENVELOPE_BYTES;
         if let Some(refusal) = asking.service.cannot_keep(length) {

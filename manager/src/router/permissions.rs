@@ -92,7 +92,7 @@ impl<'a> Router<'a> {
         Step::Next
     }
 
-    fn present(&self) -> Present<'a> {
+    pub(super) fn present(&self) -> Present<'a> {
         Present {
             clock: self.clock,
             start: self.started_at,

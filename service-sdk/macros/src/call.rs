@@ -13,16 +13,20 @@ use crate::words::last_name;
 /// `__state` and the request in `__request`.
 pub(crate) fn execution(method: &Method) -> (TokenStream, TokenStream) {
     let (bind, call) = (bind(method), call(method));
+    let require = method
+        .role
+        .as_ref()
+        .map(|role| quote!(::labwire_service::__private::require(&__request, #role)?;));
     let mutable = method.is_exclusive.then(|| quote!(mut));
     // With the method's own spans, an error points at the future, argument or result that does not
     // fit.
     let span = method.ident.span();
     let (way, body) = if method.way == Way::Async {
         let way = quote_spanned!(span=> ::labwire_service::__private::asynchronous);
-        (way, quote!(async move { #bind #call }))
+        (way, quote!(async move { #require #bind #call }))
     } else {
         let way = quote_spanned!(span=> ::labwire_service::__private::blocking);
-        (way, quote!({ #bind #call }))
+        (way, quote!({ #require #bind #call }))
     };
     let closure = quote!(move |#mutable __state, __request: ::labwire_service::Request| #body);
     (way, closure)
@@ -45,6 +49,8 @@ fn call(method: &Method) -> TokenStream {
             (Form::Progress, false) => quote!(::labwire_service::Request::progress(&__request)),
             (Form::Cancellation, true) => quote!(&::labwire_service::Request::cancellation(&__request)),
             (Form::Cancellation, false) => quote!(::labwire_service::Request::cancellation(&__request)),
+            (Form::Caller, true) => quote!(&::labwire_service::__private::caller(&__request)?),
+            (Form::Caller, false) => quote!(::labwire_service::__private::caller(&__request)?),
             (_, true) => quote!(&#name),
             (_, false) => quote!(#name),
         }
@@ -100,7 +106,7 @@ fn table_entry(parameter: &Parameter) -> TokenStream {
     let name = parameter.name();
     let argument = match &parameter.form {
         Form::Rest => return quote!(::labwire_service::Parameter::rest(#name)),
-        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation => {
+        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation | Form::Caller => {
             return quote!(::labwire_service::Parameter::keywords(#name));
         }
         Form::Argument(argument) => argument,
@@ -117,7 +123,7 @@ fn table_entry(parameter: &Parameter) -> TokenStream {
 fn value(parameter: &Parameter) -> TokenStream {
     let Argument { kind, default, .. } = match &parameter.form {
         Form::Rest => return quote!(__bound.rest()),
-        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation => {
+        Form::Keywords | Form::Request | Form::Progress | Form::Cancellation | Form::Caller => {
             return quote!(__bound.keywords());
         }
         Form::Argument(argument) => &**argument,

@@ -261,11 +261,17 @@ impl<'a> Expansion<'a> {
                 &method.conditions,
             )
         });
+        let callers = self
+            .methods
+            .iter()
+            .any(Method::needs_caller)
+            .then(|| quote!(attributes = attributes.with_callers();));
         quote! {
             #[allow(unused_mut)]
             let mut attributes = ::labwire_service::Attributes::new().description(#about);
             #(#constants)*
             #(#methods)*
+            #callers
             attributes
         }
     }

@@ -2,11 +2,11 @@
 
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, GenericParam, Ident, ImplItemFn, Lit, Meta, Receiver,
+    Attribute, Error, Expr, ExprLit, FnArg, GenericParam, Ident, ImplItemFn, Lit, LitStr, Meta, Receiver,
     ReceiverKind, ReturnType, Signature, Type,
 };
 
-use crate::parameter::Parameter;
+use crate::parameter::{Form, Parameter};
 use crate::words::last_name;
 
 /// A method that clients can reach.
@@ -16,6 +16,8 @@ pub(crate) struct Method {
     /// Its `#[cfg]` attributes.
     pub(crate) conditions: Vec<Attribute>,
     pub(crate) is_hidden: bool,
+    /// The role that its callers must have.
+    pub(crate) role: Option<LitStr>,
     pub(crate) way: Way,
     /// Whether it takes `&mut self`.
     pub(crate) is_exclusive: bool,
@@ -40,10 +42,11 @@ impl Method {
     pub(crate) fn read(function: &mut ImplItemFn) -> syn::Result<Option<Self>> {
         let is_hidden = take_mark(&mut function.attrs, "hidden")?;
         let is_property = take_mark(&mut function.attrs, "property")?;
+        let role = take_role(&mut function.attrs)?;
         let signature = &mut function.sig;
         let is_public = matches!(function.vis, syn::Visibility::Public(_));
         let (true, Some(receiver)) = (is_public, signature.receiver()) else {
-            if is_hidden || is_property {
+            if is_hidden || is_property || role.is_some() {
                 let text = "only a `pub` method with `&self` or `&mut self` is an attribute of the service";
                 return Err(Error::new_spanned(&signature.ident, text));
             }
@@ -60,11 +63,16 @@ impl Method {
         if is_property && let Some(second) = signature.inputs.iter().nth(1) {
             return Err(Error::new_spanned(second, "a property has no parameters"));
         }
+        if is_property && let Some(role) = &role {
+            let text = "everybody who sees the service sees the value of a property; make it a method";
+            return Err(Error::new_spanned(role, text));
+        }
         Ok(Some(Self {
             ident: signature.ident.clone(),
             description: description(&function.attrs),
             conditions: conditions(&function.attrs),
             is_hidden,
+            role,
             way: match (is_property, signature.asyncness) {
                 (true, _) => Way::Property,
                 (false, Some(_)) => Way::Async,
@@ -79,6 +87,12 @@ impl Method {
     /// Returns the name on the network.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
+    }
+
+    /// Returns whether it must know who sends a request.
+    pub(crate) fn needs_caller(&self) -> bool {
+        let takes_one = |parameter: &Parameter| matches!(parameter.form, Form::Caller);
+        self.role.is_some() || self.parameters.iter().any(takes_one)
     }
 
     /// Returns whether it returns a `Result`.
@@ -140,6 +154,25 @@ pub(crate) fn take_mark(attributes: &mut Vec<Attribute>, name: &str) -> syn::Res
     match mark.meta {
         Meta::Path(_) => Ok(true),
         meta => Err(Error::new_spanned(meta, format!("`#[{name}]` takes nothing"))),
+    }
+}
+
+/// Removes `#[requires("ROLE")]` from the attributes. Returns the role.
+fn take_role(attributes: &mut Vec<Attribute>) -> syn::Result<Option<LitStr>> {
+    let Some(index) = attributes
+        .iter()
+        .position(|known| known.path().is_ident("requires"))
+    else {
+        return Ok(None);
+    };
+    let mark = attributes.remove(index);
+    let role = mark.parse_args::<LitStr>();
+    match role {
+        Ok(role) if !role.value().is_empty() => Ok(Some(role)),
+        _ => Err(Error::new_spanned(
+            &mark.meta,
+            "what is required is a role: `#[requires(\"operator\")]`",
+        )),
     }
 }
 

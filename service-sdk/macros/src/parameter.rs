@@ -26,12 +26,17 @@ pub(crate) enum Form {
     Progress,
     /// What tells that the request is to be stopped.
     Cancellation,
+    /// Who sends the request.
+    Caller,
 }
 
 impl Form {
     /// Returns whether clients know nothing of the parameter.
     pub(crate) fn is_hidden(&self) -> bool {
-        matches!(self, Self::Request | Self::Progress | Self::Cancellation)
+        matches!(
+            self,
+            Self::Request | Self::Progress | Self::Cancellation | Self::Caller
+        )
     }
 }
 
@@ -89,7 +94,7 @@ impl Parameter {
             }
             Form::Rest => (format!("*{name}"), "object".to_owned(), None),
             Form::Keywords => (format!("**{name}"), "object".to_owned(), None),
-            Form::Request | Form::Progress | Form::Cancellation => return None,
+            Form::Request | Form::Progress | Form::Cancellation | Form::Caller => return None,
         })
     }
 
@@ -154,8 +159,8 @@ fn owned(kind: &Type) -> syn::Result<(Type, bool)> {
                 }
                 inner if special(inner).is_some() => Ok((inner.clone(), true)),
                 _ => {
-                    let text = "of references, `&str`, `&[T]`, `&Request`, `&Progress` and `&Cancellation` can be arguments; \
-                         take others by value";
+                    let text = "of references, `&str`, `&[T]`, `&Request`, `&Progress`, `&Cancellation` and `&Caller` can be \
+                                arguments; take others by value";
                     Err(Error::new_spanned(kind, text))
                 }
             }
@@ -174,6 +179,7 @@ fn special(kind: &Type) -> Option<Form> {
         "Request" => Some(Form::Request),
         "Progress" => Some(Form::Progress),
         "Cancellation" => Some(Form::Cancellation),
+        "Caller" => Some(Form::Caller),
         "Positional" => Some(Form::Rest),
         "Keywords" => Some(Form::Keywords),
         _ => None,

@@ -54,6 +54,21 @@ fn mistakes_in_methods_are_explained_where_they_are() {
             "only a `pub` method with `&self` or `&mut self` is an attribute of the service",
         ),
         (
+            "#[requires(operator)] pub fn value(&self) {}",
+            "requires(operator)",
+            "what is required is a role: `#[requires(\"operator\")]`",
+        ),
+        (
+            "#[requires(\"operator\")] #[property] pub fn value(&self) -> u8 { 1 }",
+            "\"operator\"",
+            "everybody who sees the service sees the value of a property; make it a method",
+        ),
+        (
+            "#[requires(\"operator\")] fn value(&self) {}",
+            "value",
+            "only a `pub` method with `&self` or `&mut self` is an attribute of the service",
+        ),
+        (
             "#[hidden(all)] pub fn value(&self) {}",
             "hidden(all)",
             "`#[hidden]` takes nothing",
@@ -83,7 +98,7 @@ fn mistakes_in_parameters_are_explained_where_they_are() {
         (
             "path: &PathBuf",
             "&PathBuf",
-            "of references, `&str`, `&[T]`, `&Request`, `&Progress` and `&Cancellation` can be arguments; take others by value",
+            "of references, `&str`, `&[T]`, `&Request`, `&Progress`, `&Cancellation` and `&Caller` can be arguments; take others by value",
         ),
         (
             "values: &mut [f64]",

@@ -63,6 +63,7 @@ impl<S: Service> Runner<S> {
         let options = options.reconnect_by_default(Backoff::new());
         let keeps_callers = options.keeps_callers();
         let introduction = introduction
+            .ask_for_callers(offer.attributes.asks_for_callers())
             .session(options.kept_session())
             .keep_callers(keeps_callers);
         let mut registration = Registration::new(options, introduction, lines);

@@ -35,10 +35,12 @@ pub enum Member {
     Item,
     /// How many seconds a request may take.
     Deadline,
+    /// Who sends a request, in the words of the manager.
+    Caller,
 }
 
 impl Member {
-    pub(super) const COUNT: usize = 13;
+    pub(super) const COUNT: usize = 14;
 
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16
@@ -60,6 +62,7 @@ impl Member {
             Self::Progress => "progress",
             Self::Item => "item",
             Self::Deadline => "deadline",
+            Self::Caller => "caller",
         }
     }
 
@@ -78,6 +81,7 @@ impl Member {
             b"progress" => Self::Progress,
             b"item" => Self::Item,
             b"deadline" => Self::Deadline,
+            b"caller" => Self::Caller,
             _ => return None,
         })
     }
@@ -96,6 +100,7 @@ impl Member {
         match text {
             [_, b'a', b'r', ..] => if_it_is!(Args, b"\"args\""),
             [_, b'a', ..] => if_it_is!(Attribute, b"\"attribute\""),
+            [_, b'c', ..] => if_it_is!(Caller, b"\"caller\""),
             [_, b'd', ..] => if_it_is!(Deadline, b"\"deadline\""),
             [_, b'e', ..] => if_it_is!(Error, b"\"error\""),
             [_, b'i', ..] => if_it_is!(Item, b"\"item\""),

@@ -74,12 +74,14 @@ impl Router<'_> {
         }
         let terms = terms_of(from, content, envelope).ok()?;
         self.permit_call(from, &request).ok()?;
+        let present = self.present();
         let mut asking = self
             .registry
             .ask(from.id, &request.service, envelope.shape())
             .ok()??;
         asking.check_uid(&request.uid, &terms).ok()?;
-        let members = members_for(&terms, asking.service.features, content, envelope);
+        let mut members = members_for(&terms, asking.service.features, content, envelope);
+        members.extend(asking.caller_member(present).iter().flatten());
         let outbox = &asking.service.outbox;
         let asked = asking.service.features.cut_through && outbox.takes_buffers() && asking.is_alone();
         let end = asking.client.request_end.as_bytes();
