@@ -234,7 +234,9 @@ impl Rights {
     }
 
     fn limits_allow(&self, access: &Access<'_>, now: i64) -> bool {
-        self.within.as_ref().is_none_or(|within| within.allows(access, now))
+        self.within
+            .as_ref()
+            .is_none_or(|within| within.allows(access, now))
     }
 
     /// Decides about an access. `now` is the present in seconds since 1970. The time is
@@ -306,7 +308,10 @@ impl Rights {
         };
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
         endless.any(|held| held.on.is_none() && held.rules.iter().any(is_for_all))
-            && self.within.as_ref().is_none_or(|within| within.is_everywhere(action))
+            && self
+                .within
+                .as_ref()
+                .is_none_or(|within| within.is_everywhere(action))
     }
 
     fn rules_for<'a>(&'a self, access: &Access<'_>) -> impl Iterator<Item = (&'a Held, &'a Rule)> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use labwire_access::{
-    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rights, Rows,
-    Scope, Verdict,
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rights,
+    Rows, Scope, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;

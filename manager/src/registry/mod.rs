@@ -25,6 +25,7 @@ mod lock_ends;
 mod lock_queue;
 mod locking;
 mod locks;
+mod logins;
 mod manager;
 mod membership;
 mod moment;
