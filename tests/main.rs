@@ -39,6 +39,7 @@ mod sessions;
 mod setup;
 mod support;
 mod terminal;
+mod tokens;
 mod topics;
 mod typed;
 mod vanished;

@@ -10,6 +10,8 @@
 //! [`Access`], [`Rights::on`] returns a decision for all attributes of one service, for a program
 //! that decides often, and [`Rights::explain`] returns the reasons rule by rule.
 //!
+//! A token allows less than its user may do: [`Rights::within`] returns what both allow.
+//!
 //! There are only permissions, no prohibitions: what no grant allows is refused. So the order of
 //! grants does not matter, and another grant never takes something away.
 //!
@@ -51,6 +53,7 @@ mod permission;
 mod policy;
 mod rights;
 mod scope;
+mod tokens;
 
 pub use action::{Access, Action, UnknownAction};
 pub use built_in::{ADMINISTRATOR, BUILT_IN_ROLES, EVERYONE, permissions_of_built_in};
@@ -60,3 +63,4 @@ pub use permission::{Effect, Permission, PermissionError};
 pub use policy::{Grant, Grantee, Policy, Rows};
 pub use rights::{Coverage, Decision, Reason, Rights, Verdict};
 pub use scope::{Scope, ScopeError};
+pub use tokens::{permissions_to_serve, permissions_to_use};

@@ -8,6 +8,7 @@ use crate::built_in::ADMINISTRATOR;
 use crate::pattern::Pattern;
 use crate::permission::{Effect, Permission};
 use crate::policy::{Grant, Grantee, can_be_limited};
+use crate::scope::Scope;
 
 /// A permission of a role, with the patterns of what it applies to.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Source {
     Grant(Arc<Grant>),
     /// The user is an administrator.
     Administrator,
+    /// No grant: there are no rules, or it is a token's restriction.
+    None,
 }
 
 /// A role that a user has.
@@ -132,7 +135,7 @@ impl fmt::Display for Verdict {
 /// A permission of a granted role, and what it means for an access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The grant that gives the role; `None` if the user has it as an administrator.
+    /// The grant that gives the role; `None` if the user has it as an administrator, or without rules.
     pub grant: Option<Arc<Grant>>,
     /// The permission.
     pub permission: Permission,
@@ -166,11 +169,75 @@ impl fmt::Display for Reason {
 #[derive(Debug, Default)]
 pub struct Rights {
     held: Box<[Held]>,
+    /// What a token allows of it; `None` without a token.
+    within: Option<Arc<Rights>>,
 }
 
 impl Rights {
     pub(crate) fn new(held: Vec<Held>) -> Self {
-        Self { held: held.into() }
+        Self {
+            held: held.into(),
+            within: None,
+        }
+    }
+
+    /// Returns the rights to do everything, those of everybody in a manager without rules.
+    pub fn everything() -> Self {
+        Self::of(&Action::ALL.map(Permission::everything), None)
+    }
+
+    /// Returns the rights that permissions give without a grant, until a time in seconds since 1970:
+    /// those of a token. A permission for a set allows nothing, since there are no sets here.
+    pub fn of(permissions: &[Permission], until: Option<i64>) -> Self {
+        let rule = |permission: &Permission| {
+            let objects = match &permission.object {
+                Scope::Pattern(pattern) => vec![pattern.clone()],
+                Scope::Set(_) => Vec::new(),
+            };
+            Rule {
+                permission: permission.clone(),
+                objects: objects.into(),
+            }
+        };
+        Self::new(vec![Held {
+            source: Source::None,
+            rules: permissions.iter().map(rule).collect(),
+            on: None,
+            until,
+        }])
+    }
+
+    /// Returns what both these rights and `limits` allow. [`explain`](Self::explain) explains these
+    /// rights only.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use labwire_access::{Access, Rights};
+    ///
+    /// let token = Rights::of(&["call DMM.read*".parse()?], Some(1_000));
+    /// let rights = Rights::everything().within(Arc::new(token));
+    /// assert!(rights.allows(&Access::call("DMM", "read"), 999));
+    /// assert!(!rights.allows(&Access::call("DMM", "write"), 999));
+    /// assert!(!rights.allows(&Access::call("DMM", "read"), 1_000));
+    /// # Ok::<_, labwire_access::PermissionError>(())
+    /// ```
+    #[must_use]
+    pub fn within(&self, limits: Arc<Self>) -> Self {
+        let within = match &self.within {
+            None => limits,
+            Some(within) => Arc::new(within.within(limits)),
+        };
+        Self {
+            held: self.held.clone(),
+            within: Some(within),
+        }
+    }
+
+    fn limits_allow(&self, access: &Access<'_>, now: i64) -> bool {
+        self.within
+            .as_ref()
+            .is_none_or(|within| within.allows(access, now))
     }
 
     /// Decides about an access. `now` is the present in seconds since 1970. The time is
@@ -178,7 +245,8 @@ impl Rights {
     pub fn decide(&self, access: &Access<'_>, now: i64) -> Decision {
         let allowing = self
             .rules_for(access)
-            .find(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows);
+            .find(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows)
+            .filter(|_| self.limits_allow(access, now));
         match allowing {
             Some((held, rule)) => Decision::Allowed {
                 effect: Effect::Allow,
@@ -194,6 +262,7 @@ impl Rights {
     pub fn allows(&self, access: &Access<'_>, now: i64) -> bool {
         self.rules_for(access)
             .any(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows)
+            && self.limits_allow(access, now)
     }
 
     /// Returns all rules for the same action, and what each of them means for the access.
@@ -205,6 +274,18 @@ impl Rights {
 
     /// Returns the decisions about all attributes of one object.
     pub fn on(&self, action: Action, object: &str) -> Coverage {
+        let own = self.own_on(action, object);
+        match &self.within {
+            None => own,
+            Some(within) => match (own, within.on(action, object)) {
+                (Coverage::Everything, other) | (other, Coverage::Everything) => other,
+                (own, other) => Coverage::Both(Box::new([own, other])),
+            },
+        }
+    }
+
+    /// As [`on`](Self::on), without the limits.
+    fn own_on(&self, action: Action, object: &str) -> Coverage {
         let mut rules = Vec::new();
         for held in self.held.iter().filter(|held| held.includes(action, object)) {
             let applying = held.rules.iter().filter(|rule| rule.applies(action, object));
@@ -226,9 +307,10 @@ impl Rights {
     pub fn roles_at(&self, service: &str) -> impl Iterator<Item = (&str, Option<i64>)> {
         let held = self.held.iter();
         let held = held.filter(move |held| held.includes(Action::Call, service));
-        held.map(|held| match &held.source {
-            Source::Grant(grant) => (&*grant.role, held.until),
-            Source::Administrator => (ADMINISTRATOR, held.until),
+        held.filter_map(|held| match &held.source {
+            Source::Grant(grant) => Some((&*grant.role, held.until)),
+            Source::Administrator => Some((ADMINISTRATOR, held.until)),
+            Source::None => None,
         })
     }
 
@@ -241,6 +323,10 @@ impl Rights {
         };
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
         endless.any(|held| held.on.is_none() && held.rules.iter().any(is_for_all))
+            && self
+                .within
+                .as_ref()
+                .is_none_or(|within| within.is_everywhere(action))
     }
 
     fn rules_for<'a>(&'a self, access: &Access<'_>) -> impl Iterator<Item = (&'a Held, &'a Rule)> {
@@ -269,7 +355,7 @@ impl Rights {
         Reason {
             grant: match &held.source {
                 Source::Grant(grant) => Some(Arc::clone(grant)),
-                Source::Administrator => None,
+                Source::Administrator | Source::None => None,
             },
             permission: rule.permission.clone(),
             verdict,
@@ -284,6 +370,8 @@ pub enum Coverage {
     Everything,
     /// What matches one of these patterns is allowed, until its end.
     Some(Box<[(Pattern, Option<i64>)]>),
+    /// What both of them allow is allowed.
+    Both(Box<[Coverage; 2]>),
 }
 
 impl Coverage {
@@ -291,11 +379,16 @@ impl Coverage {
     /// seconds since 1970; it is called only for rules that have an end.
     #[inline]
     pub fn allows(&self, attribute: &str, now: impl Fn() -> i64) -> bool {
+        self.allows_at(attribute, &now)
+    }
+
+    fn allows_at<N: Fn() -> i64>(&self, attribute: &str, now: &N) -> bool {
         match self {
             Self::Everything => true,
             Self::Some(rules) => rules.iter().any(|(pattern, until)| {
                 pattern.matches(attribute) && (until.is_none() || !has_ended(*until, now()))
             }),
+            Self::Both(both) => both.iter().all(|one| one.allows_at(attribute, now)),
         }
     }
 }

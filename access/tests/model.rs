@@ -5,11 +5,12 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use labwire_access::{
-    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rows,
-    Scope, Verdict,
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rights,
+    Rows, Scope, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -198,6 +199,42 @@ proptest! {
                     if rights.is_everywhere(action) {
                         prop_assert!(expected);
                     }
+                }
+            }
+        }
+    }
+
+    /// A token allows what its user may do and its own permissions allow, however that is decided.
+    #[test]
+    fn a_token_allows_no_more_than_its_user_and_its_own_permissions(
+        rows in rows(), own in vec(permission(), 0..4), until in option::of(0_i64..4), now in 0_i64..4,
+    ) {
+        let users = Policy::new(&rows).rights(Some("ada"));
+        let token = Arc::new(Rights::of(&own, until));
+        let limited = users.within(Arc::clone(&token));
+        let without_rules = Rights::everything().within(token);
+        let allows = |access: &Access<'_>, permission: &Permission| {
+            let has_attribute = access.action == Action::Call;
+            permission.action == access.action
+                && matches!(permission.object, Scope::Pattern(_))
+                && is_in(&permission.object, access.action, access.object, &Rows::default())
+                && (!has_attribute || matches(permission.attribute.as_str(), access.attribute, &[]))
+        };
+        for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
+            for attribute in ATTRIBUTES {
+                let access = match action {
+                    Action::Call => Access::call(object, attribute),
+                    _ => Access::to(action, object),
+                };
+                let by_token = until.is_none_or(|until| now < until)
+                    && own.iter().any(|permission| allows(&access, permission));
+                let by_both = by_token && users.allows(&access, now);
+                for (rights, expected) in [(&limited, by_both), (&without_rules, by_token)] {
+                    prop_assert_eq!(rights.allows(&access, now), expected, "{}", access);
+                    prop_assert_eq!(rights.decide(&access, now).is_allowed(), expected, "{}", access);
+                    let coverage = rights.on(action, object);
+                    prop_assert_eq!(coverage.allows(access.attribute, || now), expected, "{} {:?}", access, coverage);
+                    prop_assert!(!rights.is_everywhere(action) || expected, "{}", access);
                 }
             }
         }

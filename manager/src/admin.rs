@@ -127,6 +127,7 @@ impl Request {
                 let answer = values.ask_store(&hub.admission).await?;
                 if matches!(request, Known::InsertUser | Known::UpdateUser | Known::DeleteUser) {
                     hub.rules_changed().await;
+                    hub.accounts.reload().await;
                 }
                 Outcome::Result(answer)
             }
@@ -206,6 +207,8 @@ impl Known {
                 | Self::RemoveSet
                 | Self::Grant
                 | Self::Revoke
+                | Self::AddToken
+                | Self::RevokeToken
         )
     }
 }
@@ -278,6 +281,9 @@ requests! {
     RemoveSet "access.remove_set" ["set", "patterns"] "the name of a set and, if only some are to be removed, an array of patterns";
     Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\" or on=\"@SET\" and until=\"TIME\"";
     Revoke "access.revoke" ["id"] "the number of a grant";
+    AccessTokens "access.tokens" [] "no arguments";
+    AddToken "access.add_token" ["user", "may", "register", "until", "note"] "a username, may=[…] with what the token allows, such as \"DMM.read*\", or register=\"SERVICE\", and, if wanted, until=\"TIME\" and note=\"TEXT\"";
+    RevokeToken "access.revoke_token" ["id"] "the number of a token";
     Explain "access.explain" ["user", "permission"] "a username and a permission, such as \"call DMM.read\"";
     History "history" ["service", "user", "peer", "kind", "outcome", "since", "until", "before", "after", "limit"] "if wanted, service=\"NAME\", user=\"NAME\", peer=\"NAME\", kind=…, outcome=…, since=…, until=…, limit=NUMBER, and before=NUMBER or after=NUMBER";
     BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
@@ -395,7 +401,7 @@ impl Values {
                     .verify_login(self.text(0)?, self.text(1)?)
                     .await
                     .map_err(refuse)?;
-                json!(outcome.is_some())
+                json!(outcome.is_some_and(|outcome| outcome.token.is_none()))
             }
             Known::InsertUser => {
                 let is_admin = self.optional_bool(2)?.ok_or_else(|| self.wrong())?;

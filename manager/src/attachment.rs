@@ -11,11 +11,12 @@ use std::sync::Arc;
 use labwire_access::Access;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Features, FrameView, LineTooLong, MANAGER_NAME, Role, frames};
+use labwire_wire::{Features, FrameView, LineTooLong, MANAGER_NAME, Role, Uid, frames};
 
 use crate::admin::needed;
 use crate::hub::Routing;
 use crate::log_limit::LogLimit;
+use crate::login_end::{Dismissal, LoginEnd};
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::principal::Principal;
@@ -26,6 +27,9 @@ use crate::sessions::OwnSession;
 
 pub(crate) use login::{Decision, Login, Next};
 pub(crate) use session::Returned;
+
+/// The most requests in flight whose outcome a peer is told when its login ends.
+const MOST_TOLD: usize = 10_000;
 
 /// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
 /// registry, so that every end of a connection does.
@@ -46,6 +50,8 @@ pub(crate) struct Attachment {
     sent_too_much: Option<LineTooLong>,
     /// Its session, with the feature `sessions`.
     pub(crate) session: Option<Box<OwnSession>>,
+    /// Ends its connection if its login ends.
+    pub(crate) dismissal: Arc<Dismissal>,
     /// Set if its place is kept elsewhere.
     is_parked: bool,
 }
@@ -80,12 +86,14 @@ impl Attachment {
         let outbox = Outbox::of_peer(routing.limits.queue, &routing.queues, identity.features.binary);
         let is_service = matches!(identity.role, Role::Service { .. });
         let name = format!("{}[{address}]", identity.name);
+        let dismissal = Arc::<Dismissal>::default();
         let (id, log_limit, session) = {
             let mut registry = routing.registry();
             if is_service {
                 registry.permit_service(&identity.name, principal, routing.present())?;
             }
             let (id, mut event) = registry.join(identity, principal, address, &outbox, *came)?;
+            registry.note_login(id, &dismissal);
             let now = routing.moment();
             let own = (id, now);
             let session = OwnSession::begin(
@@ -132,6 +140,7 @@ impl Attachment {
             login: Login::new(principal.is_admin()),
             sent_too_much: None,
             session: session.map(Box::new),
+            dismissal,
             is_parked: false,
         })
     }
@@ -217,14 +226,19 @@ impl Attachment {
     pub(crate) fn permit_administration(&self, call: &Call) -> Administration {
         let present = self.routing.present();
         let mut registry = self.routing.registry();
-        if !registry.has_rules() {
+        let has_policy = registry.has_policy();
+        let principal = registry.principal(self.id);
+        let has_user = principal.is_some_and(|principal| principal.user().is_some());
+        let has_token = principal.is_some_and(|principal| principal.token().is_some());
+        if !has_policy && !has_token {
             return Administration::NeedsLogin;
         }
-        let has_user = registry.user_of(self.id).is_some();
         let mut refusal = None;
         for (action, object) in needed(call).unwrap_or_default() {
             match registry.permit(self.id, &Access::to(action, object), present) {
-                Ok(()) => return Administration::Allowed,
+                Ok(()) if has_policy => return Administration::Allowed,
+                // By the token; without rules, the user must be an administrator.
+                Ok(()) => return Administration::NeedsLogin,
                 Err(refused) => refusal = refusal.or(Some(refused)),
             }
         }
@@ -235,12 +249,41 @@ impl Attachment {
         Administration::Refused(refusal.unwrap_or_else(unknown))
     }
 
+    /// Checks whether the token of a peer that has logged in as an administrator allows a request.
+    pub(crate) fn permit_by_token(&self, call: &Call) -> Result<(), Refusal> {
+        let principal = self.routing.registry().principal_of(self.id);
+        if principal.is_none_or(|principal| principal.token().is_none()) {
+            return Ok(());
+        }
+        match self.permit_administration(call) {
+            Administration::Refused(refusal) => Err(refusal),
+            Administration::Allowed | Administration::NeedsLogin => Ok(()),
+        }
+    }
+
     /// Replaces the principal of a client that has logged in.
     pub(crate) fn set_principal(&self, principal: Principal) {
         let routing = &self.routing;
         let mut registry = routing.registry();
-        if let Some(event) = registry.set_principal(self.id, Arc::new(principal)) {
+        let changed = registry.set_principal(self.id, Arc::new(principal));
+        registry.note_login(self.id, &self.dismissal);
+        if let Some(event) = changed {
             routing.events.publish(event, None);
+        }
+    }
+
+    /// Tells the peer that its login has ended: as the outcome of its requests in flight, or else in a
+    /// frame of its own if it expects such. A client of MSL-Network takes an error that it did not ask
+    /// for as the answer to a request, and fails without one.
+    pub(crate) fn tell_dismissed(&self, end: LoginEnd) {
+        let (from, refusal) = (self.sender(), Refusal::LoginEnded(end));
+        let uids = self.routing.registry().uids_in_flight(self.id, MOST_TOLD);
+        let uids = uids.unwrap_or_default();
+        for uid in uids.iter().filter_map(|uid| Uid::from_json(uid.as_bytes())) {
+            from.refuse(&uid, &refusal);
+        }
+        if self.is_service || uids.is_empty() && self.features != Features::default() {
+            from.refuse(&Uid::EMPTY, &refusal);
         }
     }
 

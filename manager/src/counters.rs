@@ -98,6 +98,8 @@ counters! {
     penalised_logins,
     /// Wrong logins whose answer was delayed after too many failures for the user.
     delayed_logins,
+    /// Connections that were ended because their login was not valid any more.
+    logins_ended,
     /// Logins refused unchecked because too many were waiting.
     too_many_logins,
     /// Handshakes that timed out.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_store::LoginOutcome;
 use labwire_wire::{Features, Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::spawn_blocking;
@@ -156,10 +155,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     () = self.gone() => return Err(Rejection::Closed("connection closed before the login was checked")),
                 };
                 match checked {
-                    Ok(LoginOutcome { is_admin }) => Ok(Proof::Login {
-                        user: username.into(),
-                        is_admin,
-                    }),
+                    Ok(outcome) => Ok(Proof::of_login(&username, outcome)),
                     Err(refusal) => Err(Rejection::LoginRefused { refusal, username }),
                 }
             }

@@ -1,5 +1,6 @@
 //! State that connections share, in three parts: routing, admission and operation.
 
+mod accounts;
 mod admission;
 mod operation;
 mod routing;
@@ -21,6 +22,7 @@ use crate::pace::Pace;
 use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
+pub(crate) use accounts::AccountsSource;
 pub(crate) use admission::Admission;
 pub(crate) use operation::Operation;
 pub(crate) use routing::{Phase, Routing};
@@ -31,6 +33,8 @@ pub(crate) struct Hub {
     pub(crate) routing: Arc<Routing>,
     pub(crate) admission: Admission,
     pub(crate) operation: Operation,
+    /// The tokens, and who has logged in with them.
+    pub(crate) accounts: Arc<AccountsSource>,
     /// The rules about who may do what, with `--roles`.
     rules: OnceLock<Arc<RulesSource>>,
 }
@@ -59,12 +63,14 @@ impl Hub {
             recording,
         ));
         let (counters, lines) = (Arc::clone(&routing.counters), Arc::clone(&routing.lines));
+        let accounts = Arc::new(AccountsSource::new(store.clone(), Arc::clone(&routing)));
         let admission = Admission::new(manager, authentication, limits, store, counters, lines)
             .with_record(routing.events.record.clone());
         Arc::new(Self {
             routing,
             admission,
             operation,
+            accounts,
             rules: OnceLock::new(),
         })
     }
@@ -148,6 +154,7 @@ impl Hub {
             routing,
             admission,
             operation,
+            accounts: _,
             rules: _,
         } = self;
         let (progress_bytes, replies_owed) = {

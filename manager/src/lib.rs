@@ -64,6 +64,7 @@ mod listener;
 mod log_limit;
 mod logging;
 mod login;
+mod login_end;
 mod names;
 mod outbox;
 mod pace;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use labwire_access::Rights;
+use labwire_store::{LoginOutcome, LoginToken};
 use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
@@ -34,14 +36,57 @@ pub(crate) enum Proof {
         user: Arc<str>,
         /// Whether the user was an administrator at that time.
         is_admin: bool,
+        /// The token that it presented in the place of the password.
+        token: Option<Arc<Token>>,
     },
 }
+
+impl Proof {
+    /// Returns the proof of a login that was checked.
+    pub(crate) fn of_login(user: &str, LoginOutcome { is_admin, token }: LoginOutcome) -> Self {
+        let of = |LoginToken { id, may, until }| {
+            let rights = Arc::new(Rights::of(&may, until));
+            Arc::new(Token { id, until, rights })
+        };
+        Self::Login {
+            user: user.into(),
+            is_admin,
+            token: token.map(of),
+        }
+    }
+}
+
+/// A token with which a peer has logged in. A peer may do no more than it allows.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub(crate) id: i64,
+    /// When it ends, in seconds since 1970.
+    pub(crate) until: Option<i64>,
+    /// What it allows until then.
+    pub(crate) rights: Arc<Rights>,
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Token {}
 
 impl Principal {
     /// Returns the user that the peer has logged in as, or `None` if it has not.
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         match &self.proof {
             Proof::Login { user, .. } => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Returns the token that the peer has logged in with, or `None` if it has not.
+    pub(crate) fn token(&self) -> Option<&Arc<Token>> {
+        match &self.proof {
+            Proof::Login { token, .. } => token.as_ref(),
             _ => None,
         }
     }

@@ -138,6 +138,10 @@ impl Manager {
                 .handle()
                 .spawn(Measured::new(Task::FollowRules, rules.follow()));
         }
+        let accounts = Arc::clone(&hub.accounts).follow();
+        routing
+            .handle()
+            .spawn(Measured::new(Task::FollowAccounts, accounts));
         let expiring = Arc::clone(&hub.routing);
         let expiring = expiring.expire_in_time();
         routing.handle().spawn(Measured::new(Task::Expire, expiring));

@@ -131,6 +131,14 @@ impl Database {
         self.create_rounds_table()
     }
 
+    /// Returns whether there is a table of this name: one of Labwire's own may be missing.
+    pub(crate) fn has_table(&self, name: &str) -> Result<bool, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1")?;
+        Ok(statement.query_row([name], |row| row.get::<_, i64>(0))? != 0)
+    }
+
     /// Returns the names of the reference's tables that exist, sorted.
     pub(crate) fn tables(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self

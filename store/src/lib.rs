@@ -19,7 +19,8 @@
 //! locks of clients that can prove after a restart that they held them: [`Store::note_lease`] only
 //! queues a [`LeaseChange`], as for the audit, and [`Store::leases`] returns them. *Groups*, *roles*,
 //! *sets* and *grants* are the rows of a [`Policy`](labwire_access::Policy), which
-//! [`Store::policy`] returns; an [`AccessChange`] changes them.
+//! [`Store::policy`] returns; an [`AccessChange`] changes them. *Tokens* are secrets of users, with which
+//! programs log in, and which allow less than a password: [`Store::add_token`].
 //!
 //! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
 //! [`inspect_database`] examines a file without changing it.
@@ -70,6 +71,7 @@ mod passwords;
 mod pruning;
 mod schema;
 mod store;
+mod tokens;
 mod users;
 mod worker;
 
@@ -84,5 +86,9 @@ pub use inspect::{
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
-pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions};
+pub use store::{Accounts, LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions};
+pub use tokens::{
+    IssuedToken, LoginToken, MOST_TOKEN_NOTE, MOST_TOKEN_PERMISSIONS, NewToken, TOKEN_PREFIX, Token,
+    TokenNumbers, token_to_serve,
+};
 pub use users::check_username;

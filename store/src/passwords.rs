@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::{constant_time, pbkdf2, rand};
 
 use crate::error::StoreError;
+use crate::tokens::FoundToken;
 
 /// The PBKDF2-HMAC-SHA256 rounds for a new password: the value of OWASP's password storage cheat
 /// sheet (as of 2023). About a tenth of a second of one core of a current computer.
@@ -79,6 +80,8 @@ pub(crate) struct Credentials {
     pub(crate) stored: Option<StoredPassword>,
     /// The rounds of every login: the maximum of all rows.
     pub(crate) rounds: u32,
+    /// The token that was given in the place of the password, if it is valid.
+    pub(crate) token: Option<FoundToken>,
 }
 
 /// The result of a check, and its amount of work.
@@ -93,9 +96,9 @@ pub(crate) struct Check {
 }
 
 impl Credentials {
-    /// Checks the password of the user.
+    /// Checks the password of the user, also if a token was given.
     ///
-    /// The work is the same for an unknown user, a wrong password and the right one, and for users
+    /// The work is the same for an unknown user, a wrong password, the right one and a token, and for users
     /// with different rounds: the missing rounds are done as padding. Otherwise the response time
     /// would reveal who is registered, and whose password is cheaper to guess.
     pub(crate) fn check(&self, password: &str) -> Check {
@@ -169,7 +172,12 @@ mod tests {
             (row("right", 150_000), "right", true),
         ];
         for (stored, password, is_match) in logins {
-            let check = Credentials { stored, rounds }.check(password);
+            let check = Credentials {
+                stored,
+                rounds,
+                token: None,
+            }
+            .check(password);
             assert_eq!((check.is_match, check.rounds_done), (is_match, u64::from(rounds)));
         }
     }
@@ -185,6 +193,7 @@ mod tests {
             let credentials = Credentials {
                 stored: Some(stored(hashed)),
                 rounds: 120_000,
+                token: None,
             };
             for password in ["", "password", "nul\0nul"] {
                 let check = credentials.check(password);
@@ -199,6 +208,7 @@ mod tests {
         let check = Credentials {
             stored: None,
             rounds: 0,
+            token: None,
         }
         .check("anything");
         assert!(!check.is_match);

@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 10] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 11] = [
     "labwire_grants",
     "labwire_groups",
     "labwire_leases",
@@ -21,6 +21,7 @@ pub(crate) const OPTIONAL_TABLES: [&str; 10] = [
     "labwire_schema",
     "labwire_set_members",
     "labwire_sets",
+    "labwire_tokens",
 ];
 
 /// The table with the version.
@@ -37,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     crate::leases::TABLE,
     crate::leases::DOUBTED,
     crate::access::TABLES,
+    crate::tokens::TABLE,
 ];
 
 impl Database {
@@ -131,7 +133,7 @@ mod tests {
             let database = Database::open(&path).unwrap();
             assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
             assert_eq!(user_version(&database), 7);
-            for table in ["labwire_leases", "labwire_grants"] {
+            for table in ["labwire_leases", "labwire_grants", "labwire_tokens"] {
                 assert!(!columns(&database, table).is_empty(), "{table}");
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -17,13 +17,17 @@ use crate::audit::{ConnectionEvent, ConnectionRow, TimedEvent};
 use crate::database::{ColumnInfo, Database, PATIENCE};
 use crate::error::StoreError;
 use crate::leases::{Lease, LeaseChange, LeaseQueue};
-use crate::passwords::{DEFAULT_ROUNDS, HashedPassword, StoredPassword};
+use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPassword};
 use crate::pruning::AuditLimits;
+use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, Token, TokenNumbers};
 use crate::users::check_username;
 use crate::worker::{AUDIT_QUEUE, Command, Job, Worker};
 
 /// The capacity of the queue of jobs. Further callers wait for capacity.
 const COMMAND_QUEUE: usize = 64;
+
+/// How long the note that a token was used waits for another program's lock. Logins wait meanwhile.
+const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The options of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +59,21 @@ impl Default for StoreOptions {
 }
 
 /// The result of a successful login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginOutcome {
     /// Whether the user is an administrator.
     pub is_admin: bool,
+    /// The token that was given as the password; `None` for the password.
+    pub token: Option<LoginToken>,
+}
+
+/// The tokens, as of one time.
+#[derive(Debug)]
+pub struct Accounts {
+    /// The numbers of the tokens.
+    pub tokens: TokenNumbers,
+    /// As [`LoadedPolicy::file`].
+    pub file: i64,
 }
 
 /// A list in the database.
@@ -70,6 +85,8 @@ pub enum StoreList {
     Users,
     /// As [`Store::hostnames`].
     Hostnames,
+    /// The tokens: a list of objects, see [`Token::describe`].
+    Tokens,
     /// The groups and their members: an object of lists.
     Groups,
     /// The roles and their permissions, those that are built in included: an object of lists.
@@ -153,6 +170,31 @@ pub struct Store {
     hashing: Arc<LazyLock<Hashing>>,
     upgrade_passwords: bool,
     audit_max_rows: u64,
+    opened: Opened,
+}
+
+/// When the store was opened, by both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    at: Instant,
+    /// In seconds since 1970.
+    seconds: i64,
+}
+
+impl Opened {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            seconds: present().as_second(),
+        }
+    }
+
+    /// Returns the present in seconds since 1970. If the clock was set back since then, it is the time
+    /// that it would show otherwise, so that a token that has ended stays ended.
+    fn present(self) -> i64 {
+        let since = i64::try_from(self.at.elapsed().as_secs()).unwrap_or(i64::MAX);
+        present().as_second().max(self.seconds.saturating_add(since))
+    }
 }
 
 impl Store {
@@ -201,6 +243,7 @@ impl Store {
             hashing: Arc::new(LazyLock::new(Hashing::new)),
             upgrade_passwords: options.upgrade_passwords,
             audit_max_rows: options.audit_max_rows,
+            opened: Opened::now(),
         })
     }
 
@@ -314,6 +357,10 @@ impl Store {
             StoreList::Usernames => Ok(json_text(&database.usernames()?)),
             StoreList::Users => Ok(json_text(&database.users()?)),
             StoreList::Hostnames => Ok(json_text(&database.hostnames()?)),
+            StoreList::Tokens => {
+                let tokens = database.tokens()?;
+                Ok(json_text(&tokens.iter().map(Token::describe).collect::<Vec<_>>()))
+            }
             StoreList::Groups => Ok(json_text(&database.groups()?)),
             StoreList::Roles => Ok(json_text(&database.roles()?)),
             StoreList::Sets => Ok(json_text(&database.sets()?)),
@@ -467,8 +514,34 @@ impl Store {
         self.ask(move |database| database.delete_user(&username)).await
     }
 
-    /// Checks a password. Returns `None` both for an unknown user and for a wrong password, after
-    /// the same work.
+    /// Returns the tokens, unless no other program has changed the file since those with the number
+    /// `unless` of [`Accounts::file`] were read.
+    pub async fn accounts(&self, unless: Option<i64>) -> Result<Option<Accounts>, StoreError> {
+        self.ask(move |database| {
+            let file = database.version_of_others()?;
+            if unless == Some(file) {
+                return Ok(None);
+            }
+            let tokens = database.token_numbers()?;
+            Ok(Some(Accounts { tokens, file }))
+        })
+        .await
+    }
+
+    /// Adds a token: see [`Database::add_token`].
+    pub async fn add_token(&self, new: NewToken) -> Result<IssuedToken, StoreError> {
+        let now = self.opened.present();
+        self.ask(move |database| database.add_token(&new, now)).await
+    }
+
+    /// Revokes a token: see [`Database::revoke_token`].
+    pub async fn revoke_token(&self, id: i64) -> Result<(), StoreError> {
+        self.ask(move |database| database.revoke_token(id)).await
+    }
+
+    /// Checks a password, or the secret of a token in its place. Returns `None` for an unknown user, for
+    /// a wrong password, and for a token that is another user's or has ended, after the same work: that
+    /// of a password.
     ///
     /// Takes as long as the costliest row of the table requires, about a tenth of a second for
     /// [`DEFAULT_ROUNDS`], and longer while other logins are checked: at most half of the
@@ -478,12 +551,20 @@ impl Store {
         username: &str,
         password: &str,
     ) -> Result<Option<LoginOutcome>, StoreError> {
-        let name = username.to_owned();
-        let credentials = self.ask(move |database| database.credentials(&name)).await?;
-        let secret = password.to_owned();
-        let (is_match, stored) = self
-            .hashing(move || (credentials.check(&secret).is_match, credentials.stored))
+        let (name, given, now) = (username.to_owned(), password.to_owned(), self.opened.present());
+        let credentials = self
+            .ask(move |database| database.login(&name, &given, now))
             .await?;
+        let secret = password.to_owned();
+        // Also for a token, so that the time does not tell which it was.
+        let (is_match, Credentials { stored, token, .. }) = self
+            .hashing(move || (credentials.check(&secret).is_match, credentials))
+            .await?;
+        if let Some(FoundToken { token, is_admin }) = token {
+            self.note_token_use(token.id, now);
+            let token = Some(token);
+            return Ok(Some(LoginOutcome { is_admin, token }));
+        }
         let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
             return Ok(None);
         };
@@ -494,7 +575,23 @@ impl Store {
                 tracing::warn!(username, %error, "the password was not upgraded to more rounds");
             }
         }
-        Ok(Some(LoginOutcome { is_admin }))
+        Ok(Some(LoginOutcome {
+            is_admin,
+            token: None,
+        }))
+    }
+
+    /// Notes that a token was used, unless the database is busy: a login does not wait for it.
+    fn note_token_use(&self, id: i64, now: i64) {
+        let job: Job = Box::new(move |database| {
+            let noted = database
+                .be_patient(NOTE_PATIENCE)
+                .and_then(|()| database.note_token_use(id, now));
+            if let Err(error) = noted {
+                tracing::debug!(id, %error, "the use of a token was not noted");
+            }
+        });
+        let _ = self.commands.try_send(Command::Run(job));
     }
 
     /// Returns how many passwords can be hashed at the same time.

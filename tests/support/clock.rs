@@ -1,7 +1,7 @@
 //! Programs with another clock than the computer's.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::requirements::give_up;
@@ -21,6 +21,18 @@ pub(crate) fn begin_at(command: &mut Command, time: &str) {
     command
         .env("LD_PRELOAD", library())
         .env("FAKETIME", format!("@{time}"))
+        .env("TZ", "UTC")
+        // The kernel's monotonic clock is not affected by setting the time.
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+}
+
+/// Makes a command follow the offset in a file, such as `+31d`, from the computer's clock.
+pub(crate) fn follow(command: &mut Command, file: &Path) {
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAKETIME_TIMESTAMP_FILE", file)
+        .env("FAKETIME_NO_CACHE", "1")
         .env("TZ", "UTC")
         // The kernel's monotonic clock is not affected by setting the time.
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")

@@ -4,13 +4,27 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_access::{Grantee, Scope};
-use labwire_store::{AccessChange, AccessError, StoreError, StoreList, explain_permission};
+use labwire_access::{Grantee, Permission, PermissionError, Scope, permissions_to_use};
+use labwire_store::{
+    AccessChange, AccessError, IssuedToken, NewToken, StoreError, StoreList, explain_permission,
+    token_to_serve,
+};
 use serde_json::{Value, json};
 
 use super::{Known, Values, refused};
 use crate::hub::Hub;
 use crate::refusal::Refusal;
+
+/// What one text of a token allows.
+struct Uses(Vec<Permission>);
+
+impl FromStr for Uses {
+    type Err = PermissionError;
+
+    fn from_str(text: &str) -> Result<Self, PermissionError> {
+        permissions_to_use(text).map(Self)
+    }
+}
 
 impl Values {
     /// Lists or changes groups, roles, sets and grants, or explains a decision. A change applies when
@@ -22,6 +36,7 @@ impl Values {
             Known::AccessRoles => Some(StoreList::Roles),
             Known::AccessSets => Some(StoreList::Sets),
             Known::AccessGrants => Some(StoreList::Grants),
+            Known::AccessTokens => Some(StoreList::Tokens),
             _ => None,
         };
         if let Some(list) = list {
@@ -34,6 +49,11 @@ impl Values {
                 .with_access(move |rows| Ok(explain_permission(rows, &user, &permission, now)?.to_json()))
                 .await;
             return Ok(explained.map_err(|error| refused(&error))?.to_string().into());
+        }
+        match self.request {
+            Known::AddToken => return self.add_token(hub).await,
+            Known::RevokeToken => return self.revoke_token(hub).await,
+            _ => {}
         }
         let change = self.access_change()?;
         let id = store
@@ -75,10 +95,7 @@ impl Values {
                     _ => AccessChange::RemoveSet { set, patterns },
                 }
             }
-            Known::Revoke => {
-                let id = self.optional(0).and_then(Value::as_i64);
-                AccessChange::Revoke(id.ok_or_else(|| self.wrong())?)
-            }
+            Known::Revoke => AccessChange::Revoke(self.number(0)?),
             _ => self.grant()?,
         })
     }
@@ -95,16 +112,52 @@ impl Values {
                 .map_err(|error| refused(&AccessError::Scope { text, error }.into()))?,
             None => Scope::everything(),
         };
-        let until = match self.optional_text(4)? {
-            Some(text) => Some(
-                Timestamp::from_str(&text)
-                    .map_err(|_| refused(&AccessError::Time { text }.into()))?
-                    .as_second(),
-            ),
-            None => None,
-        };
+        let until = self.time(4)?;
         let role = self.text(0)?.to_owned();
         Ok(AccessChange::Grant { role, to, on, until })
+    }
+
+    /// Adds a token. Returns its number and its secret.
+    async fn add_token(&self, hub: &Hub) -> Result<Bytes, Refusal> {
+        let mut may: Vec<Permission> = self
+            .parsed(1, |text, error| AccessError::Permission { text, error })?
+            .into_iter()
+            .flat_map(|Uses(permissions)| permissions)
+            .collect();
+        if let Some(name) = self.optional_text(2)? {
+            may.extend(token_to_serve(&name).map_err(|error| refused(&error.into()))?);
+        }
+        let new = NewToken {
+            user: self.text(0)?.to_owned(),
+            may,
+            until: self.time(3)?,
+            note: self.optional_text(4)?.unwrap_or_default(),
+        };
+        let added = hub.admission.store.add_token(new).await;
+        let IssuedToken { id, secret } = added.map_err(|error| refused(&error))?;
+        Ok(json!({ "id": id, "secret": secret }).to_string().into())
+    }
+
+    /// Revokes a token, and ends the connections of peers that have logged in with it.
+    async fn revoke_token(&self, hub: &Hub) -> Result<Bytes, Refusal> {
+        let revoked = hub.admission.store.revoke_token(self.number(0)?).await;
+        revoked.map_err(|error| refused(&error))?;
+        hub.accounts.reload().await;
+        Ok(Value::Null.to_string().into())
+    }
+
+    fn number(&self, index: usize) -> Result<i64, Refusal> {
+        let number = self.optional(index).and_then(Value::as_i64);
+        number.ok_or_else(|| self.wrong())
+    }
+
+    /// Returns a time of RFC 3339 in seconds since 1970.
+    fn time(&self, index: usize) -> Result<Option<i64>, Refusal> {
+        let Some(text) = self.optional_text(index)? else {
+            return Ok(None);
+        };
+        let time = Timestamp::from_str(&text).map_err(|_| refused(&AccessError::Time { text }.into()))?;
+        Ok(Some(time.as_second()))
     }
 
     /// Parses an array of texts. No array is an empty one.

@@ -85,6 +85,7 @@ impl Parked {
             login: Login::new(is_admin),
             sent_too_much: None,
             session: Some(Box::new(session)),
+            dismissal: Arc::default(),
             is_parked: false,
         }
     }
@@ -218,6 +219,9 @@ impl Attachment {
         let features = parked.outbox.told_features();
         let resumed = resumed.frame(&parked.name, features, routing.name());
         let attachment = Box::new(parked.attach(routing, principal.is_admin()));
+        routing
+            .registry()
+            .note_login(attachment.id, &attachment.dismissal);
         Ok(Returned::Resumed { attachment, resumed })
     }
 }

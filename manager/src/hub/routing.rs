@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use labwire_access::Policy;
-use labwire_store::{Lease, Store};
+use labwire_store::{Accounts, Lease, Store};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
@@ -177,6 +177,22 @@ impl Routing {
         // On another thread, since there may be many rules.
         if Handle::try_current().is_ok() {
             drop(spawn_blocking(move || drop(unused)));
+        }
+    }
+
+    /// Ends the connections of peers whose logins are not valid any more, and the sessions of those that
+    /// are away.
+    pub(crate) fn end_logins(self: &Arc<Self>, accounts: &Accounts) {
+        let ended = self.registry().ended_logins(accounts, self.present().seconds());
+        for (id, dismissal, end) in ended {
+            match self.sessions.expire(id) {
+                Some(parked) => {
+                    Counters::count(&self.counters.logins_ended);
+                    info!("{} does not return to its session: {end}", parked.name);
+                    parked.leave(self);
+                }
+                None => dismissal.give(end),
+            }
         }
     }
 

@@ -244,8 +244,8 @@ impl State {
             self.failures.forgive(user);
         }
         for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
-            let verdict = match (outcome, self.failures.refused_in_name_for(address, user, now)) {
-                (Some(outcome), _) => Verdict::Good(outcome),
+            let verdict = match (&outcome, self.failures.refused_in_name_for(address, user, now)) {
+                (Some(outcome), _) => Verdict::Good(outcome.clone()),
                 (None, Some(wait)) => Verdict::Refused(wait),
                 (None, None) => {
                     let held_back = self.failures.held_back(user, now);

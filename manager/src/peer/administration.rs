@@ -30,15 +30,18 @@ impl Session<'_> {
         }
         match self.attachment.permit_administration(&call) {
             Administration::Allowed => self.execute(call).await,
-            Administration::Refused(refusal) => self
-                .attachment
-                .with_router(|router, from| router.refuse_administration(from, &call, &refusal)),
+            Administration::Refused(refusal) => self.refuse_administration(&call, &refusal),
             Administration::NeedsLogin => {
                 let next = self.attachment.login.call(call, unrouted);
                 self.go_on_with(next).await?;
             }
         }
         Ok(())
+    }
+
+    fn refuse_administration(&self, call: &Call, refusal: &Refusal) {
+        self.attachment
+            .with_router(|router, from| router.refuse_administration(from, call, refusal));
     }
 
     /// Takes the first line as the answer to a login question, unless it is a request. Returns
@@ -135,20 +138,23 @@ impl Session<'_> {
     async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {
         let hub = self.hub;
         let login = hub.admission.check_user(self.peer.ip, username, password).await;
-        let checked = login.map(|outcome| outcome.is_admin);
+        let checked = match &login {
+            Ok(outcome) => Ok(outcome.is_admin),
+            Err(refusal) => Err(refusal.clone()),
+        };
         let (calls, refusal, ends_connection) = match self.attachment.login.decide(checked) {
             Decision::Execute(calls) => {
-                let proof = Proof::Login {
-                    user: username.into(),
-                    is_admin: true,
-                };
-                let principal = Principal {
-                    proof,
-                    from: Arc::clone(self.peer),
-                };
-                self.attachment.set_principal(principal);
+                if let Ok(outcome) = login {
+                    self.attachment.set_principal(Principal {
+                        proof: Proof::of_login(username, outcome),
+                        from: Arc::clone(self.peer),
+                    });
+                }
                 for call in calls {
-                    self.execute(call).await;
+                    match self.attachment.permit_by_token(&call) {
+                        Ok(()) => self.execute(call).await,
+                        Err(refusal) => self.refuse_administration(&call, &refusal),
+                    }
                     yield_now().await;
                 }
                 return Ok(());

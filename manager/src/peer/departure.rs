@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::login_end::LoginEnd;
 use labwire_wire::LineTooLong;
 use labwire_wire::buffers::BuffersError;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -37,6 +38,8 @@ pub(super) enum Departure {
     Stalled,
     /// The peer failed to log in for an administrator's request.
     WrongLogin,
+    /// The login of the peer is not valid any more.
+    Dismissed(LoginEnd),
     /// The manager stops.
     Stopping,
     /// The peer has returned to its session on another connection.

@@ -52,6 +52,7 @@ impl Introduction {
         let proof = Proof::Login {
             user: "administrator".into(),
             is_admin: true,
+            token: None,
         };
         let from = Arc::clone(&self.introduced.principal.from);
         self.introduced.principal = Arc::new(Principal { proof, from });

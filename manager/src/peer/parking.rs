@@ -40,6 +40,7 @@ impl Departure {
             | Self::Refused
             | Self::Stalled
             | Self::WrongLogin
+            | Self::Dismissed(_)
             | Self::Stopping => false,
         }
     }

@@ -142,6 +142,7 @@ impl<'a> Session<'a> {
     {
         let hub = self.hub;
         let (routing, outbox) = (&hub.routing, Arc::clone(self.attachment.outbox()));
+        let dismissal = Arc::clone(&self.attachment.dismissal);
         let (reader, writer) = tokio::io::split(stream);
         let superseded = self
             .attachment
@@ -176,6 +177,7 @@ impl<'a> Session<'a> {
             // Reading may be suspended while it waits for room in another peer's queue.
             () = vanished => Departure::Failed(io::ErrorKind::TimedOut.into()),
             () = superseded => Departure::Superseded,
+            end = dismissal.given() => Departure::Dismissed(end),
             departure = self.read_lines(&mut inbox) => departure,
         };
         // Fails only for a closed semaphore, and this one is never closed.
@@ -189,6 +191,10 @@ impl<'a> Session<'a> {
         }
         if let Departure::TooLong(error) = &departure {
             self.attachment.note_too_long(*error);
+        }
+        if let Departure::Dismissed(end) = &departure {
+            Counters::count(&routing.counters.logins_ended);
+            self.attachment.tell_dismissed(*end);
         }
         self.leave_cut_through();
         // From here on its input no longer counts towards the budget.
@@ -219,6 +225,7 @@ impl<'a> Session<'a> {
                 info!("{name} has vanished, nothing that was sent to it was acknowledged");
             }
             Departure::Failed(error) => debug!("{name}: {error}"),
+            Departure::Dismissed(end) => info!("{name} is disconnected: {end}"),
             Departure::TooLong(error) => warn!("{name}: {error} ({})", LineLimit::Line),
             Departure::Unsplittable(error) => warn!("{name}: {error}"),
             Departure::Stalled => {

@@ -15,6 +15,7 @@ impl Refusal {
             // The service had received the request, whatever happened to it there, or to its reply.
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }
+            | Self::LoginEnded(_)
             | Self::MalformedReply { .. }
             | Self::ReplyStalled { .. }
             | Self::ReplyEnded { .. }

@@ -23,6 +23,7 @@ use labwire_wire::terminal::{NotText, TerminalError};
 use labwire_wire::{EnvelopeError, Executed, Features, IdentityError, MAX_NAME_BYTES, Uid, frames, quoted};
 
 use crate::config::MANAGERS_LINE;
+use crate::login_end::LoginEnd;
 
 pub(crate) use call_refusal::CallRefusal;
 pub(crate) use history_refusal::HistoryRefusal;
@@ -398,16 +399,21 @@ pub(crate) enum Refusal {
     PasswordKept,
     /// No grant allows it.
     #[error(
-        "PermissionError: the permission {} is not granted to {}",
+        "PermissionError: the permission {} is {}",
         quoted(permission),
-        Grantee(user.as_deref())
+        Lacking(user.as_deref(), *token)
     )]
     NotPermitted {
         /// As it is written, such as `call DMM.read`.
         permission: String,
         /// The user that the peer has logged in as.
         user: Option<Arc<str>>,
+        /// The number of the token with which it has, if that does not allow it.
+        token: Option<i64>,
     },
+    /// The login of the peer is not valid any more.
+    #[error("PermissionError: {0}, with which this peer had logged in")]
+    LoginEnded(LoginEnd),
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
     NoSuchAttribute(String),
@@ -538,13 +544,22 @@ impl Refusal {
 }
 
 /// The peer without a permission, for the text of its refusal.
-struct Grantee<'a>(Option<&'a str>);
+struct Lacking<'a>(Option<&'a str>, Option<i64>);
 
-impl fmt::Display for Grantee<'_> {
+impl fmt::Display for Lacking<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(user) => write!(formatter, "the user {}", quoted(user)),
-            None => formatter.write_str("everyone, and this peer has not logged in as a user"),
+        match self {
+            Self(Some(user), Some(token)) => {
+                write!(
+                    formatter,
+                    "not one of the token {token} of the user {}",
+                    quoted(user)
+                )
+            }
+            Self(Some(user), None) => write!(formatter, "not granted to the user {}", quoted(user)),
+            Self(None, _) => {
+                formatter.write_str("not granted to everyone, and this peer has not logged in as a user")
+            }
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::HashMap;
+use labwire_access::Policy;
 use serde_json::json;
 
 use super::asking::Asking;
 use super::peers::PeerId;
-use super::permissions::{PeerRights, Rules};
+use super::permissions::PeerRights;
 use crate::clock::Present;
 use crate::principal::Principal;
 
@@ -71,11 +72,11 @@ impl Asking<'_> {
         {
             return text.member.clone();
         }
-        let rights = self.rules.map(|rules| {
-            (
-                rules,
-                &*PeerRights::current(&mut client.rights, rules, &client.principal),
-            )
+        // Without a policy there are no roles, whatever a token allows.
+        let rights = self.rules.and_then(|rules| {
+            let policy = rules.policy.as_ref()?;
+            let rights = PeerRights::current(&mut client.rights, rules, &client.principal);
+            Some((policy, &*rights))
         });
         let text = describe(&client.principal, &self.service.name, rights, present);
         let member = text.member.clone();
@@ -91,12 +92,12 @@ impl Asking<'_> {
 fn describe(
     principal: &Principal,
     service: &str,
-    rights: Option<(&Rules, &PeerRights)>,
+    rights: Option<(&Policy, &PeerRights)>,
     present: Present<'_>,
 ) -> CallerText {
     let (mut groups, mut roles, mut until) = (Vec::new(), Vec::new(), None::<i64>);
-    if let Some((rules, rights)) = rights {
-        let own = principal.user().map(|user| rules.policy.groups(user));
+    if let Some((policy, rights)) = rights {
+        let own = principal.user().map(|user| policy.groups(user));
         groups.extend(own.into_iter().flatten());
         for (role, end) in rights.rights.roles_at(service) {
             if end.is_some_and(|end| end <= present.seconds()) {

@@ -23,6 +23,9 @@ impl Registry {
         if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
             return Some(contradiction);
         }
+        if self.logins.keys().any(|id| self.principal(*id).is_none()) {
+            return Some("a peer that has left is logged in".to_owned());
+        }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {
             let mut held = 0;

@@ -91,6 +91,7 @@ impl Registry {
     /// Removes a peer and everything that belongs to it. Returns `None` if it has left already. A
     /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
+        self.logins.remove(&id);
         if let Some(client) = self.clients.remove(id) {
             let (unlinked, left_behind) = self.forget_client(id, &client);
             let event = Event::Left {

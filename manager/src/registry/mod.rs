@@ -26,6 +26,7 @@ mod lock_ends;
 mod lock_queue;
 mod locking;
 mod locks;
+mod logins;
 mod manager;
 mod membership;
 mod moment;

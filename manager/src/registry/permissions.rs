@@ -1,9 +1,10 @@
-//! Checks what peers may do, in a manager with rules. A manager without rules allows everything.
+//! Checks what peers may do, in a manager with rules. A manager without rules allows everything, except
+//! what the token does not allow with which a peer has logged in.
 //!
 //! Decisions depend on names only, and are made before anything is looked up: a refusal tells
 //! nobody whether a service is connected.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::HashMap;
 use labwire_access::{Access, Action, Coverage, Policy, Rights};
@@ -18,18 +19,43 @@ use crate::refusal::{Refusal, excerpt};
 /// The most services whose decisions are kept for one client. Beyond that, all are forgotten.
 const MOST_KEPT: usize = 256;
 
+/// What a peer without a token may do in a manager without rules.
+static EVERYTHING: LazyLock<Arc<Rights>> = LazyLock::new(|| Arc::new(Rights::everything()));
+
 /// The rules about who may do what.
 #[derive(Debug)]
 pub(super) struct Rules {
-    pub(super) policy: Policy,
+    /// `None` if everybody may do everything that their token allows.
+    pub(super) policy: Option<Policy>,
     /// Grows with each change.
     pub(super) version: u64,
+}
+
+impl Rules {
+    fn rights(&self, principal: &Principal) -> Arc<Rights> {
+        let user = principal.user().map(|user| &**user);
+        within_token(
+            self.policy
+                .as_ref()
+                .map_or_else(|| Arc::clone(&EVERYTHING), |policy| policy.rights(user)),
+            principal,
+        )
+    }
+}
+
+/// Returns what both the rights and the token of a peer allow, if it has a token.
+fn within_token(rights: Arc<Rights>, principal: &Principal) -> Arc<Rights> {
+    match principal.token() {
+        None => rights,
+        Some(token) => Arc::new(rights.within(Arc::clone(&token.rights))),
+    }
 }
 
 /// What a peer may do, as of one version of the rules.
 #[derive(Debug, Default)]
 pub(super) struct PeerRights {
-    version: u64,
+    /// `None` if they were not computed yet.
+    version: Option<u64>,
     pub(super) rights: Arc<Rights>,
     /// The decisions about requests to services, by service.
     calls: HashMap<PeerId, Coverage>,
@@ -48,10 +74,10 @@ impl PeerRights {
         principal: &Principal,
     ) -> &'a mut Self {
         let rights = place.get_or_insert_default();
-        if rights.version != rules.version {
+        if rights.version != Some(rules.version) {
             **rights = Self {
-                version: rules.version,
-                rights: rules.policy.rights(principal.user().map(|user| &**user)),
+                version: Some(rules.version),
+                rights: rules.rights(principal),
                 ..Self::default()
             };
         }
@@ -125,7 +151,9 @@ impl Sight {
 
 /// Returns the refusal of an access that is not allowed.
 #[cold]
-fn refusal(access: &Access<'_>, principal: &Principal) -> Refusal {
+fn refusal(access: &Access<'_>, principal: &Principal, present: Present<'_>) -> Refusal {
+    let token = principal.token();
+    let by_token = token.filter(|token| !token.rights.allows(access, present.seconds()));
     let access = Access {
         action: access.action,
         object: excerpt(access.object),
@@ -134,6 +162,7 @@ fn refusal(access: &Access<'_>, principal: &Principal) -> Refusal {
     Refusal::NotPermitted {
         permission: access.to_string(),
         user: principal.user().cloned(),
+        token: by_token.map(|token| token.id),
     }
 }
 
@@ -147,15 +176,36 @@ impl Registry {
         if !is_newer {
             return Some(policy);
         }
-        self.rules
-            .replace(Rules { policy, version })
-            .map(|rules| rules.policy)
+        let policy = Some(policy);
+        self.rules.replace(Rules { policy, version })?.policy
     }
 
-    /// Returns whether there are rules.
+    /// Checks from now on what tokens allow, also in a manager without rules.
+    pub(super) fn restrict_tokens(&mut self) {
+        // Policies are numbered from 1.
+        let (policy, version) = (None, 0);
+        self.rules.get_or_insert(Rules { policy, version });
+    }
+
+    /// Returns whether there is anything to check.
     #[inline]
     pub(crate) fn has_rules(&self) -> bool {
         self.rules.is_some()
+    }
+
+    /// Returns whether users may do only what is granted to them.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.policy.is_some())
+    }
+
+    /// Returns the rights of a peer that may not be connected yet; `None` if it may do everything.
+    fn rights_of_principal(&self, principal: &Principal) -> Option<Arc<Rights>> {
+        match &self.rules {
+            Some(rules) => Some(rules.rights(principal)),
+            None => principal
+                .token()
+                .map(|_| within_token(Arc::clone(&EVERYTHING), principal)),
+        }
     }
 
     /// Checks whether a client may send a request to a service, connected or not.
@@ -186,7 +236,7 @@ impl Registry {
         if is_allowed {
             Ok(())
         } else {
-            Err(refusal(&access, &client.principal))
+            Err(refusal(&access, &client.principal, present))
         }
     }
 
@@ -203,7 +253,7 @@ impl Registry {
         if rights.allows(access, present.seconds()) {
             Ok(())
         } else {
-            Err(refusal(access, principal))
+            Err(refusal(access, principal, present))
         }
     }
 
@@ -221,7 +271,7 @@ impl Registry {
         if coverage.allows("", || present.seconds()) {
             Ok(())
         } else {
-            Err(refusal(&access, &service.principal))
+            Err(refusal(&access, &service.principal, present))
         }
     }
 
@@ -232,13 +282,14 @@ impl Registry {
         principal: &Principal,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let Some(rules) = &self.rules else { return Ok(()) };
+        let Some(rights) = self.rights_of_principal(principal) else {
+            return Ok(());
+        };
         let access = Access::to(Action::Register, name);
-        let rights = rules.policy.rights(principal.user().map(|user| &**user));
         if rights.allows(&access, present.seconds()) {
             Ok(())
         } else {
-            Err(refusal(&access, principal))
+            Err(refusal(&access, principal, present))
         }
     }
 
@@ -253,12 +304,9 @@ impl Registry {
 
     /// Returns what a peer with that principal sees before it is registered.
     pub(crate) fn sight_of_stranger(&self, principal: &Principal, present: Present<'_>) -> Sight {
-        match &self.rules {
+        match self.rights_of_principal(principal) {
             None => Sight::All,
-            Some(rules) => {
-                let rights = rules.policy.rights(principal.user().map(|user| &**user));
-                Sight::new(&rights, "", present)
-            }
+            Some(rights) => Sight::new(&rights, "", present),
         }
     }
 

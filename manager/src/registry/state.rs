@@ -31,6 +31,7 @@ use crate::bounds::{FREE_LEASES, FREE_LOCK_WAITS, MOST_LEASES, MOST_LOCK_WAITS};
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::log_limit::LogLimit;
+use crate::login_end::Dismissal;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::progress::{ClientsProgress, WaitingProgress};
@@ -235,8 +236,11 @@ impl Service {
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(super) manager: ManagerIdentity,
-    /// The rules about who may do what; `None` if everybody may do everything.
+    /// The rules about who may do what; `None` if everybody may do everything, and no peer has logged
+    /// in with a token so far.
     pub(super) rules: Option<Rules>,
+    /// The peers that have logged in as a user.
+    pub(super) logins: HashMap<PeerId, Arc<Dismissal>>,
     pub(super) last_number: u64,
     pub(super) clients: Peers<Client>,
     pub(super) services: Peers<Service>,
@@ -285,6 +289,7 @@ impl Registry {
         Self {
             manager,
             rules: None,
+            logins: HashMap::default(),
             last_number: 0,
             clients: Peers::default(),
             services: Peers::default(),

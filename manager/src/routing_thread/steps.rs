@@ -99,6 +99,8 @@ pub(crate) enum Task {
     Expire,
     /// Follows changes of the rules about who may do what.
     FollowRules,
+    /// Ends the connections of peers whose logins have ended.
+    FollowAccounts,
 }
 
 impl fmt::Display for Task {
@@ -108,6 +110,7 @@ impl fmt::Display for Task {
             Self::Logins => formatter.write_str("having logins checked"),
             Self::Serve(peer) => write!(formatter, "serving {peer}"),
             Self::Expire => formatter.write_str("ending what is not kept for longer"),
+            Self::FollowAccounts => formatter.write_str("ending logins that are not valid any more"),
             Self::FollowRules => formatter.write_str("following changes of the rules"),
             Self::TellDeparture => formatter.write_str("telling clients that a service has left"),
         }

@@ -172,6 +172,7 @@ impl World {
         let proof = Proof::Login {
             user: "ada".into(),
             is_admin: false,
+            token: None,
         };
         let other_user = Principal {
             proof,

@@ -8,7 +8,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The most rows of one table. It bounds the time to prepare the rules.
-const MOST_ROWS: usize = 100_000;
+pub(crate) const MOST_ROWS: usize = 100_000;
 
 /// A change of groups, roles, sets or grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl Database {
         expect_known(Named::Group, group, &self.group_names()?)
     }
 
-    fn expect_user(&self, user: &str) -> Result<(), StoreError> {
+    pub(crate) fn expect_user(&self, user: &str) -> Result<(), StoreError> {
         if self.rights(user)?.is_some() {
             return Ok(());
         }

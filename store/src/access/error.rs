@@ -111,6 +111,39 @@ pub enum AccessError {
         /// The given number.
         i64,
     ),
+    /// There is no token of this number.
+    #[error("there is no token {0}")]
+    NoSuchToken(
+        /// The given number.
+        i64,
+    ),
+    /// A token would allow nothing.
+    #[error("a token that allows nothing is of no use, give it a permission")]
+    TokenAllowsNothing,
+    /// A permission of a token is for a set.
+    #[error("{}: a token names no sets, write patterns", quoted(.0))]
+    SetInToken(
+        /// The permission.
+        String,
+    ),
+    /// The name of a service for a token is a pattern.
+    #[error(
+        "{}: the name of one service has no * or ?; for several services, allow 'register PATTERN' and 'notify PATTERN'",
+        quoted(.0)
+    )]
+    NotOneService(
+        /// The given name.
+        String,
+    ),
+    /// The note of a token is too long, or has a control character.
+    #[error(
+        "a token's note has at most {} bytes, and no control characters",
+        crate::tokens::MOST_TOKEN_NOTE
+    )]
+    TokenNote,
+    /// The end of a token is not in the future.
+    #[error("the token's end is in the past")]
+    TokenHasEnded,
     /// There are as many rows as there may be.
     #[error("there are {limit} {what} already, which is as many as there may be")]
     TooMany {

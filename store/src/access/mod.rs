@@ -11,6 +11,7 @@ mod rows;
 mod tests;
 
 pub use change::AccessChange;
+pub(crate) use change::MOST_ROWS;
 pub use error::{AccessError, Named};
 pub use explain::{Explanation, explain, explain_permission};
 pub use rows::describe_grant;

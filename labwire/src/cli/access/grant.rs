@@ -179,11 +179,7 @@ pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write
 impl AddArgs {
     /// Returns when it ends, in seconds since 1970.
     fn end(&self) -> anyhow::Result<Option<i64>> {
-        match (&self.time, &self.until) {
-            (Some(time), _) => Ok(Some(until::after(time, present().as_second())?)),
-            (None, Some(time)) => Ok(Some(until::at(time, &local_time_zone())?)),
-            (None, None) => Ok(None),
-        }
+        until::chosen(self.time.as_deref(), self.until.as_deref())
     }
 
     fn change_of_access(&self) -> anyhow::Result<AccessChange> {

@@ -1,5 +1,5 @@
 //! `labwire group`, `role`, `set`, `grant` and `may`: who may do what at a manager that was started
-//! with `--roles`.
+//! with `--roles`; and `labwire token`.
 
 pub(crate) mod grant;
 pub(crate) mod group;
@@ -8,6 +8,7 @@ pub(crate) mod role;
 pub(crate) mod set;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 mod until;
 
 use std::io::Write;

@@ -19,6 +19,7 @@ enum Typable {
     Set(set::SetArgs),
     Grant(grant::GrantArgs),
     May(may::MayArgs),
+    Token(token::TokenArgs),
 }
 
 struct Shell {
@@ -53,6 +54,7 @@ impl Shell {
             Typable::Set(args) => set::execute(args, &chosen, &mut output),
             Typable::Grant(args) => grant::execute(args, &chosen, &mut output),
             Typable::May(args) => may::execute(args, &chosen, &mut output),
+            Typable::Token(args) => token::execute(args, &chosen, &mut output),
         };
         let error = done.err().map(|error| error.to_string());
         (String::from_utf8(output).unwrap(), error)

@@ -1,9 +1,10 @@
-//! The end of a grant on the command line.
+//! The end of a grant or a token on the command line.
 
 use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use labwire_home::{local_time_zone, present};
 use labwire_record::parse_age;
 
 use crate::cli::UsageError;
@@ -11,8 +12,17 @@ use crate::cli::UsageError;
 /// The longest time from now on, in seconds: a hundred years.
 const LONGEST: i64 = 100 * 366 * 86_400;
 
+/// Returns the end that `--for` or `--until` means, in seconds since 1970; `None` without either.
+pub(super) fn chosen(time: Option<&str>, until: Option<&str>) -> anyhow::Result<Option<i64>> {
+    match (time, until) {
+        (Some(time), _) => Ok(Some(after(time, present().as_second())?)),
+        (None, Some(until)) => Ok(Some(at(until, &local_time_zone())?)),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Returns the end that `--for` means, in seconds since 1970: `30d` after `now`.
-pub(super) fn after(text: &str, now: i64) -> anyhow::Result<i64> {
+fn after(text: &str, now: i64) -> anyhow::Result<i64> {
     let wrong = || {
         anyhow!(UsageError(format!(
             "--for '{text}': write a number and a unit, s, m or min, h, d or w, as in 8h or 30d"
@@ -25,7 +35,7 @@ pub(super) fn after(text: &str, now: i64) -> anyhow::Result<i64> {
 
 /// Returns the end that `--until` means, in seconds since 1970: a day, whose midnight it is, or a
 /// time in this time zone, or one with a zone of its own.
-pub(super) fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
+fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());
     }

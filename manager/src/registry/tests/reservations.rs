@@ -137,6 +137,7 @@ fn a_lock_is_noted_for_the_user_of_the_handshake_and_not_for_the_administrator_o
         proof: crate::principal::Proof::Login {
             user: "ada".into(),
             is_admin: true,
+            token: None,
         },
         from: Arc::clone(&Principal::sample().from),
     };

@@ -1,0 +1,235 @@
+//! `labwire token`: secrets with which programs log in instead of with the password of their user.
+
+use std::io::Write;
+
+use clap::{ArgGroup, Args, Subcommand};
+use jiff::Timestamp;
+use labwire_access::{Permission, permissions_to_use};
+use labwire_home::{local_time_zone, present};
+use labwire_store::{AccessError, NewToken, Token, token_to_serve};
+use serde_json::json;
+
+use super::{ChangeArgs, Chosen, ListArgs, choose, until};
+use crate::cli::output::output;
+use crate::cli::tell;
+
+const LONG_ABOUT: &str = "\
+Add, list and revoke tokens: secrets with which programs log in to a manager that was started with \
+--auth-login.
+
+A program gives the name of the token's user as the username, and the secret as the password; programs that \
+use MSL-Network need no change. It may do only what the token allows, and with --roles only what is granted \
+to the user, too. A token ends with its user.
+
+A running manager follows changes within about a second, and ends the connections of programs that have \
+logged in with a token that was revoked or has ended.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # a token for a script of ada's that reads the multimeter for 30 days
+  labwire token add --user ada --may 'DMM.read*' --for 30d --note 'night series'
+
+  # one with which the service DMM can register, and nothing else
+  labwire token add --user ada --register DMM
+
+  # one that allows all that ada may do
+  labwire token add --user ada --everything --for 8h
+
+  # list all tokens, and revoke one
+  labwire token list
+  labwire token revoke 2";
+
+/// Add, list and revoke tokens: secrets with which programs log in
+#[derive(Debug, Args)]
+#[command(
+    long_about = LONG_ABOUT, after_help = EXAMPLES, subcommand_value_name = "ACTION",
+    subcommand_help_heading = "Actions"
+)]
+pub(crate) struct TokenArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add a token, and print its secret this once
+    Add(AddArgs),
+    /// Revoke tokens
+    Revoke(RevokeArgs),
+    /// List all tokens, without their secrets
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("restriction").required(true).multiple(true), group = ArgGroup::new("end")
+)]
+struct AddArgs {
+    /// The user as whom a program logs in with it
+    #[arg(long, value_name = "USER")]
+    user: String,
+
+    /// Allow to use a service, as in DMM or 'DMM.read*', or a permission
+    ///
+    /// A service, or its attributes that match a pattern, may be seen, linked and called. A permission is
+    /// one of a role (see: labwire role), such as 'lock DMM' or 'publish lab.*'. Can be given several
+    /// times.
+    #[arg(long, value_name = "WHAT", group = "restriction")]
+    may: Vec<String>,
+
+    /// Allow to register as the service of this name
+    ///
+    /// A service may emit notifications, too.
+    #[arg(long, value_name = "SERVICE", group = "restriction")]
+    register: Option<String>,
+
+    /// Allow everything that the user may do, also as an administrator
+    #[arg(long, group = "restriction", conflicts_with_all = ["may", "register"])]
+    everything: bool,
+
+    /// Let it end after some time, as in 8h or 30d
+    #[arg(long = "for", value_name = "TIME", group = "end")]
+    time: Option<String>,
+
+    /// Let it end at a time, as in 2026-12-31 or 2026-12-31T18:00:00
+    #[arg(long, value_name = "TIME", group = "end")]
+    until: Option<String>,
+
+    /// What it is for
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    note: String,
+
+    /// Print a JSON object with the number and the secret
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Debug, Args)]
+struct RevokeArgs {
+    /// The numbers of the tokens, as in 'labwire token list'
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<i64>,
+
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Action {
+    fn chosen(&self) -> anyhow::Result<Chosen> {
+        choose(match self {
+            Self::Add(args) => &args.change.database,
+            Self::Revoke(args) => &args.change.database,
+            Self::List(args) => &args.database,
+        })
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
+    // Usage errors come before all others.
+    if let Action::Add(args) = &args.action {
+        args.token()?;
+    }
+    execute(args, &args.action.chosen()?, &mut output())
+}
+
+pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut database = chosen.open()?;
+    match &args.action {
+        Action::Add(args) => {
+            let issued = database.add_token(&args.token()?, present().as_second())?;
+            if args.json {
+                let issued = json!({ "id": issued.id, "secret": issued.secret });
+                writeln!(output, "{issued}")?;
+            } else {
+                tell(format_args!(
+                    "added the token {}; its secret is shown this once:",
+                    issued.id
+                ));
+                writeln!(output, "{}", issued.secret)?;
+            }
+        }
+        Action::Revoke(args) => {
+            for id in &args.ids {
+                database.revoke_token(*id)?;
+                writeln!(output, "Revoked the token {id}")?;
+            }
+        }
+        Action::List(args) => {
+            let tokens = database.tokens()?;
+            if args.json {
+                for token in &tokens {
+                    writeln!(output, "{}", token.describe())?;
+                }
+            } else if tokens.is_empty() {
+                writeln!(output, "There are no tokens")?;
+            } else {
+                let width = tokens.iter().map(|token| token.id.to_string().len()).max();
+                let width = width.unwrap_or_default();
+                for token in &tokens {
+                    writeln!(output, "{:width$}  {}", token.id, in_words(token))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl AddArgs {
+    fn token(&self) -> anyhow::Result<NewToken> {
+        let mut may = Vec::new();
+        for text in &self.may {
+            may.extend(permissions_to_use(text).map_err(|error| AccessError::Permission {
+                text: text.clone(),
+                error,
+            })?);
+        }
+        if let Some(name) = &self.register {
+            may.extend(token_to_serve(name)?);
+        }
+        if self.everything {
+            may = labwire_access::Action::ALL.map(Permission::everything).into();
+        }
+        Ok(NewToken {
+            user: self.user.clone(),
+            may,
+            until: until::chosen(self.time.as_deref(), self.until.as_deref())?,
+            note: self.note.clone(),
+        })
+    }
+}
+
+/// Returns a token in words: `ada may call DMM.read*, …; until …; last used …; night series`.
+fn in_words(token: &Token) -> String {
+    let time = |seconds: i64| {
+        let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        time.to_zoned(local_time_zone())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
+    };
+    let everything = labwire_access::Action::ALL.map(Permission::everything);
+    let may = if everything.iter().all(|permission| token.may.contains(permission)) {
+        "do everything".to_owned()
+    } else {
+        let may: Vec<_> = token.may.iter().map(Permission::to_string).collect();
+        may.join(", ")
+    };
+    let end = token.until.map(|until| {
+        let word = if present().as_second() >= until {
+            "ended"
+        } else {
+            "until"
+        };
+        format!("{word} {}", time(until))
+    });
+    let used = match token.last_used {
+        Some(used) => format!("last used {}", time(used)),
+        None => "never used".to_owned(),
+    };
+    let note = (!token.note.is_empty()).then(|| token.note.clone());
+    let parts = [Some(format!("{} may {may}", token.user)), end, Some(used), note];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}

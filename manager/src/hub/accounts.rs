@@ -1,0 +1,85 @@
+//! Ends the connections of peers whose logins are not valid any more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use labwire_store::{Accounts, Store};
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::Routing;
+
+/// How often the file is checked for changes by other programs, and the time for tokens that have
+/// ended. Nothing is checked while nobody has logged in.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The tokens of a manager's database.
+pub(crate) struct AccountsSource {
+    store: Store,
+    routing: Arc<Routing>,
+    /// As they were read the last time.
+    known: Mutex<Option<Accounts>>,
+    /// Whether they could not be read the last time.
+    is_failing: AtomicBool,
+}
+
+impl AccountsSource {
+    pub(crate) fn new(store: Store, routing: Arc<Routing>) -> Self {
+        Self {
+            store,
+            routing,
+            known: Mutex::default(),
+            is_failing: AtomicBool::default(),
+        }
+    }
+
+    /// Reads the tokens again, and ends the connections of those whose login is not valid any more. If
+    /// they cannot be read, the old ones stay, and they are read again a second later.
+    pub(crate) async fn reload(&self) {
+        self.reload_unless(None).await;
+        self.end_logins();
+    }
+
+    /// Follows changes by other programs, and the time. Runs until it is dropped.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        loop {
+            sleep(INTERVAL).await;
+            if !self.routing.registry().has_logins() {
+                continue;
+            }
+            let file = self.known().as_ref().map(|known| known.file);
+            let is_failing = self.is_failing.load(Ordering::Relaxed);
+            self.reload_unless(file.filter(|_| !is_failing)).await;
+            // Each time: a peer may have logged in with what was revoked a moment later, and time has
+            // passed.
+            self.end_logins();
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Accounts>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn reload_unless(&self, unless: Option<i64>) {
+        match self.store.accounts(unless).await {
+            Ok(loaded) => {
+                self.is_failing.store(false, Ordering::Relaxed);
+                if loaded.is_some() {
+                    *self.known() = loaded;
+                }
+            }
+            Err(error) => {
+                if !self.is_failing.swap(true, Ordering::Relaxed) {
+                    warn!("cannot read the tokens, those that are revoked now stay connected: {error}");
+                }
+            }
+        }
+    }
+
+    fn end_logins(&self) {
+        if let Some(known) = &*self.known() {
+            self.routing.end_logins(known);
+        }
+    }
+}

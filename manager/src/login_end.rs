@@ -1,0 +1,50 @@
+//! Ends the connections of peers whose login is not valid any more.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use tokio::sync::Notify;
+
+/// Why a login is not valid any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginEnd {
+    /// The token of that number was revoked, or its user was removed.
+    TokenRevoked(i64),
+    /// The token of that number has ended.
+    TokenEnded(i64),
+}
+
+impl fmt::Display for LoginEnd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TokenRevoked(id) => write!(formatter, "the token {id} was revoked"),
+            Self::TokenEnded(id) => write!(formatter, "the token {id} has ended"),
+        }
+    }
+}
+
+/// Tells the task that serves a peer that the peer's login has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Dismissal {
+    end: OnceLock<LoginEnd>,
+    given: Notify,
+}
+
+impl Dismissal {
+    /// Ends the connection. Only the first reason counts.
+    pub(crate) fn give(&self, end: LoginEnd) {
+        // It may have been given before.
+        let _ = self.end.set(end);
+        self.given.notify_one();
+    }
+
+    /// Waits until the connection is to end. Returns the reason. Cancel safe.
+    pub(crate) async fn given(&self) -> LoginEnd {
+        loop {
+            if let Some(end) = self.end.get() {
+                return *end;
+            }
+            self.given.notified().await;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The peers that have logged in as a user, whose logins may end.
+
+use std::sync::Arc;
+
+use labwire_store::Accounts;
+
+use super::peers::PeerId;
+use super::state::Registry;
+use crate::login_end::{Dismissal, LoginEnd};
+use crate::principal::Principal;
+
+impl Registry {
+    /// Notes how a connected peer has authenticated, after each change of its principal. `dismissal`
+    /// ends its connection.
+    pub(crate) fn note_login(&mut self, id: PeerId, dismissal: &Arc<Dismissal>) {
+        let principal = self.principal(id);
+        let has_user = principal.is_some_and(|principal| principal.user().is_some());
+        if principal.is_some_and(|principal| principal.token().is_some()) {
+            self.restrict_tokens();
+        }
+        if has_user {
+            self.logins.insert(id, Arc::clone(dismissal));
+        } else {
+            self.logins.remove(&id);
+        }
+    }
+
+    /// Returns whether a connected peer has logged in as a user.
+    pub(crate) fn has_logins(&self) -> bool {
+        !self.logins.is_empty()
+    }
+
+    /// Returns the peers whose logins are not valid any more at `now`, in seconds since 1970.
+    pub(crate) fn ended_logins(
+        &self,
+        accounts: &Accounts,
+        now: i64,
+    ) -> Vec<(PeerId, Arc<Dismissal>, LoginEnd)> {
+        let ended = self.logins.iter().filter_map(|(id, dismissal)| {
+            let end = end_of_login(self.principal(*id)?, accounts, now)?;
+            Some((*id, Arc::clone(dismissal), end))
+        });
+        ended.collect()
+    }
+}
+
+fn end_of_login(principal: &Principal, accounts: &Accounts, now: i64) -> Option<LoginEnd> {
+    let token = principal.token()?;
+    if accounts.tokens.is_removed(token.id) {
+        return Some(LoginEnd::TokenRevoked(token.id));
+    }
+    token
+        .until
+        .is_some_and(|until| now >= until)
+        .then_some(LoginEnd::TokenEnded(token.id))
+}
