@@ -613,7 +613,14 @@ fn an_administrator_asks_the_manager() {
     let is_user = ["users_table.is_user_registered", "username=bob"];
     assert_eq!(ask("ada", "engine", &is_user).output, "true\n");
     assert_eq!(ask("bob", "wheel", &["stats"]).code, Some(4));
-    assert_eq!(ask("ada", "engine", &["no_such_request"]).code, Some(4));
+    for (misspelt, hint) in [
+        ("break_lok", "did you mean 'break_lock'?"),
+        ("no_such_request", "labwire admin --help"),
+    ] {
+        let done = ask("ada", "engine", &[misspelt]);
+        assert_eq!(done.code, Some(4), "{done:?}");
+        assert!(done.errors.contains(hint), "{done:?}");
+    }
 }
 
 #[test]

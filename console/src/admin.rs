@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
+use crate::manager_requests;
 use crate::output::{OutputArgs, json_or_text, say_json, say_result};
 use crate::seconds::Seconds;
 use crate::words;
@@ -16,17 +17,12 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   labwire admin stats
   labwire admin users_table.users --username ada
-  labwire admin connections_table.connections start=2026-11-01";
-
-pub(crate) const AFTER_HELP: &str = "\
-Examples:
-  labwire admin stats
-  labwire admin users_table.users --username ada
   labwire admin connections_table.connections start=2026-11-01
+  labwire admin break_lock Oven reason='end of the shift'";
 
-The requests are listed under Administration in protocol.md: sessions, stats,
-service_links, service_locks, users_table.…, hostnames_table.…, access.…,
-connections_table.connections, set_logging_level, shutdown_manager.
+const ABOUT: &str = "\
+Values are the arguments in their order, and KEY=VALUE those that are named; the
+ones in brackets may be left out. protocol.md says more under Administration.
 
 The manager asks for the login of an administrator, on the terminal or as
 LABWIRE_USERNAME and LABWIRE_PASSWORD. With --json, the answer is one object:
@@ -34,9 +30,15 @@ attribute and result.
 
 Exit codes: see `labwire --help`.";
 
+/// Returns the end of the long help, with all requests.
+pub(crate) fn after_help() -> String {
+    let requests = manager_requests::of_administrators();
+    format!("{EXAMPLES}\n\nRequests:\n{requests}\n{ABOUT}")
+}
+
 #[derive(Args, Debug)]
 pub struct AdminArgs {
-    /// The request
+    /// The request; --help lists all
     attribute: String,
     /// Its arguments: values, then KEY=VALUE, as for labwire call
     #[arg(value_name = "VALUE", allow_negative_numbers = true)]
@@ -48,6 +50,15 @@ pub struct AdminArgs {
     form: OutputArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+}
+
+impl AdminArgs {
+    /// Returns the failure of the request, with a hint if the manager may not know it.
+    fn failure(&self, failure: Failure) -> Failure {
+        let is_answer = matches!(failure, Failure::Refused(_) | Failure::Service(_));
+        let hint = is_answer.then(|| manager_requests::hint(&self.attribute));
+        failure.with_hint(hint.flatten())
+    }
 }
 
 /// An answer, as an object of JSON.
@@ -70,7 +81,9 @@ pub(crate) async fn run(arguments: &AdminArgs) -> Result<(), Failure> {
     if let Some(limit) = arguments.timeout {
         request = request.timeout(limit.duration());
     }
-    let result = in_flight(request).await?;
+    let result = in_flight(request)
+        .await
+        .map_err(|error| arguments.failure(error.into()))?;
     if arguments.form.json {
         let (json, text) = json_or_text(&result);
         say_json(&AdminAnswer {

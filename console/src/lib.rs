@@ -136,7 +136,7 @@ pub enum Command {
     #[command(after_help = shell::EXAMPLES, after_long_help = shell::AFTER_HELP)]
     Shell(shell::ShellArgs),
     /// Send the manager an administrator's request
-    #[command(after_help = admin::EXAMPLES, after_long_help = admin::AFTER_HELP)]
+    #[command(after_help = admin::EXAMPLES, after_long_help = admin::after_help())]
     Admin(admin::AdminArgs),
     /// Find out why a connection fails, and what to do about it
     #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
