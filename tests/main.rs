@@ -8,6 +8,7 @@
     reason = "a test that panics is a test that fails, which is what it is for"
 )]
 
+mod accounts;
 mod binary;
 mod callers;
 mod clocks;

@@ -209,6 +209,9 @@ impl Known {
                 | Self::Revoke
                 | Self::AddToken
                 | Self::RevokeToken
+                | Self::DisableUser
+                | Self::EnableUser
+                | Self::SetUser
         )
     }
 }
@@ -284,6 +287,10 @@ requests! {
     AccessTokens "access.tokens" [] "no arguments";
     AddToken "access.add_token" ["user", "may", "register", "until", "note"] "a username, may=[…] with what the token allows, such as \"DMM.read*\", or register=\"SERVICE\", and, if wanted, until=\"TIME\" and note=\"TEXT\"";
     RevokeToken "access.revoke_token" ["id"] "the number of a token";
+    AccessUsers "access.users" [] "no arguments";
+    DisableUser "access.disable_user" ["user", "reason"] "a username and, if wanted, reason=\"TEXT\"";
+    EnableUser "access.enable_user" ["user"] "a username";
+    SetUser "access.set_user" ["user", "full_name", "email"] "a username and full_name=\"TEXT\" or email=\"ADDRESS\" or both";
     Explain "access.explain" ["user", "permission"] "a username and a permission, such as \"call DMM.read\"";
     History "history" ["service", "user", "peer", "kind", "outcome", "since", "until", "before", "after", "limit"] "if wanted, service=\"NAME\", user=\"NAME\", peer=\"NAME\", kind=…, outcome=…, since=…, until=…, limit=NUMBER, and before=NUMBER or after=NUMBER";
     BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
@@ -397,11 +404,8 @@ impl Values {
             Known::IsUserRegistered => json!(store.is_user_registered(self.text(0)?).await.map_err(refuse)?),
             Known::IsAdmin => json!(store.is_admin(self.text(0)?).await.map_err(refuse)?),
             Known::IsPasswordValid => {
-                let outcome = store
-                    .verify_login(self.text(0)?, self.text(1)?)
-                    .await
-                    .map_err(refuse)?;
-                json!(outcome.is_some_and(|outcome| outcome.token.is_none()))
+                let valid = store.is_password_valid(self.text(0)?, self.text(1)?);
+                json!(valid.await.map_err(refuse)?)
             }
             Known::InsertUser => {
                 let is_admin = self.optional_bool(2)?.ok_or_else(|| self.wrong())?;

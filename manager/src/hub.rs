@@ -33,7 +33,7 @@ pub(crate) struct Hub {
     pub(crate) routing: Arc<Routing>,
     pub(crate) admission: Admission,
     pub(crate) operation: Operation,
-    /// The tokens, and who has logged in with them.
+    /// Who may stay logged in.
     pub(crate) accounts: Arc<AccountsSource>,
     /// The rules about who may do what, with `--roles`.
     rules: OnceLock<Arc<RulesSource>>,

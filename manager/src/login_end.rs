@@ -8,15 +8,29 @@ use tokio::sync::Notify;
 /// Why a login is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginEnd {
+    /// The user was disabled.
+    UserDisabled,
     /// The token of that number was revoked, or its user was removed.
     TokenRevoked(i64),
     /// The token of that number has ended.
     TokenEnded(i64),
 }
 
+impl LoginEnd {
+    /// Returns what the peer is told.
+    pub(crate) fn told(self) -> String {
+        let preposition = match self {
+            Self::UserDisabled => "as",
+            Self::TokenRevoked(_) | Self::TokenEnded(_) => "with",
+        };
+        format!("{self}, {preposition} which this peer had logged in")
+    }
+}
+
 impl fmt::Display for LoginEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::UserDisabled => formatter.write_str("the user was disabled"),
             Self::TokenRevoked(id) => write!(formatter, "the token {id} was revoked"),
             Self::TokenEnded(id) => write!(formatter, "the token {id} has ended"),
         }

@@ -20,7 +20,8 @@
 //! queues a [`LeaseChange`], as for the audit, and [`Store::leases`] returns them. *Groups*, *roles*,
 //! *sets* and *grants* are the rows of a [`Policy`](labwire_access::Policy), which
 //! [`Store::policy`] returns; an [`AccessChange`] changes them. *Tokens* are secrets of users, with which
-//! programs log in, and which allow less than a password: [`Store::add_token`].
+//! programs log in, and which allow less than a password: [`Store::add_token`]. *Accounts* are what else is known of
+//! users: [`Store::change_account`].
 //!
 //! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
 //! [`inspect_database`] examines a file without changing it.
@@ -61,6 +62,7 @@
 //! ```
 
 mod access;
+mod accounts;
 mod audit;
 mod database;
 mod error;
@@ -78,6 +80,7 @@ mod worker;
 pub use access::{
     AccessChange, AccessError, Explanation, Named, describe_grant, explain, explain_permission,
 };
+pub use accounts::{Account, AccountChange, Disabled, MOST_ACCOUNT_TEXT};
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};
 pub use database::{ColumnInfo, Database};
 pub use error::StoreError;
@@ -86,7 +89,7 @@ pub use inspect::{
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
-pub use store::{Accounts, LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions};
+pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions, ValidLogins};
 pub use tokens::{
     IssuedToken, LoginToken, MOST_TOKEN_NOTE, MOST_TOKEN_PERMISSIONS, NewToken, TOKEN_PREFIX, Token,
     TokenNumbers, token_to_serve,

@@ -80,6 +80,8 @@ pub(crate) struct Credentials {
     pub(crate) stored: Option<StoredPassword>,
     /// The rounds of every login: the maximum of all rows.
     pub(crate) rounds: u32,
+    /// Whether the user may not log in at all.
+    pub(crate) is_disabled: bool,
     /// The token that was given in the place of the password, if it is valid.
     pub(crate) token: Option<FoundToken>,
 }
@@ -117,7 +119,7 @@ impl Credentials {
         work.derive(self.rounds.saturating_sub(rounds), &DECOY_SALT, &derived);
         let is_equal = constant_time::verify_slices_are_equal(&derived, key).is_ok();
         Check {
-            is_match: is_equal && self.stored.is_some(),
+            is_match: is_equal && self.stored.is_some() && !self.is_disabled,
             rounds_done: work.rounds,
         }
     }
@@ -175,6 +177,7 @@ mod tests {
             let check = Credentials {
                 stored,
                 rounds,
+                is_disabled: false,
                 token: None,
             }
             .check(password);
@@ -193,6 +196,7 @@ mod tests {
             let credentials = Credentials {
                 stored: Some(stored(hashed)),
                 rounds: 120_000,
+                is_disabled: false,
                 token: None,
             };
             for password in ["", "password", "nul\0nul"] {
@@ -208,6 +212,7 @@ mod tests {
         let check = Credentials {
             stored: None,
             rounds: 0,
+            is_disabled: false,
             token: None,
         }
         .check("anything");

@@ -10,7 +10,8 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 11] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 12] = [
+    "labwire_accounts",
     "labwire_grants",
     "labwire_groups",
     "labwire_leases",
@@ -39,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     crate::leases::DOUBTED,
     crate::access::TABLES,
     crate::tokens::TABLE,
+    crate::accounts::TABLE,
 ];
 
 impl Database {
@@ -133,7 +135,12 @@ mod tests {
             let database = Database::open(&path).unwrap();
             assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
             assert_eq!(user_version(&database), 7);
-            for table in ["labwire_leases", "labwire_grants", "labwire_tokens"] {
+            for table in [
+                "labwire_leases",
+                "labwire_grants",
+                "labwire_tokens",
+                "labwire_accounts",
+            ] {
                 assert!(!columns(&database, table).is_empty(), "{table}");
             }
         }

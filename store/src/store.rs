@@ -1,9 +1,13 @@
 //! The handle of the database, which sends jobs to the thread that owns it.
 
+mod logins;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,21 +17,22 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::access::{AccessChange, describe_grant};
+use crate::accounts::Account;
 use crate::audit::{ConnectionEvent, ConnectionRow, TimedEvent};
 use crate::database::{ColumnInfo, Database, PATIENCE};
 use crate::error::StoreError;
 use crate::leases::{Lease, LeaseChange, LeaseQueue};
-use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPassword};
+use crate::passwords::HashedPassword;
 use crate::pruning::AuditLimits;
-use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, Token, TokenNumbers};
+use crate::tokens::Token;
 use crate::users::check_username;
 use crate::worker::{AUDIT_QUEUE, Command, Job, Worker};
 
+use logins::Opened;
+pub use logins::{LoginOutcome, ValidLogins};
+
 /// The capacity of the queue of jobs. Further callers wait for capacity.
 const COMMAND_QUEUE: usize = 64;
-
-/// How long the note that a token was used waits for another program's lock. Logins wait meanwhile.
-const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The options of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +47,8 @@ pub struct StoreOptions {
     /// starts at the newest row and follows the clock by one day per hour of the manager's running
     /// time.
     pub audit_max_age_days: u64,
-    /// Whether a password with fewer than [`DEFAULT_ROUNDS`] rounds is hashed again at the next
-    /// successful login. The default is no, since MSL-Network's own manager could not check the
+    /// Whether a password with fewer than [`DEFAULT_ROUNDS`](crate::DEFAULT_ROUNDS) rounds is hashed
+    /// again at the next successful login. The default is no, since MSL-Network's own manager could not check the
     /// password afterwards.
     pub upgrade_passwords: bool,
 }
@@ -58,24 +63,6 @@ impl Default for StoreOptions {
     }
 }
 
-/// The result of a successful login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginOutcome {
-    /// Whether the user is an administrator.
-    pub is_admin: bool,
-    /// The token that was given as the password; `None` for the password.
-    pub token: Option<LoginToken>,
-}
-
-/// The tokens, as of one time.
-#[derive(Debug)]
-pub struct Accounts {
-    /// The numbers of the tokens.
-    pub tokens: TokenNumbers,
-    /// As [`LoadedPolicy::file`].
-    pub file: i64,
-}
-
 /// A list in the database.
 #[derive(Debug)]
 pub enum StoreList {
@@ -85,6 +72,8 @@ pub enum StoreList {
     Users,
     /// As [`Store::hostnames`].
     Hostnames,
+    /// The users and what is known of them: a list of objects, see [`Account::describe`].
+    Accounts,
     /// The tokens: a list of objects, see [`Token::describe`].
     Tokens,
     /// The groups and their members: an object of lists.
@@ -171,30 +160,6 @@ pub struct Store {
     upgrade_passwords: bool,
     audit_max_rows: u64,
     opened: Opened,
-}
-
-/// When the store was opened, by both clocks.
-#[derive(Debug, Clone, Copy)]
-struct Opened {
-    at: Instant,
-    /// In seconds since 1970.
-    seconds: i64,
-}
-
-impl Opened {
-    fn now() -> Self {
-        Self {
-            at: Instant::now(),
-            seconds: present().as_second(),
-        }
-    }
-
-    /// Returns the present in seconds since 1970. If the clock was set back since then, it is the time
-    /// that it would show otherwise, so that a token that has ended stays ended.
-    fn present(self) -> i64 {
-        let since = i64::try_from(self.at.elapsed().as_secs()).unwrap_or(i64::MAX);
-        present().as_second().max(self.seconds.saturating_add(since))
-    }
 }
 
 impl Store {
@@ -357,6 +322,12 @@ impl Store {
             StoreList::Usernames => Ok(json_text(&database.usernames()?)),
             StoreList::Users => Ok(json_text(&database.users()?)),
             StoreList::Hostnames => Ok(json_text(&database.hostnames()?)),
+            StoreList::Accounts => {
+                let accounts = database.accounts()?;
+                Ok(json_text(
+                    &accounts.iter().map(Account::describe).collect::<Vec<_>>(),
+                ))
+            }
             StoreList::Tokens => {
                 let tokens = database.tokens()?;
                 Ok(json_text(&tokens.iter().map(Token::describe).collect::<Vec<_>>()))
@@ -460,7 +431,7 @@ impl Store {
         self.ask(move |database| database.change_access(&change)).await
     }
 
-    /// Adds a user. `rounds` is normally [`DEFAULT_ROUNDS`], or
+    /// Adds a user. `rounds` is normally [`DEFAULT_ROUNDS`](crate::DEFAULT_ROUNDS), or
     /// [`COMPATIBLE_ROUNDS`](crate::COMPATIBLE_ROUNDS) for a password that MSL-Network's own
     /// manager must be able to check. The range is [`MINIMUM_ROUNDS`](crate::MINIMUM_ROUNDS) to
     /// [`MAXIMUM_ROUNDS`](crate::MAXIMUM_ROUNDS).
@@ -514,96 +485,9 @@ impl Store {
         self.ask(move |database| database.delete_user(&username)).await
     }
 
-    /// Returns the tokens, unless no other program has changed the file since those with the number
-    /// `unless` of [`Accounts::file`] were read.
-    pub async fn accounts(&self, unless: Option<i64>) -> Result<Option<Accounts>, StoreError> {
-        self.ask(move |database| {
-            let file = database.version_of_others()?;
-            if unless == Some(file) {
-                return Ok(None);
-            }
-            let tokens = database.token_numbers()?;
-            Ok(Some(Accounts { tokens, file }))
-        })
-        .await
-    }
-
-    /// Adds a token: see [`Database::add_token`].
-    pub async fn add_token(&self, new: NewToken) -> Result<IssuedToken, StoreError> {
-        let now = self.opened.present();
-        self.ask(move |database| database.add_token(&new, now)).await
-    }
-
-    /// Revokes a token: see [`Database::revoke_token`].
-    pub async fn revoke_token(&self, id: i64) -> Result<(), StoreError> {
-        self.ask(move |database| database.revoke_token(id)).await
-    }
-
-    /// Checks a password, or the secret of a token in its place. Returns `None` for an unknown user, for
-    /// a wrong password, and for a token that is another user's or has ended, after the same work: that
-    /// of a password.
-    ///
-    /// Takes as long as the costliest row of the table requires, about a tenth of a second for
-    /// [`DEFAULT_ROUNDS`], and longer while other logins are checked: at most half of the
-    /// processors do so. A cancelled login occupies its processor until its work is done.
-    pub async fn verify_login(
-        &self,
-        username: &str,
-        password: &str,
-    ) -> Result<Option<LoginOutcome>, StoreError> {
-        let (name, given, now) = (username.to_owned(), password.to_owned(), self.opened.present());
-        let credentials = self
-            .ask(move |database| database.login(&name, &given, now))
-            .await?;
-        let secret = password.to_owned();
-        // Also for a token, so that the time does not tell which it was.
-        let (is_match, Credentials { stored, token, .. }) = self
-            .hashing(move || (credentials.check(&secret).is_match, credentials))
-            .await?;
-        if let Some(FoundToken { token, is_admin }) = token {
-            self.note_token_use(token.id, now);
-            let token = Some(token);
-            return Ok(Some(LoginOutcome { is_admin, token }));
-        }
-        let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
-            return Ok(None);
-        };
-        if self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS {
-            // The login succeeds even if its row cannot be upgraded now; the next login tries
-            // again.
-            if let Err(error) = self.upgrade(username, password, hashed).await {
-                tracing::warn!(username, %error, "the password was not upgraded to more rounds");
-            }
-        }
-        Ok(Some(LoginOutcome {
-            is_admin,
-            token: None,
-        }))
-    }
-
-    /// Notes that a token was used, unless the database is busy: a login does not wait for it.
-    fn note_token_use(&self, id: i64, now: i64) {
-        let job: Job = Box::new(move |database| {
-            let noted = database
-                .be_patient(NOTE_PATIENCE)
-                .and_then(|()| database.note_token_use(id, now));
-            if let Err(error) = noted {
-                tracing::debug!(id, %error, "the use of a token was not noted");
-            }
-        });
-        let _ = self.commands.try_send(Command::Run(job));
-    }
-
     /// Returns how many passwords can be hashed at the same time.
     pub fn hashing_capacity(&self) -> usize {
         self.hashing.capacity
-    }
-
-    async fn upgrade(&self, username: &str, password: &str, old: HashedPassword) -> Result<(), StoreError> {
-        let new = self.hash(username, password, DEFAULT_ROUNDS).await?;
-        let username = username.to_owned();
-        self.ask(move |database| database.upgrade_password(&username, &old, &new))
-            .await
     }
 
     async fn hash(&self, username: &str, password: &str, rounds: u32) -> Result<HashedPassword, StoreError> {
@@ -666,6 +550,3 @@ impl Store {
         answer
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -259,14 +259,16 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the data for checking a login: the user's password, and the token whose secret may have been
+    /// Returns the data for checking a login: the user's password, whether the user is disabled, and the token whose secret may have been
     /// given in its place at the time `now`.
     pub(crate) fn login(&mut self, username: &str, given: &str, now: i64) -> Result<Credentials, StoreError> {
+        let is_disabled = self.is_disabled(username)?;
         let token = match hash_of_secret(given) {
-            Some(hash) => self.token_of(username, &hash, now)?,
-            None => None,
+            Some(hash) if !is_disabled => self.token_of(username, &hash, now)?,
+            _ => None,
         };
         Ok(Credentials {
+            is_disabled,
             token,
             ..self.credentials(username)?
         })
@@ -364,6 +366,8 @@ mod tests {
 
     use super::*;
     use crate::database::tests::python_database;
+
+    type Change = fn(&mut NewToken);
 
     fn token_for(user: &str, until: Option<i64>) -> NewToken {
         NewToken {
@@ -469,7 +473,7 @@ mod tests {
     fn a_token_for_nobody_for_nothing_for_a_set_or_for_the_past_is_refused() {
         let (_folder, path) = python_database();
         let mut database = Database::open(&path).unwrap();
-        let refused = |database: &mut Database, change: fn(&mut NewToken)| {
+        let refused = |database: &mut Database, change: Change| {
             let mut new = token_for("j.doe", Some(100));
             change(&mut new);
             let Err(StoreError::Access(error)) = database.add_token(&new, 50) else {
@@ -477,7 +481,7 @@ mod tests {
             };
             error.to_string()
         };
-        let changes: [(fn(&mut NewToken), &str); 5] = [
+        let changes: [(Change, &str); 5] = [
             (
                 |new| new.user = "j.do".to_owned(),
                 "there is no user 'j.do', did you mean 'j.doe'?",

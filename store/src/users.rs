@@ -165,6 +165,7 @@ impl Database {
         Ok(Credentials {
             stored,
             rounds: most.map_or(DEFAULT_ROUNDS, bounded),
+            is_disabled: false,
             token: None,
         })
     }

@@ -244,12 +244,15 @@ fn lists_can_be_one_object_per_line() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     };
+    let user = |name: &str, is_admin: bool| {
+        json!({
+            "username": name, "administrator": is_admin, "disabled": null, "full_name": "", "email": "",
+            "last_login": null,
+        })
+    };
     assert_eq!(
         objects("labwire user list --json"),
-        [
-            json!({ "username": "ada", "administrator": true }),
-            json!({ "username": "bob", "administrator": false }),
-        ]
+        [user("ada", true), user("bob", false),]
     );
     output(&home, "labwire hostname add balance-7");
     assert!(objects("labwire hostname list --json").contains(&json!({ "hostname": "balance-7" })));

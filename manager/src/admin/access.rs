@@ -6,8 +6,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use labwire_access::{Grantee, Permission, PermissionError, Scope, permissions_to_use};
 use labwire_store::{
-    AccessChange, AccessError, IssuedToken, NewToken, StoreError, StoreList, explain_permission,
-    token_to_serve,
+    AccessChange, AccessError, AccountChange, IssuedToken, NewToken, StoreError, StoreList,
+    explain_permission, token_to_serve,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ impl Values {
             Known::AccessRoles => Some(StoreList::Roles),
             Known::AccessSets => Some(StoreList::Sets),
             Known::AccessGrants => Some(StoreList::Grants),
+            Known::AccessUsers => Some(StoreList::Accounts),
             Known::AccessTokens => Some(StoreList::Tokens),
             _ => None,
         };
@@ -53,6 +54,7 @@ impl Values {
         match self.request {
             Known::AddToken => return self.add_token(hub).await,
             Known::RevokeToken => return self.revoke_token(hub).await,
+            Known::DisableUser | Known::EnableUser | Known::SetUser => return self.change_account(hub).await,
             _ => {}
         }
         let change = self.access_change()?;
@@ -142,6 +144,27 @@ impl Values {
     async fn revoke_token(&self, hub: &Hub) -> Result<Bytes, Refusal> {
         let revoked = hub.admission.store.revoke_token(self.number(0)?).await;
         revoked.map_err(|error| refused(&error))?;
+        hub.accounts.reload().await;
+        Ok(Value::Null.to_string().into())
+    }
+
+    /// Changes an account, and ends the connections of a user who is disabled.
+    async fn change_account(&self, hub: &Hub) -> Result<Bytes, Refusal> {
+        let user = self.text(0)?.to_owned();
+        let change = match self.request {
+            Known::DisableUser => AccountChange::Disable {
+                user,
+                reason: self.optional_text(1)?.unwrap_or_default(),
+            },
+            Known::EnableUser => AccountChange::Enable { user },
+            _ => AccountChange::Describe {
+                user,
+                full_name: self.optional_text(1)?,
+                email: self.optional_text(2)?,
+            },
+        };
+        let changed = hub.admission.store.change_account(change).await;
+        changed.map_err(|error| refused(&error))?;
         hub.accounts.reload().await;
         Ok(Value::Null.to_string().into())
     }

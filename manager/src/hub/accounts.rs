@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use labwire_store::{Accounts, Store};
+use labwire_store::{Store, ValidLogins};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -14,12 +14,12 @@ use super::Routing;
 /// ended. Nothing is checked while nobody has logged in.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The tokens of a manager's database.
+/// Who may stay logged in, by a manager's database.
 pub(crate) struct AccountsSource {
     store: Store,
     routing: Arc<Routing>,
     /// As they were read the last time.
-    known: Mutex<Option<Accounts>>,
+    known: Mutex<Option<ValidLogins>>,
     /// Whether they could not be read the last time.
     is_failing: AtomicBool,
 }
@@ -34,8 +34,8 @@ impl AccountsSource {
         }
     }
 
-    /// Reads the tokens again, and ends the connections of those whose login is not valid any more. If
-    /// they cannot be read, the old ones stay, and they are read again a second later.
+    /// Reads the database again, and ends the connections of those whose login is not valid any more. If
+    /// it cannot be read, it is read again a second later.
     pub(crate) async fn reload(&self) {
         self.reload_unless(None).await;
         self.end_logins();
@@ -57,12 +57,12 @@ impl AccountsSource {
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<Accounts>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<ValidLogins>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn reload_unless(&self, unless: Option<i64>) {
-        match self.store.accounts(unless).await {
+        match self.store.valid_logins(unless).await {
             Ok(loaded) => {
                 self.is_failing.store(false, Ordering::Relaxed);
                 if loaded.is_some() {
@@ -71,7 +71,7 @@ impl AccountsSource {
             }
             Err(error) => {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
-                    warn!("cannot read the tokens, those that are revoked now stay connected: {error}");
+                    warn!("cannot read who may stay logged in, nobody is disconnected for a change: {error}");
                 }
             }
         }

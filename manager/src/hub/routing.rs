@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use labwire_access::Policy;
-use labwire_store::{Accounts, Lease, Store};
+use labwire_store::{Lease, Store, ValidLogins};
 use labwire_tcp::WatchedSocket;
 use labwire_wire::LineTooLong;
 use tokio::runtime::Handle;
@@ -182,8 +182,8 @@ impl Routing {
 
     /// Ends the connections of peers whose logins are not valid any more, and the sessions of those that
     /// are away.
-    pub(crate) fn end_logins(self: &Arc<Self>, accounts: &Accounts) {
-        let ended = self.registry().ended_logins(accounts, self.present().seconds());
+    pub(crate) fn end_logins(self: &Arc<Self>, valid: &ValidLogins) {
+        let ended = self.registry().ended_logins(valid, self.present().seconds());
         for (id, dismissal, end) in ended {
             match self.sessions.expire(id) {
                 Some(parked) => {

@@ -186,7 +186,7 @@ impl Worker {
             let now = Instant::now();
             let mut state = self.shared.lock();
             match outcome {
-                Ok(outcome) => state.tell(address, *user, outcome, now),
+                Ok(outcome) => state.tell(address, *user, outcome.as_ref(), now),
                 Err(error) => {
                     warn!("cannot check a login: {error}");
                     for waiter in state.queue.finish(address, None, now) {
@@ -239,12 +239,12 @@ impl Drop for Worker {
 
 impl State {
     /// Sends the outcome of an attempt to all of its callers.
-    fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<LoginOutcome>, now: Instant) {
+    fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<&LoginOutcome>, now: Instant) {
         if outcome.is_some() {
             self.failures.forgive(user);
         }
         for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
-            let verdict = match (&outcome, self.failures.refused_in_name_for(address, user, now)) {
+            let verdict = match (outcome, self.failures.refused_in_name_for(address, user, now)) {
                 (Some(outcome), _) => Verdict::Good(outcome.clone()),
                 (None, Some(wait)) => Verdict::Refused(wait),
                 (None, None) => {

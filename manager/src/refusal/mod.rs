@@ -412,7 +412,7 @@ pub(crate) enum Refusal {
         token: Option<i64>,
     },
     /// The login of the peer is not valid any more.
-    #[error("PermissionError: {0}, with which this peer had logged in")]
+    #[error("PermissionError: {}", .0.told())]
     LoginEnded(LoginEnd),
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]

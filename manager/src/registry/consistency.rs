@@ -11,7 +11,7 @@ use super::state::{Client, Registry, Service};
 impl Registry {
     /// Returns an inconsistency, or state that is kept for a peer that has left.
     pub(crate) fn contradiction(&self) -> Option<String> {
-        if let Some(contradiction) = self.wrong_names() {
+        if let Some(contradiction) = self.wrong_names().or_else(|| self.wrong_login()) {
             return Some(contradiction);
         }
         if let Some(expiring) = self.deadlines_of_nobody().next() {
@@ -22,9 +22,6 @@ impl Registry {
         }
         if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
             return Some(contradiction);
-        }
-        if self.logins.keys().any(|id| self.principal(*id).is_none()) {
-            return Some("a peer that has left is logged in".to_owned());
         }
         let mut in_flight = 0;
         for (id, client) in self.clients.iter() {

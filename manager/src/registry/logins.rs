@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use labwire_store::Accounts;
+use labwire_store::ValidLogins;
 
 use super::peers::PeerId;
 use super::state::Registry;
@@ -25,6 +25,17 @@ impl Registry {
         }
     }
 
+    /// Returns a login that is kept for a peer that has left, or has no user.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn wrong_login(&self) -> Option<String> {
+        let is_logged_in = |id: &PeerId| {
+            self.principal(*id)
+                .is_some_and(|principal| principal.user().is_some())
+        };
+        let wrong = self.logins.keys().find(|id| !is_logged_in(id))?;
+        Some(format!("{wrong:?} has a login and no user"))
+    }
+
     /// Returns whether a connected peer has logged in as a user.
     pub(crate) fn has_logins(&self) -> bool {
         !self.logins.is_empty()
@@ -33,20 +44,26 @@ impl Registry {
     /// Returns the peers whose logins are not valid any more at `now`, in seconds since 1970.
     pub(crate) fn ended_logins(
         &self,
-        accounts: &Accounts,
+        valid: &ValidLogins,
         now: i64,
     ) -> Vec<(PeerId, Arc<Dismissal>, LoginEnd)> {
         let ended = self.logins.iter().filter_map(|(id, dismissal)| {
-            let end = end_of_login(self.principal(*id)?, accounts, now)?;
+            let end = end_of_login(self.principal(*id)?, valid, now)?;
             Some((*id, Arc::clone(dismissal), end))
         });
         ended.collect()
     }
 }
 
-fn end_of_login(principal: &Principal, accounts: &Accounts, now: i64) -> Option<LoginEnd> {
+fn end_of_login(principal: &Principal, valid: &ValidLogins, now: i64) -> Option<LoginEnd> {
+    if principal
+        .user()
+        .is_some_and(|user| valid.disabled.contains(&**user))
+    {
+        return Some(LoginEnd::UserDisabled);
+    }
     let token = principal.token()?;
-    if accounts.tokens.is_removed(token.id) {
+    if valid.tokens.is_removed(token.id) {
         return Some(LoginEnd::TokenRevoked(token.id));
     }
     token

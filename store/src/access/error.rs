@@ -144,6 +144,21 @@ pub enum AccessError {
     /// The end of a token is not in the future.
     #[error("the token's end is in the past")]
     TokenHasEnded,
+    /// A change of an account names nothing to set.
+    #[error("give a full name, an e-mail address, or both")]
+    NothingToSet,
+    /// A text is not an e-mail address.
+    #[error("{} is not an e-mail address", quoted(.0))]
+    Email(
+        /// The given text.
+        String,
+    ),
+    /// A text of an account is too long, or has a control character.
+    #[error(
+        "a reason, a full name or an e-mail address has at most {} bytes, and no control characters",
+        crate::accounts::MOST_ACCOUNT_TEXT
+    )]
+    AccountText,
     /// There are as many rows as there may be.
     #[error("there are {limit} {what} already, which is as many as there may be")]
     TooMany {

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::database::tests::{empty_database, python_database};
-use crate::passwords::COMPATIBLE_ROUNDS;
+use crate::passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS};
 
 fn open(path: &Path, upgrade_passwords: bool) -> Store {
     // Without a limit of age: the rows of the fixture are old.

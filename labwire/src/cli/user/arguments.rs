@@ -32,6 +32,9 @@ Examples:
   # remove 'j.doe'
   labwire user remove j.doe
 
+  # let 'j.doe' log in no more, and end the connections of 'j.doe'
+  labwire user disable j.doe --reason 'has left the institute'
+
   # list all users
   labwire user list
 
@@ -74,12 +77,28 @@ Examples:
   # change the password of 'j.doe' to the first line of a file
   labwire user update j.doe --password /path/to/my/password.txt";
 
+const DISABLE_EXAMPLES: &str = "\
+Examples:
+  # let 'j.doe' log in no more
+  labwire user disable j.doe --reason 'has left the institute'
+
+  # and again
+  labwire user enable j.doe";
+
+const SET_EXAMPLES: &str = "\
+Examples:
+  # who 'j.doe' is
+  labwire user set j.doe --full-name 'Jane Doe' --email jane@lab.example
+
+  # remove the address
+  labwire user set j.doe --email ''";
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   # list all users
   labwire user list
 
-  # one JSON object per line: {\"username\":\"ada\",\"administrator\":true}
+  # one JSON object per line, with full names, addresses and last logins
   labwire user list --json";
 
 /// Add, change, remove and list the users that may log in
@@ -110,6 +129,17 @@ enum Action {
     /// Change a user's password, or the rights of an administrator
     #[command(after_help = UPDATE_EXAMPLES)]
     Update(UpdateArgs),
+    /// Let a user log in no more, neither with the password nor with a token
+    ///
+    /// A running manager ends the connections of the user within about a second. Managers of MSL-Network
+    /// do not know of it.
+    #[command(after_help = DISABLE_EXAMPLES)]
+    Disable(DisableArgs),
+    /// Let a user log in again
+    Enable(RemoveArgs),
+    /// Set a user's full name and e-mail address
+    #[command(after_help = SET_EXAMPLES)]
+    Set(SetArgs),
     /// List all users
     #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
@@ -154,6 +184,36 @@ struct UpdateArgs {
 struct RemoveArgs {
     #[command(flatten)]
     user: UserArg,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct DisableArgs {
+    #[command(flatten)]
+    user: UserArg,
+
+    /// Why, for those who list the users
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+struct SetArgs {
+    #[command(flatten)]
+    user: UserArg,
+
+    /// The full name; empty for none
+    #[arg(long, value_name = "TEXT", required_unless_present = "email")]
+    full_name: Option<String>,
+
+    /// The e-mail address; empty for none
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
 
     #[command(flatten)]
     database: DatabaseArgs,
@@ -242,6 +302,16 @@ impl From<UserArgs> for Request {
                 password: arguments.change.password,
                 ..arguments.user.with(Verb::Update, arguments.database)
             },
+            Action::Disable(arguments) => Self {
+                reason: arguments.reason,
+                ..arguments.user.with(Verb::Disable, arguments.database)
+            },
+            Action::Enable(arguments) => arguments.with(Verb::Enable),
+            Action::Set(arguments) => Self {
+                full_name: arguments.full_name,
+                email: arguments.email,
+                ..arguments.user.with(Verb::Set, arguments.database)
+            },
             Action::List(arguments) => Self {
                 verb: Verb::List,
                 username: None,
@@ -250,6 +320,9 @@ impl From<UserArgs> for Request {
                 database: arguments.database,
                 create: CreateArgs::default(),
                 json: arguments.json,
+                reason: String::new(),
+                full_name: None,
+                email: None,
             },
         }
     }
@@ -283,6 +356,9 @@ impl UserArg {
             database,
             create: CreateArgs::default(),
             json: false,
+            reason: String::new(),
+            full_name: None,
+            email: None,
         }
     }
 }

@@ -5,8 +5,10 @@ mod arguments;
 use std::io::Write;
 
 use anyhow::Context;
-use labwire_store::{COMPATIBLE_ROUNDS, HashedPassword, StoreError, check_username};
-use serde_json::json;
+use labwire_home::present;
+use labwire_store::{
+    Account, AccountChange, COMPATIBLE_ROUNDS, Disabled, HashedPassword, StoreError, check_username,
+};
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::output::output;
@@ -25,6 +27,10 @@ pub(crate) struct Request {
     database: DatabaseArgs,
     create: CreateArgs,
     json: bool,
+    /// Why a user is disabled.
+    reason: String,
+    full_name: Option<String>,
+    email: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +42,9 @@ enum Verb {
     /// The same as remove.
     Delete,
     Update,
+    Disable,
+    Enable,
+    Set,
     List,
 }
 
@@ -48,6 +57,9 @@ impl Verb {
             Self::Remove => "remove",
             Self::Delete => "delete",
             Self::Update => "update",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Set => "set",
             Self::List => "list",
         }
     }
@@ -73,6 +85,7 @@ fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::
         Verb::Add | Verb::Insert => add(args, chosen, output),
         Verb::Remove | Verb::Delete => remove(args, chosen, output),
         Verb::Update => update(args, chosen, output),
+        Verb::Disable | Verb::Enable | Verb::Set => change_account(args, chosen, output),
     }
 }
 
@@ -137,32 +150,63 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
     Ok(())
 }
 
+fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
+    let user = named(args)?.to_owned();
+    let said = match args.verb {
+        Verb::Disable => format!("{user} cannot log in any more"),
+        Verb::Enable => format!("{user} can log in"),
+        _ => format!("Updated {user}"),
+    };
+    let change = match args.verb {
+        Verb::Disable => AccountChange::Disable {
+            user,
+            reason: args.reason.clone(),
+        },
+        Verb::Enable => AccountChange::Enable { user },
+        _ => AccountChange::Describe {
+            user,
+            full_name: args.full_name.clone(),
+            email: args.email.clone(),
+        },
+    };
+    chosen.open()?.change_account(&change, present().as_second())?;
+    writeln!(output, "{said}")?;
+    Ok(())
+}
+
 fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     const TITLE: &str = "Username";
-    let users = chosen.open()?.users()?;
+    let users = chosen.open()?.accounts()?;
     if users.is_empty() {
         writeln!(output, "There are no users in the database")?;
         return Ok(());
     }
     let width = users
         .iter()
-        .map(|(name, _)| name.chars().count())
+        .map(|user| user.username.chars().count())
         .fold(TITLE.len(), usize::max);
     writeln!(output, "Users in {}\n", chosen.path.display())?;
     writeln!(output, "{TITLE:width$} Administrator")?;
     writeln!(output, "{:=<width$} =============", "")?;
-    for (name, is_admin) in users {
+    for Account {
+        username,
+        is_admin,
+        disabled,
+        ..
+    } in users
+    {
         let is_admin = if is_admin { "True" } else { "False" };
-        writeln!(output, "{name:width$} {is_admin}")?;
+        let disabled = disabled.map(|Disabled { reason, .. }| format!("{:9}disabled: {reason}", ""));
+        let line = format!("{username:width$} {is_admin:5}{}", disabled.unwrap_or_default());
+        writeln!(output, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
 /// Writes one object per line.
 fn list_as_json(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    for (username, administrator) in chosen.open()?.users()? {
-        let user = json!({ "username": username, "administrator": administrator });
-        writeln!(output, "{user}")?;
+    for account in chosen.open()?.accounts()? {
+        writeln!(output, "{}", account.describe())?;
     }
     Ok(())
 }

@@ -1,0 +1,188 @@
+//! Logins, and what they are checked against: passwords, tokens and accounts.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use labwire_home::present;
+
+use super::Store;
+use crate::accounts::AccountChange;
+use crate::error::StoreError;
+use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPassword};
+use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, TokenNumbers};
+use crate::worker::{Command, Job};
+
+/// How long the note that a user has logged in waits for another program's lock. Logins wait meanwhile.
+const NOTE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The result of a successful login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginOutcome {
+    /// Whether the user is an administrator.
+    pub is_admin: bool,
+    /// The token that was given as the password; `None` for the password.
+    pub token: Option<LoginToken>,
+}
+
+/// Who may stay logged in, as of one time.
+#[derive(Debug)]
+pub struct ValidLogins {
+    /// The numbers of the tokens.
+    pub tokens: TokenNumbers,
+    /// The users that are disabled.
+    pub disabled: HashSet<String>,
+    /// As [`LoadedPolicy::file`](super::LoadedPolicy::file).
+    pub file: i64,
+}
+
+/// When the store was opened, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened {
+    at: Instant,
+    /// In seconds since 1970.
+    seconds: i64,
+}
+
+impl Opened {
+    pub(super) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            seconds: present().as_second(),
+        }
+    }
+
+    /// Returns the present in seconds since 1970. If the clock was set back since then, it is the time
+    /// that it would show otherwise, so that a token that has ended stays ended.
+    fn present(self) -> i64 {
+        let since = i64::try_from(self.at.elapsed().as_secs()).unwrap_or(i64::MAX);
+        present().as_second().max(self.seconds.saturating_add(since))
+    }
+}
+
+impl Store {
+    /// Returns who may stay logged in, unless no other program has changed the file since the number
+    /// `unless` of [`ValidLogins::file`] was read.
+    pub async fn valid_logins(&self, unless: Option<i64>) -> Result<Option<ValidLogins>, StoreError> {
+        self.ask(move |database| {
+            let file = database.version_of_others()?;
+            if unless == Some(file) {
+                return Ok(None);
+            }
+            let tokens = database.token_numbers()?;
+            let disabled = database.disabled_users()?;
+            Ok(Some(ValidLogins {
+                tokens,
+                disabled,
+                file,
+            }))
+        })
+        .await
+    }
+
+    /// Changes what is known of a user: see [`Database::change_account`](crate::Database::change_account).
+    pub async fn change_account(&self, change: AccountChange) -> Result<(), StoreError> {
+        let now = self.opened.present();
+        self.ask(move |database| database.change_account(&change, now))
+            .await
+    }
+
+    /// Adds a token: see [`Database::add_token`](crate::Database::add_token).
+    pub async fn add_token(&self, new: NewToken) -> Result<IssuedToken, StoreError> {
+        let now = self.opened.present();
+        self.ask(move |database| database.add_token(&new, now)).await
+    }
+
+    /// Revokes a token: see [`Database::revoke_token`](crate::Database::revoke_token).
+    pub async fn revoke_token(&self, id: i64) -> Result<(), StoreError> {
+        self.ask(move |database| database.revoke_token(id)).await
+    }
+
+    /// Checks a password, or the secret of a token in its place. Returns `None` for an unknown user, for
+    /// a wrong password, for a token that is another user's or has ended, and for a user who is disabled,
+    /// after the same work: that of a password.
+    ///
+    /// Takes as long as the costliest row of the table requires, about a tenth of a second for
+    /// [`DEFAULT_ROUNDS`], and longer while other logins are checked: at most half of the
+    /// processors do so. A cancelled login occupies its processor until its work is done.
+    pub async fn verify_login(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<Option<LoginOutcome>, StoreError> {
+        let now = self.opened.present();
+        let Some((outcome, hashed)) = self.check_login(username, password, now).await? else {
+            return Ok(None);
+        };
+        self.note_login(username, outcome.token.as_ref().map(|token| token.id), now);
+        if let Some(hashed) = hashed.filter(|hashed| self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS)
+            // The login succeeds even if its row cannot be upgraded now; the next login tries
+            // again.
+            && let Err(error) = self.upgrade(username, password, hashed).await
+        {
+            tracing::warn!(username, %error, "the password was not upgraded to more rounds");
+        }
+        Ok(Some(outcome))
+    }
+
+    /// Returns whether this is the password of the user, and the user is not disabled. As
+    /// [`verify_login`](Self::verify_login), but it is no login: the secret of a token is no password, and
+    /// nothing is noted.
+    pub async fn is_password_valid(&self, username: &str, password: &str) -> Result<bool, StoreError> {
+        let checked = self
+            .check_login(username, password, self.opened.present())
+            .await?;
+        Ok(checked.is_some_and(|(outcome, _)| outcome.token.is_none()))
+    }
+
+    /// Checks a login. Returns the hashed password as well if that was given.
+    async fn check_login(
+        &self,
+        username: &str,
+        password: &str,
+        now: i64,
+    ) -> Result<Option<(LoginOutcome, Option<HashedPassword>)>, StoreError> {
+        let (name, given) = (username.to_owned(), password.to_owned());
+        let credentials = self
+            .ask(move |database| database.login(&name, &given, now))
+            .await?;
+        let secret = password.to_owned();
+        // Also for a token, so that the time does not tell which it was.
+        let (is_match, Credentials { stored, token, .. }) = self
+            .hashing(move || (credentials.check(&secret).is_match, credentials))
+            .await?;
+        if let Some(FoundToken { token, is_admin }) = token {
+            let token = Some(token);
+            return Ok(Some((LoginOutcome { is_admin, token }, None)));
+        }
+        let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
+            return Ok(None);
+        };
+        let outcome = LoginOutcome {
+            is_admin,
+            token: None,
+        };
+        Ok(Some((outcome, Some(hashed))))
+    }
+
+    /// Notes that a user has logged in, unless the database is busy: a login does not wait for it.
+    fn note_login(&self, username: &str, token: Option<i64>, now: i64) {
+        let username = username.to_owned();
+        let job: Job = Box::new(move |database| {
+            let noted = database
+                .be_patient(NOTE_PATIENCE)
+                .and_then(|()| database.note_user_login(&username, now))
+                .and_then(|()| token.map_or(Ok(()), |id| database.note_token_use(id, now)));
+            if let Err(error) = noted {
+                tracing::debug!(%error, "the time of a login was not noted");
+            }
+        });
+        let _ = self.commands.try_send(Command::Run(job));
+    }
+
+    async fn upgrade(&self, username: &str, password: &str, old: HashedPassword) -> Result<(), StoreError> {
+        let new = self.hash(username, password, DEFAULT_ROUNDS).await?;
+        let username = username.to_owned();
+        self.ask(move |database| database.upgrade_password(&username, &old, &new))
+            .await
+    }
+}

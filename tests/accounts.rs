@@ -1,0 +1,156 @@
+//! Users who are disabled, and what is known of users.
+
+use serde_json::{Value, json};
+
+use super::support::manager::{Home, Manager};
+use super::support::python;
+use super::support::waiting::wait_until;
+use super::support::wire::{RawPeer, request};
+
+const LOGIN: [&str; 2] = ["--disable-tls", "--auth-login"];
+
+/// Returns a folder with the administrator `root` and with `ada`. Both have the password `x`.
+fn home() -> Home {
+    let home = Home::new();
+    home.prepare(&[
+        "user",
+        "add",
+        "root",
+        "--admin",
+        "--compatible",
+        "--password",
+        "x",
+    ]);
+    home.prepare(&["user", "add", "ada", "--compatible", "--password", "x"]);
+    home
+}
+
+/// Connects and answers the questions for the username and the password `x`.
+fn log_in(manager: &Manager, user: &str) -> RawPeer {
+    let mut peer = RawPeer::connect(manager);
+    for credential in [user, "x"] {
+        let asked = peer.read_json();
+        assert_eq!(asked["error"], false, "{asked}");
+        peer.send_line(&json!({ "result": credential }).to_string());
+    }
+    peer
+}
+
+/// Connects as a client that expects frames which it did not ask for.
+fn client(manager: &Manager, user: &str) -> RawPeer {
+    let mut peer = log_in(manager, user);
+    peer.identify(&json!({ "type": "client", "name": user, "features": ["progress"] }));
+    assert_eq!(peer.request(&request("Manager", "identity"))["error"], false);
+    peer
+}
+
+fn administer(root: &mut RawPeer, attribute: &str, kwargs: Value) -> Value {
+    let mut asked = request("Manager", attribute);
+    asked["kwargs"] = kwargs;
+    root.request(&asked)
+}
+
+fn users(home: &Home) -> Vec<Value> {
+    let listed = home.labwire(&["user", "list", "--json"]);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn expect_dismissed(peer: &mut RawPeer) {
+    let told = peer.read_json();
+    let expected = "PermissionError: the user was disabled, as which this peer had logged in";
+    assert_eq!(told["message"], expected, "{told}");
+    peer.expect_closed();
+}
+
+#[track_caller]
+fn expect_not_let_in(manager: &Manager, user: &str) {
+    let refused = log_in(manager, user).read_json();
+    assert_eq!(
+        refused["message"], "ValueError: Unregistered user or Wrong login password",
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_user_who_is_disabled_by_a_command_is_out_and_gets_in_again_once_enabled() {
+    let manager = Manager::start_in(home(), &LOGIN);
+    let mut ada = client(&manager, "ada");
+    let mut root = client(&manager, "root");
+    let home = manager.home();
+    home.prepare(&["user", "disable", "ada", "--reason", "on leave"]);
+    expect_dismissed(&mut ada);
+    manager.wait_for_log("is disconnected: the user was disabled");
+    expect_not_let_in(&manager, "ada");
+    expect_not_let_in(&manager, "nobody");
+    assert_eq!(users(home)[0]["disabled"]["reason"], "on leave");
+    let listed = home.labwire(&["user", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.ends_with("ada      False         disabled: on leave\nroot     True\n"),
+        "{listed}"
+    );
+    // Others stay.
+    assert_eq!(root.request(&request("Manager", "identity"))["error"], false);
+    home.prepare(&["user", "enable", "ada"]);
+    client(&manager, "ada");
+    assert_eq!(users(home)[0]["disabled"], Value::Null);
+}
+
+#[test]
+fn an_administrator_disables_a_user_at_once_who_uses_the_python_package() {
+    let manager = Manager::start_in(home(), &LOGIN);
+    python::run_script("accounts.py", &manager.connection(), &json!({}));
+    let stats = administer(&mut client(&manager, "root"), "stats", json!({}));
+    assert_eq!(stats["result"]["logins_ended"], 1, "{stats}");
+}
+
+#[test]
+fn what_is_known_of_a_user_is_set_and_listed_by_commands_and_over_the_network() {
+    let manager = Manager::start_in(home(), &LOGIN);
+    let home = manager.home();
+    home.prepare(&[
+        "user",
+        "set",
+        "ada",
+        "--full-name",
+        "Ada Lovelace",
+        "--email",
+        "ada@lab.example",
+    ]);
+    let mut root = client(&manager, "root");
+    let kwargs = json!({ "user": "ada", "email": "ada@other.example" });
+    assert_eq!(administer(&mut root, "access.set_user", kwargs)["error"], false);
+    let refused = administer(
+        &mut root,
+        "access.set_user",
+        json!({ "user": "ada", "email": "nowhere" }),
+    );
+    assert_eq!(
+        refused["message"],
+        "ValueError: 'nowhere' is not an e-mail address"
+    );
+    let refused = administer(&mut root, "access.disable_user", json!({ "user": "eve" }));
+    assert_eq!(
+        refused["message"],
+        "ValueError: Cannot disable 'eve'. This user is not in the table."
+    );
+    let ada = &users(home)[0];
+    assert_eq!(
+        (&ada["full_name"], &ada["email"]),
+        (&json!("Ada Lovelace"), &json!("ada@other.example"))
+    );
+    assert_eq!(
+        (&ada["administrator"], &ada["last_login"]),
+        (&json!(false), &Value::Null)
+    );
+    client(&manager, "ada");
+    wait_until("the login was never noted", || {
+        users(home)[0]["last_login"].is_string()
+    });
+    let listed = administer(&mut root, "access.users", json!({}));
+    assert_eq!(listed["result"], json!(users(home)));
+}
