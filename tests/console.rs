@@ -18,6 +18,7 @@ mod progress;
 mod prompts;
 mod pty;
 mod record;
+mod rendered;
 mod screens;
 mod shell;
 mod sources;
