@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use labwire_client::{Arguments, Identities};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,10 @@ use crate::times::readable_age;
 
 /// The beginning of the language of a manager that reports its status.
 const LABWIRE: &str = "Labwire ";
+
+/// The time in seconds from which on a request that a service has not answered is pointed out. Help texts
+/// name it, too.
+pub(crate) const LONG_SECONDS: f64 = 60.0;
 
 /// The status of a manager and its peers.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +110,21 @@ impl Peer {
         } else {
             (self.lock_count > 0).then_some("locked")
         }
+    }
+
+    /// Returns what is unusual about its connection, for a column: it is away, or a service has held its
+    /// oldest request for [`LONG_SECONDS`]. `None` if nothing is.
+    pub(crate) fn state(&self, now: Timestamp) -> Option<String> {
+        let silent = || Some(format!("no reply since {}", moment(self.no_reply_since(now)?)));
+        self.away.map(Away::short_text).or_else(silent)
+    }
+
+    /// Returns since when a connected service owes the reply to its oldest request, if that is for
+    /// [`LONG_SECONDS`] or longer.
+    pub(crate) fn no_reply_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let seconds = self.oldest_seconds.filter(|seconds| *seconds >= LONG_SECONDS)?;
+        let held = SignedDuration::try_from_secs_f64(seconds).ok()?;
+        now.checked_sub(held).ok().filter(|_| self.away.is_none())
     }
 
     /// Returns the names of the clients or services that it is linked with; `None` if there are

@@ -100,9 +100,10 @@ impl Screen {
         }
         for (row, line) in (0_u16..self.size.1).zip(&lines) {
             if self.shown.get(usize::from(row)) != Some(line) {
-                queue!(output, MoveTo(0, row))?;
+                // Before the line: behind one as wide as the screen, the cursor is still on its last
+                // character, which would be cleared.
+                queue!(output, MoveTo(0, row), Clear(ClearType::UntilNewLine))?;
                 output.write_all(line.as_bytes())?;
-                queue!(output, Clear(ClearType::UntilNewLine))?;
             }
         }
         if lines.len() < self.shown.len().min(self.size.1.into()) {

@@ -53,5 +53,5 @@ pub use entry::{Entry, Kind, Outcome, RecordedEntry, Repeats};
 pub use error::RecordError;
 pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader, inspect_record};
 pub use recorder::{RecordOptions, Recorder, append};
-pub use time::{Bound, parse_age, parse_time};
+pub use time::{Bound, parse_time};
 pub use verify::{Fault, Verified};

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use labwire_home::local_time_zone;
+use labwire_home::{local_time_zone, parse_duration};
 
 /// Which end of a time span a time is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,20 +13,9 @@ pub enum Bound {
     Until,
 }
 
-/// The units of an age, in seconds. Those that end as another does come first.
-const UNITS: [(&str, f64); 7] = [
-    ("ms", 0.001),
-    ("s", 1.0),
-    ("min", 60.0),
-    ("m", 60.0),
-    ("h", 3_600.0),
-    ("d", 86_400.0),
-    ("w", 604_800.0),
-];
-
-/// Returns the time that a text means: an [age](parse_age) such as `90s`, `15min`, `2h`, `3d` or `1w`, a day as
-/// `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a blank in place of the
-/// T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
+/// Returns the time that a text means: an age as [`parse_duration`] reads it, such as `90` (seconds),
+/// `15min`, `2h` or `3d`, a day as `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a
+/// blank in place of the T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
 ///
 /// ```
 /// use jiff::Timestamp;
@@ -40,7 +29,7 @@ const UNITS: [(&str, f64); 7] = [
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp> {
-    if let Some(age) = parse_age(text) {
+    if let Some(age) = age(text) {
         return now.checked_sub(age).ok();
     }
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -61,21 +50,11 @@ pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp>
     Some(time.to_zoned(zone).ok()?.timestamp())
 }
 
-/// Returns a time span that is written with its unit: `500ms`, `90s`, `15m`, `15min`, `2h`, `1.5d` or `1w`.
-///
-/// ```
-/// use labwire_record::parse_age;
-///
-/// assert_eq!(parse_age("1.5h").map(|age| age.as_mins()), Some(90));
-/// assert_eq!(parse_age("90"), None);
-/// ```
-pub fn parse_age(text: &str) -> Option<SignedDuration> {
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let number: f64 = number.parse().ok().filter(|_| is_number)?;
-    SignedDuration::try_from_secs_f64(number * unit).ok()
+fn age(text: &str) -> Option<SignedDuration> {
+    // Eight digits are a day in another form rather than seconds.
+    let is_date = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let age = parse_duration(text).filter(|_| !is_date)?;
+    SignedDuration::try_from(age).ok()
 }
 
 #[cfg(test)]
@@ -89,7 +68,9 @@ mod tests {
             let time = parse_time(text, now, Bound::From)?;
             Some(now.duration_since(time).as_secs())
         };
+        assert_eq!(seconds("90"), Some(90));
         assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("2m"), Some(120));
         assert_eq!(seconds("15min"), Some(900));
         assert_eq!(seconds("15m"), Some(900));
         assert_eq!(seconds("2000ms"), Some(2));
@@ -104,6 +85,7 @@ mod tests {
             "1e3s",
             "1.2.3h",
             "2026-13-01",
+            "20261129",
             "soon",
             "2026-11-29T25:00",
         ] {

@@ -13,6 +13,7 @@ use super::super::support::DEADLINE;
 use super::super::support::manager::Manager;
 use super::super::support::process::Signal;
 use super::command;
+use super::rendered::rendered;
 
 /// A command at a pseudo-terminal.
 pub(super) struct Terminal {
@@ -23,6 +24,7 @@ pub(super) struct Terminal {
     bytes: Vec<u8>,
     /// What the command has written so far.
     pub(super) shown: String,
+    size: (u16, u16),
     modes: String,
 }
 
@@ -43,13 +45,13 @@ impl Terminal {
             .write(true)
             .open(name.to_str().unwrap())
             .unwrap();
-        let size = Winsize {
+        let window = Winsize {
             ws_col: size.0,
             ws_row: size.1,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        tcsetwinsize(&controller, size).unwrap();
+        tcsetwinsize(&controller, window).unwrap();
         let modes = format!("{:?}", tcgetattr(&device).unwrap());
         let stream = || Stdio::from(device.try_clone().unwrap());
         let mut command: Command = command(manager, arguments);
@@ -77,6 +79,7 @@ impl Terminal {
             received,
             bytes: Vec::new(),
             shown: String::new(),
+            size,
             modes,
         }
     }
@@ -88,6 +91,21 @@ impl Terminal {
             let left = deadline.saturating_duration_since(Instant::now());
             let received = self.received.recv_timeout(left);
             let received = received.unwrap_or_else(|_| panic!("{text:?} was not shown: {:?}", self.shown));
+            self.take(&received);
+        }
+    }
+
+    /// Waits until the screen shows a text, and returns its lines.
+    pub(super) fn wait_for_screen(&mut self, text: &str) -> Vec<String> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let lines = rendered(&self.shown, self.size);
+            if lines.iter().any(|line| line.contains(text)) {
+                return lines;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let received = self.received.recv_timeout(left);
+            let received = received.unwrap_or_else(|_| panic!("{text:?} was not shown: {lines:#?}"));
             self.take(&received);
         }
     }

@@ -16,12 +16,19 @@ fn top_shows_each_view_and_gives_the_terminal_back() {
     let _long = RawPeer::service(&manager, name, &json!({}));
     let _meter = RawPeer::service(&manager, "Meter", &json!({}));
     wait_for_service(&manager, "Meter");
+    let mut holder = RawPeer::client(&manager, "Ada");
+    for (attribute, uid) in [("link", "1"), ("acquire_lock", "2")] {
+        holder.request(&json!({"service": "Manager", "attribute": attribute, "args": ["Meter"], "uid": uid}));
+    }
     for columns in [80, 200] {
         let mut screen = Terminal::open(&manager, &["top", "--every", "100ms"], (columns, 24), UNICODE);
         screen.wait_for("Meter");
         // Only changed cells are written, so a text is written without its blanks.
         screen.wait_for(if columns == 80 { "\u{2026}" } else { "12" });
-        screen.wait_for("ERR/S");
+        let lines = screen.wait_for_screen("ERR/S");
+        let meter = lines.iter().find(|line| line.starts_with("Meter")).unwrap();
+        assert_eq!(meter.starts_with("Meter [L] "), columns == 80, "{lines:#?}");
+        assert_eq!(meter.contains("Ada["), columns == 200, "{lines:#?}");
         screen.type_keys("p");
         screen.wait_for("PAUSED");
         screen.type_keys("?");

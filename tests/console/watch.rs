@@ -394,7 +394,12 @@ fn a_plot_draws_values_and_gives_the_terminal_back() {
         for value in ["1.25", "\"1.5\"", "1.75"] {
             notify(&mut meter, "Meter", "[]", &format!("{{\"voltage\": {value}}}"));
         }
-        screen.wait_for("last 1.75   min 1.25   max 1.75   mean 1.5   n 3");
+        let lines = screen.wait_for_screen("last 1.75   min 1.25   max 1.75   mean 1.5   n 3");
+        assert!(
+            lines[0].starts_with("Meter voltage ") && lines[0].ends_with(" linked"),
+            "{lines:#?}"
+        );
+        assert_eq!(lines[0].chars().count(), usize::from(columns), "{lines:#?}");
         notify(&mut meter, "Meter", "[]", r#"{"voltage": "over\u001b[2J"}"#);
         screen.wait_for("not a number");
         let is_unicode = environment[0].1 == "C.UTF-8";

@@ -34,10 +34,12 @@ Examples:
 
 CALLS are the requests that were forwarded since the peer connected, ERRORS
 those that were answered with an error, OLDEST the time that a service has held
-its oldest request. STATE is until when the place of a peer is kept whose
-connection broke; there is no such column if there is none. With --users, the
-user of each peer that has logged in is shown too; the manager asks for the
-login of an administrator.
+its oldest request. STATE is \"away until\" for a peer whose connection broke and
+whose place is kept until then, and \"no reply since\" for a connected service
+that has held its oldest request for a minute or longer: it is busy, or hangs.
+There is no such column if there is nothing to say. With --users, the user of
+each peer that has logged in is shown too; the manager asks for the login of an
+administrator.
 
 With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
 clients, services, in_flight), then \"service\" and \"client\", with the members

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::Failure;
-use crate::output::{STRONG, one_line, say_json, table};
-use crate::report::{Away, Peer, Report, is_reported};
+use crate::output::{STRONG, one_line, say_json, shell_argument, table};
+use crate::report::{Peer, Report, is_reported};
 use crate::times::{readable_age, readable_time};
 
 /// An object of JSON.
@@ -167,11 +167,12 @@ impl Shown {
         );
         self.add_services(&mut text);
         self.add_clients(&mut text);
+        self.add_hint(&mut text);
         text
     }
 
     /// Adds the table of peers of one kind: the columns of that kind, the users if they were requested,
-    /// and the state if one of the peers is away.
+    /// and the state if there is anything to say about one of the peers.
     fn add_peers(
         &self,
         text: &mut String,
@@ -183,8 +184,8 @@ impl Shown {
         if self.users.is_some() {
             header.insert(1, "USER");
         }
-        let is_any_away = peers.iter().any(|peer| peer.away.is_some());
-        if is_any_away {
+        let has_states = peers.iter().any(|peer| peer.state(self.time).is_some());
+        if has_states {
             header.push("STATE");
         }
         let row = |peer: &Peer| {
@@ -192,8 +193,8 @@ impl Shown {
             if let Some(User { user }) = self.user(&peer.name) {
                 row.insert(1, user.map_or_else(missing, one_line));
             }
-            if is_any_away {
-                row.push(peer.away.map_or_else(String::new, Away::short_text));
+            if has_states {
+                row.push(peer.state(self.time).unwrap_or_default());
             }
             row
         };
@@ -224,6 +225,21 @@ impl Shown {
         });
     }
 
+    /// Adds a hint about the first service that has not answered for a long time.
+    fn add_hint(&self, text: &mut String) {
+        let services = self.report.iter().flat_map(|report| &report.services);
+        let mut silent = services.filter(|peer| peer.no_reply_since(self.time).is_some());
+        if let Some(peer) = silent.next() {
+            let _ = write!(
+                text,
+                "\n'{}' is busy, or hangs: its oldest request has no reply yet.\nDoes it answer another one? labwire \
+                 ping {}\n",
+                one_line(&peer.name),
+                shell_argument(&peer.name)
+            );
+        }
+    }
+
     fn add_clients(&self, text: &mut String) {
         let Some(report) = &self.report else { return };
         let header = ["CLIENT", "IN FLIGHT", "CALLS", "ERRORS", "LINKED WITH"];
@@ -248,5 +264,81 @@ fn missing() -> String {
 fn add_table(text: &mut String, header: &[&str], rows: Vec<Vec<String>>) {
     if !rows.is_empty() {
         let _ = write!(text, "\n{}", table(header, rows));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::report::Away;
+
+    fn shown(services: Vec<Peer>) -> Shown {
+        Shown {
+            manager: "Manager[lab:1875]".to_owned(),
+            time: present(),
+            identities: Identities {
+                hostname: "lab".to_owned(),
+                port: 1875,
+                language: "Labwire 1".to_owned(),
+                os: "Linux".to_owned(),
+                attributes: BTreeMap::default(),
+                clients: BTreeMap::new(),
+                services: BTreeMap::new(),
+                others: BTreeMap::default(),
+            },
+            report: Some(Report {
+                services,
+                ..Report::default()
+            }),
+            users: None,
+        }
+    }
+
+    fn service(name: &str, oldest_seconds: Option<f64>) -> Peer {
+        Peer {
+            name: name.to_owned(),
+            in_flight: 1,
+            oldest_seconds,
+            ..Peer::default()
+        }
+    }
+
+    #[test]
+    fn a_service_that_does_not_answer_for_long_is_marked_with_a_hint() {
+        let text = shown(vec![service("Busy", Some(59.9)), service("Idle", None)]).text();
+        assert!(!text.contains("STATE") && !text.contains("hangs"), "{text}");
+
+        let silent = shown(vec![service("Busy", Some(59.9)), service("Old Oven", Some(60.0))]);
+        let text = silent.text();
+        let since = silent.time - jiff::SignedDuration::from_mins(1);
+        let mark = format!("no reply since {}", crate::moment::moment(since));
+        let marked: Vec<_> = text
+            .lines()
+            .filter(|line| line.trim_end().ends_with(&mark))
+            .collect();
+        assert!(marked.len() == 1 && marked[0].starts_with("Old Oven "), "{text}");
+        assert!(text.contains("STATE"), "{text}");
+        assert!(
+            text.trim_end().ends_with("labwire ping 'Old Oven'")
+                && text.contains("'Old Oven' is busy, or hangs"),
+            "{text}"
+        );
+
+        // Its place is kept, and it cannot answer meanwhile.
+        let now = present();
+        let away = Peer {
+            away: Some(Away {
+                since: now,
+                until: now,
+            }),
+            ..service("Oven", Some(600.0))
+        };
+        let text = shown(vec![away, service("Odd", Some(f64::MAX))]).text();
+        assert!(
+            text.contains("away until ") && !text.contains("no reply"),
+            "{text}"
+        );
     }
 }

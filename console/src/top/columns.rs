@@ -4,6 +4,7 @@ use super::rates::Row;
 use super::view::{Column, List};
 use super::{bytes, rate};
 use crate::output::one_line;
+use crate::shortened::{columns, shortened};
 use crate::times::readable_time;
 
 /// Returns the heading of a column, its width, and the text of a row in it.
@@ -56,6 +57,42 @@ fn locked(row: &Row) -> String {
     }
 }
 
+/// The mark behind the name of a service with a lock, where there is no room for the column of locks.
+const LOCK_MARK: &str = " [L]";
+
+impl Shown {
+    /// Returns the columns for these rows.
+    pub(super) fn of(width: u16, rows: &[&Row], list: List) -> Self {
+        let longest = |mark: &dyn Fn(&Row) -> &'static str| {
+            let names = rows
+                .iter()
+                .map(|row| columns(&one_line(&row.name)) + mark(row).len());
+            names.max().unwrap_or_default()
+        };
+        let shown = layout(width, longest(&|_| ""), list);
+        if shown.columns.contains(&Column::Locks) || list != List::Services {
+            return shown;
+        }
+        layout(width, longest(&lock_mark), list)
+    }
+
+    /// Returns the name of a row as it fits into its column, with a mark if there is a lock that no
+    /// column shows.
+    pub(super) fn name(&self, row: &Row) -> String {
+        let mark = if self.columns.contains(&Column::Locks) {
+            ""
+        } else {
+            lock_mark(row)
+        };
+        let room = usize::from(self.name_width).saturating_sub(mark.len());
+        shortened(&one_line(&row.name), room) + mark
+    }
+}
+
+fn lock_mark(row: &Row) -> &'static str {
+    if row.locked_by.is_empty() { "" } else { LOCK_MARK }
+}
+
 /// Returns whether a column holds text, which begins at its left.
 pub(super) fn is_text(column: Column) -> bool {
     matches!(column, Column::Name | Column::Locks)
@@ -70,7 +107,7 @@ pub(super) struct Shown {
 
 /// Returns the columns for which there is room. Names have what the other columns leave; where that
 /// is little, the least important columns are left out.
-pub(super) fn layout(width: u16, longest_name: usize, list: List) -> Shown {
+fn layout(width: u16, longest_name: usize, list: List) -> Shown {
     let needed = |kinds: &[Column]| -> u16 { kinds.iter().map(|kind| column(*kind, list).1 + 1).sum() };
     let all: Vec<_> = Column::ALL.into_iter().filter(|kind| kind.is_in(list)).collect();
     let (_, others) = all.split_at(1);
@@ -105,6 +142,30 @@ mod tests {
             assert!(bytes(number).len() <= 8, "{}", bytes(number));
         }
         assert_eq!([65_536, 2_500_000].map(count), ["65536", "2.50M"]);
+    }
+
+    #[test]
+    fn a_lock_is_marked_behind_the_name_where_its_column_has_no_room() {
+        let row = |name: &str, holder: &str| Row {
+            name: name.to_owned(),
+            locked_by: Some(holder.to_owned())
+                .filter(|holder| !holder.is_empty())
+                .into_iter()
+                .collect(),
+            ..Row::default()
+        };
+        let long = row(&"x".repeat(40), "Ada");
+        let rows = [row("Meter", ""), row("Thermometer", "Ada"), long];
+        let names = |width, rows: &[&Row]| {
+            let shown = Shown::of(width, rows, List::Services);
+            rows.iter().map(|row| shown.name(row)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(80, &[&rows[0], &rows[1]]), ["Meter", "Thermometer [L]"]);
+        assert_eq!(names(200, &[&rows[0], &rows[1]]), ["Meter", "Thermometer"]);
+        assert_eq!(names(80, &[&rows[2]]), [format!("{}… [L]", "x".repeat(19))]);
+        for width in [0, 1, 7, 30] {
+            names(width, &[&rows[0], &rows[2]]);
+        }
     }
 
     #[test]

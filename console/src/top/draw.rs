@@ -9,7 +9,7 @@ use ratatui::widgets::{
     Bar, BarChart, BarGroup, Block, Cell, Paragraph, Row as TableRow, Table, TableState, Wrap,
 };
 
-use super::columns::{Shown, column, is_text, layout, time};
+use super::columns::{Shown, column, is_text, time};
 use super::rates::Row;
 use super::view::{Column, List, Mode, View};
 use super::{Rates, bytes, rate};
@@ -36,7 +36,8 @@ P50, P99      how long half, and 99 %, of them took at most
 IN FL.        requests in flight
 OLDEST        how long the oldest of them has waited
 QUEUED        bytes that the peer has not read yet; from 1 MiB on it is slow
-LOCKED        who holds the lock of a service";
+LOCKED        who holds the lock of a service; [L] behind its name if there is
+              no room for this column (Enter shows who)";
 
 /// Draws the rates. `notice` is shown at the bottom, as an error of the last request.
 pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Option<&str>) {
@@ -46,8 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, rates: &Rates, view: &View, notice: Op
     frame.render_widget(header(rates, view, head.width), head);
     let rows = view.rows(rates.rows(view.list));
     let selected = view.selected(&rows);
-    let names = rows.iter().map(|row| columns(&one_line(&row.name)));
-    let shown = layout(body.width, names.max().unwrap_or_default(), view.list);
+    let shown = Shown::of(body.width, &rows, view.list);
     if view.mode == Mode::Help {
         frame.render_widget(
             Paragraph::new(HELP).block(Block::bordered().title(" Keys and columns ")),
@@ -158,7 +158,7 @@ fn draw_table(
         let cells = shown.columns.iter().map(|kind| {
             let (_, _, text) = column(*kind, view.list);
             let line = match kind {
-                Column::Name => Line::from(shortened(&text(row), shown.name_width.into())),
+                Column::Name => Line::from(shown.name(row)),
                 _ => Line::from(text(row)),
             };
             Cell::from(if is_text(*kind) {

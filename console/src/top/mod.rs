@@ -42,7 +42,8 @@ Examples:
 
 Press ? for the keys and the meaning of the columns. A row is red if its calls
 are answered with errors, violet if the peer does not read what is queued for
-it, blue if a client holds its lock.
+it, blue if a client holds its lock. LOCKED is who does; where there is no room
+for this column, as with 80 columns, [L] behind the name says that one does.
 
 If standard output is not a terminal, or with --count, each interval is printed
 as a table of the services, by calls per second. With --json, each interval has

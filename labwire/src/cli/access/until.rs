@@ -4,8 +4,7 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use labwire_home::{local_time_zone, present};
-use labwire_record::parse_age;
+use labwire_home::{local_time_zone, parse_duration, present};
 
 use crate::cli::UsageError;
 
@@ -23,14 +22,13 @@ pub(super) fn chosen(time: Option<&str>, until: Option<&str>) -> anyhow::Result<
 
 /// Returns the end that `--for` means, in seconds since 1970: `30d` after `now`.
 fn after(text: &str, now: i64) -> anyhow::Result<i64> {
-    let wrong = || {
+    let seconds = parse_duration(text).and_then(|time| i64::try_from(time.as_secs()).ok());
+    let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
+    seconds.map(|seconds| now + seconds).ok_or_else(|| {
         anyhow!(UsageError(format!(
-            "--for '{text}': write a number and a unit, s, m or min, h, d or w, as in 8h or 30d"
+            "--for '{text}': write a time of a second to a hundred years, as in 90min, 8h, 30d or 1w"
         )))
-    };
-    let time = parse_age(text).map(|time| time.as_secs());
-    let time = time.filter(|time| (1..=LONGEST).contains(time));
-    Ok(now + time.ok_or_else(wrong)?)
+    })
 }
 
 /// Returns the end that `--until` means, in seconds since 1970: a day, whose midnight it is, or a
@@ -56,12 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_from_now_on_has_a_number_and_a_unit() {
+    fn a_time_from_now_on_is_written_as_any_time() {
         for (text, expected) in [
+            ("30", 30),
             ("90s", 90),
+            ("1.5h", 5_400),
             ("2m", 120),
             ("2min", 120),
-            ("1.5h", 5_400),
             ("8h", 28_800),
             ("30d", 2_592_000),
             ("1w", 604_800),
@@ -70,12 +69,11 @@ mod tests {
         }
         for text in [
             "",
-            "30",
             "d",
             "0d",
+            "500ms",
             "-1d",
             "1.2.3h",
-            "30 d",
             "9999999w",
             "99999999999999999999s",
             "1y",
