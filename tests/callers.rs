@@ -66,7 +66,7 @@ fn a_service_that_asks_is_told_and_a_client_cannot_say_it_is_somebody_else() {
     let mut forged = request("Door", "open");
     forged["caller"] = json!({ "user": "root", "roles": ["administrator"], "address": "::", "tls": true });
     let expected = json!({
-        "address": "127.0.0.1", "groups": [], "roles": [], "tls": false, "user": null,
+        "address": "127.0.0.1", "groups": [], "roles": [], "tls": false, "token": false, "user": null,
     });
     assert_eq!(caller(&mut ada, &mut door, &forged), expected);
     forged["service"] = json!("Other");
@@ -99,7 +99,7 @@ fn the_user_with_groups_and_roles_is_told_as_of_the_last_change() {
     let (mut ada, mut root) = (client(&manager, "ada"), client(&manager, "root"));
     let open = request("Door", "open");
     let mut expected = json!({
-        "address": "127.0.0.1", "groups": ["students"], "roles": ["operator"], "tls": false, "user": "ada",
+        "address": "127.0.0.1", "groups": ["students"], "roles": ["operator"], "tls": false, "token": false, "user": "ada",
     });
     for _ in 0..2 {
         assert_eq!(caller(&mut ada, &mut door, &open), expected);
@@ -108,6 +108,21 @@ fn the_user_with_groups_and_roles_is_told_as_of_the_last_change() {
     assert_eq!(
         (&told["user"], &told["roles"]),
         (&json!("root"), &json!(["administrator"]))
+    );
+    // With a token, an administrator is none for the service.
+    let mut add = request("Manager", "access.add_token");
+    add["kwargs"] = json!({ "user": "root", "may": ["Door.open"] });
+    let token = root.request(&add)["result"]["secret"].clone();
+    let mut script = RawPeer::connect(&manager);
+    for credential in [json!("root"), token] {
+        assert_eq!(script.read_json()["error"], false);
+        script.send_line(&json!({ "result": credential }).to_string());
+    }
+    script.identify(&json!({ "type": "client", "name": "script" }));
+    let told = caller(&mut script, &mut door, &open);
+    assert_eq!(
+        (&told["user"], &told["roles"], &told["token"]),
+        (&json!("root"), &json!([]), &json!(true))
     );
     let mut grant = request("Manager", "access.grant");
     grant["kwargs"] = json!({ "role": "owner", "user": "ada", "on": "Door" });

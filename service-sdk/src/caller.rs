@@ -49,6 +49,8 @@ pub struct Caller {
     roles: Vec<String>,
     address: String,
     tls: bool,
+    #[serde(default)]
+    token: bool,
 }
 
 impl Caller {
@@ -65,7 +67,7 @@ impl Caller {
     }
 
     /// Returns the roles that are granted to the user for this service, by name. An administrator has
-    /// the role `administrator`.
+    /// the role `administrator`, unless the client has logged in with a token.
     pub fn roles(&self) -> &[String] {
         &self.roles
     }
@@ -80,6 +82,12 @@ impl Caller {
     /// Returns whether the client's connection to the manager is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.tls
+    }
+
+    /// Returns whether the client has logged in with a token of the user, which allows less than the
+    /// user may do.
+    pub fn has_token(&self) -> bool {
+        self.token
     }
 
     /// Returns whether the user has a role for this service. Administrators have every role.
