@@ -29,7 +29,7 @@ pub(crate) use login::{Decision, Login, Next};
 pub(crate) use session::Returned;
 
 /// The most requests in flight whose outcome a peer is told when its login ends.
-const MOST_TOLD: usize = 10_000;
+const MOST_TOLD: usize = 1_000;
 
 /// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
 /// registry, so that every end of a connection does.

@@ -39,6 +39,12 @@ Examples:
   labwire token list
   labwire token revoke 2";
 
+/// The parser's own line would be wider than the page.
+const ADD_USAGE: &str = "\
+labwire token add [OPTIONS] --user <USER> --may <WHAT>
+       labwire token add [OPTIONS] --user <USER> --register <SERVICE>
+       labwire token add [OPTIONS] --user <USER> --everything";
+
 /// Add, list and revoke tokens: secrets with which programs log in
 #[derive(Debug, Args)]
 #[command(
@@ -62,7 +68,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("restriction").required(true).multiple(true), group = ArgGroup::new("end")
+    group = ArgGroup::new("restriction").required(true).multiple(true), group = ArgGroup::new("end"),
+    override_usage = ADD_USAGE
 )]
 struct AddArgs {
     /// The user as whom a program logs in with it
@@ -140,14 +147,17 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
     let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
-            let issued = database.add_token(&args.token()?, present().as_second())?;
+            let new = args.token()?;
+            let issued = database.add_token(&new, present().as_second())?;
             if args.json {
                 let issued = json!({ "id": issued.id, "secret": issued.secret });
                 writeln!(output, "{issued}")?;
             } else {
                 tell(format_args!(
-                    "added the token {}; its secret is shown this once:",
-                    issued.id
+                    "added the token {}: {} may {}; its secret is shown this once:",
+                    issued.id,
+                    new.user,
+                    allowed(&new.may)
                 ));
                 writeln!(output, "{}", issued.secret)?;
             }
@@ -202,6 +212,16 @@ impl AddArgs {
     }
 }
 
+/// Returns permissions in words: `call DMM.read*, …`.
+fn allowed(may: &[Permission]) -> String {
+    let everything = labwire_access::Action::ALL.map(Permission::everything);
+    if everything.iter().all(|permission| may.contains(permission)) {
+        return "do everything".to_owned();
+    }
+    let may: Vec<_> = may.iter().map(Permission::to_string).collect();
+    may.join(", ")
+}
+
 /// Returns a token in words: `ada may call DMM.read*, …; until …; last used …; night series`.
 fn in_words(token: &Token) -> String {
     let time = |seconds: i64| {
@@ -210,13 +230,7 @@ fn in_words(token: &Token) -> String {
             .strftime("%Y-%m-%d %H:%M:%S")
             .to_string()
     };
-    let everything = labwire_access::Action::ALL.map(Permission::everything);
-    let may = if everything.iter().all(|permission| token.may.contains(permission)) {
-        "do everything".to_owned()
-    } else {
-        let may: Vec<_> = token.may.iter().map(Permission::to_string).collect();
-        may.join(", ")
-    };
+    let may = allowed(&token.may);
     let end = token.until.map(|until| {
         let word = if present().as_second() >= until {
             "ended"
