@@ -57,10 +57,10 @@ impl Asking<'_> {
         let is_current = |texts: &Box<CallerTexts>| {
             texts.version == version && Arc::ptr_eq(&texts.principal, &client.principal)
         };
-        if !client.caller.as_ref().is_some_and(is_current) {
-            client.caller = None;
+        if !client.caller_texts.as_ref().is_some_and(is_current) {
+            client.caller_texts = None;
         }
-        let texts = client.caller.get_or_insert_with(|| {
+        let texts = client.caller_texts.get_or_insert_with(|| {
             Box::new(CallerTexts {
                 version,
                 principal: Arc::clone(&client.principal),

@@ -89,7 +89,7 @@ impl Registry {
             features: identity.features,
             principal,
             rights: None,
-            caller: None,
+            caller_texts: None,
             log_limit: Arc::new(LogLimit::new()),
             links: HashSet::default(),
             lock_waits: Vec::new(),
@@ -104,6 +104,7 @@ impl Registry {
             away: None,
             holder: None,
             kept_leases: 0,
+            caller: None,
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
         self.client_roster.insert(Arc::clone(&name), entry.into());

@@ -30,6 +30,7 @@ mod logins;
 mod manager;
 mod membership;
 mod moment;
+mod noted_calls;
 mod owed;
 mod peers;
 mod permissions;
