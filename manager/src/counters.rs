@@ -162,8 +162,6 @@ counters! {
     log_left_out,
     /// Unidentified peers that were not recorded in the table of connections.
     audit_left_out,
-    /// Entries that were not recorded, since their peer had caused too many.
-    record_left_out,
     /// Failed attempts to accept connections, usually for lack of file descriptors.
     accept_failures,
 }

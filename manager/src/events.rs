@@ -46,6 +46,8 @@ pub(crate) struct Events {
     pub(crate) record: Record,
     pub(crate) topics: Topics,
     rate: EventRate,
+    /// Whether the manager takes no new requests, since it will stop.
+    is_draining: AtomicBool,
     /// While the manager stops, all connections end, and clients are not notified of ended links.
     is_stopping: AtomicBool,
 }
@@ -59,15 +61,21 @@ impl Events {
     ) -> Self {
         Self {
             manager,
-            record: Record::new(recording, Arc::clone(&counters)),
+            record: Record::new(recording),
             counters,
             records,
             #[cfg(any(test, feature = "fuzzing"))]
             lease_changes: None,
             topics: Topics::default(),
             rate: EventRate::new(),
+            is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that the manager takes no new requests, since it will stop.
+    pub(crate) fn note_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Notes that all connections are about to end.
@@ -80,7 +88,11 @@ impl Events {
     ///
     /// `limit` restricts the log lines about the peer that caused the event.
     pub(crate) fn publish(&self, event: Event<'_>, limit: Option<&LogLimit>) -> usize {
-        self.record.observe(&event, limit);
+        // When the manager stops, all leave, and one entry says so.
+        let leaves_with_all = matches!(event, Event::Left { .. }) && self.is_draining.load(Ordering::Relaxed);
+        if !leaves_with_all {
+            self.record.observe(&event);
+        }
         match event {
             Event::Joined {
                 name,

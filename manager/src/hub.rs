@@ -119,10 +119,14 @@ impl Hub {
         });
     }
 
-    /// Records that the manager stops, and closes the record.
-    pub(crate) async fn close_record(&self) {
+    /// Records that the manager stops, with the number of clients and services that it had, and closes
+    /// the record.
+    pub(crate) async fn close_record(&self, (clients, services): (usize, usize)) {
         let record = &self.routing.events.record;
-        record.note(|| Entry::new(Kind::Stop));
+        record.note(|| Entry {
+            text: Some(format!("{clients} client(s) and {services} service(s) were connected").into()),
+            ..Entry::new(Kind::Stop)
+        });
         if let Some(recorder) = record.recorder().cloned() {
             // It fails only if the reading thread panics.
             let _ = spawn_blocking(move || recorder.close()).await;
@@ -186,6 +190,7 @@ impl Hub {
             "progress_bytes": progress_bytes,
             "replies_owed": replies_owed,
             "record_lost": routing.events.record.recorder().map_or(0, Recorder::lost),
+            "record_left_out": routing.events.record.recorder().map_or(0, Recorder::left_out),
             "record_failures": routing.events.record.recorder().map_or(0, Recorder::failures),
             "audit_dropped": admission.store.audit_dropped(),
             "audit_failures": admission.store.audit_failures(),

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use labwire_record::{Entry, Kind, Outcome, Recorder};
 use labwire_wire::quoted;
 
-use crate::counters::Counters;
-use crate::log_limit::{LogLimit, Recorded, Share};
 use crate::names::PeerAddress;
 use crate::principal::Principal;
 use crate::refusal::{LockCause, LockEnd, LockRefusal, Refusal, WaitEnd, excerpt};
@@ -34,7 +32,6 @@ pub enum Recording {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     recorder: Option<Recorder>,
-    counters: Arc<Counters>,
 }
 
 /// What a refused request was about.
@@ -82,12 +79,12 @@ impl<'a> About<'a> {
 }
 
 impl Record {
-    pub(crate) fn new(recording: Recording, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(recording: Recording) -> Self {
         let recorder = match recording {
             Recording::Nothing => None,
             Recording::ExceptCalls(recorder) => Some(recorder),
         };
-        Self { recorder, counters }
+        Self { recorder }
     }
 
     /// Returns the recorder; `None` if nothing is recorded.
@@ -102,37 +99,8 @@ impl Record {
         }
     }
 
-    /// As [`note`](Self::note), as far as the peer has not caused too many such entries. When it has,
-    /// an entry says so.
-    pub(crate) fn note_bounded(
-        &self,
-        limit: Option<&LogLimit>,
-        what: Recorded,
-        make: impl FnOnce() -> Entry,
-    ) {
-        let Some(recorder) = &self.recorder else { return };
-        match limit.map_or(Share::Granted, |limit| limit.share(what)) {
-            Share::Granted => recorder.record(make()),
-            Share::Last => {
-                let entry = make();
-                let gap = Entry {
-                    user: entry.user.clone(),
-                    peer: entry.peer.clone(),
-                    address: entry.address,
-                    text: Some(what.left_out().into()),
-                    ..Entry::at(entry.at, Kind::Gap)
-                };
-                recorder.record(entry);
-                recorder.record(gap);
-            }
-            Share::LeftOut => {
-                Counters::count(&self.counters.record_left_out);
-            }
-        }
-    }
-
-    /// Records a change of the registry. `limit` is that of the peer that caused it.
-    pub(crate) fn observe(&self, event: &Event<'_>, limit: Option<&LogLimit>) {
+    /// Records a change of the registry.
+    pub(crate) fn observe(&self, event: &Event<'_>) {
         if self.recorder.is_none() {
             return;
         }
@@ -177,7 +145,7 @@ impl Record {
                 principal: Some(principal),
                 terms,
                 ..
-            } => self.link_changed(*change, service, client, principal, terms.as_ref(), limit),
+            } => self.link_changed(*change, service, client, principal, terms.as_ref()),
             Event::LockEnded(ended) => self.lock_ended(ended),
             Event::ReservationEnded(ended) => self.reservation_ended(ended),
             Event::WaitRefused(refused) => self.wait_refused(refused),
@@ -193,13 +161,8 @@ impl Record {
     }
 
     /// Records that a request of a peer was refused.
-    pub(crate) fn refused(
-        &self,
-        (name, principal, limit): (&str, &Principal, &LogLimit),
-        about: About<'_>,
-        refusal: &Refusal,
-    ) {
-        self.note_bounded(Some(limit), Recorded::Refusals, || Entry {
+    pub(crate) fn refused(&self, (name, principal): (&str, &Principal), about: About<'_>, refusal: &Refusal) {
+        self.note(|| Entry {
             outcome: Outcome::Refused,
             service: about.service.map(|service| excerpt(service).into()),
             attribute: about.recorded_attribute(refusal).map(Into::into),
@@ -260,7 +223,6 @@ impl Record {
         client: &str,
         principal: &Principal,
         terms: Option<&Terms>,
-        limit: Option<&LogLimit>,
     ) {
         let kinds: &[Kind] = match change {
             LinkChange::Linked => &[Kind::Link],
@@ -271,7 +233,7 @@ impl Record {
             LinkChange::Released => &[Kind::Unlock],
         };
         for &kind in kinds {
-            self.note_bounded(limit, Recorded::Changes, || Entry {
+            self.note(|| Entry {
                 service: Some(service.into()),
                 text: terms
                     .filter(|_| kind == Kind::Lock)
@@ -307,15 +269,12 @@ impl Record {
 
     fn lock_ended(&self, ended: &LockEnded) {
         let (outcome, text) = end_of(&ended.end);
-        let entry = || Entry {
+        self.note(|| Entry {
             outcome,
             service: Some(Arc::clone(&ended.service)),
             text: Some(text.into()),
             ..of_peer(Kind::Unlock, &ended.client, &ended.principal)
-        };
-        // What an administrator has done is never left out.
-        let limit = (outcome != Outcome::Broken).then_some(&*ended.log_limit);
-        self.note_bounded(limit, Recorded::Changes, entry);
+        });
     }
 
     fn reservation_ended(&self, ReservationEnded { lease, end }: &ReservationEnded) {
@@ -429,12 +388,12 @@ mod tests {
     fn record(folder: &tempfile::TempDir) -> Record {
         let path = folder.path().join("record.sqlite3");
         let recorder = Recorder::open(&path, &RecordOptions::default()).unwrap();
-        Record::new(Recording::ExceptCalls(recorder), Arc::default())
+        Record::new(Recording::ExceptCalls(recorder))
     }
 
     fn entries(record: &Record) -> Vec<RecordedEntry> {
         let recorder = record.recorder().unwrap();
-        assert!(recorder.flush(Duration::from_secs(30)));
+        recorder.flush(Duration::from_secs(30));
         let reader = Reader::open(&recorder.path()).unwrap();
         let order = Order::OldestFirst { after: None };
         reader.page(&Filter::default(), order, 1_000).unwrap().entries
@@ -444,29 +403,25 @@ mod tests {
     fn a_peer_that_is_refused_too_often_does_not_fill_the_record_and_changes_are_still_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let record = record(&folder);
-        let limit = LogLimit::new();
         let principal = Principal::sample();
-        let about = About::call("DMM", "read");
-        for _ in 0..1_000 {
-            record.refused(("a[h:1]", &principal, &limit), about, &Refusal::NotTaken);
+        let attributes: Vec<_> = (0..1_000).map(|number| format!("read{number}")).collect();
+        // It connects anew each time.
+        for (port, attribute) in attributes.iter().enumerate() {
+            let about = About::call("DMM", attribute);
+            record.refused((&format!("a[h:{port}]"), &principal), about, &Refusal::NotTaken);
         }
-        record.link_changed(
-            LinkChange::Linked,
-            "DMM",
-            "a[h:1]",
-            &principal,
-            None,
-            Some(&limit),
-        );
+        record.link_changed(LinkChange::Linked, "DMM", "a[h:1]", &principal, None);
+        record.recorder().unwrap().close();
         let entries = entries(&record);
         let kinds: Vec<_> = entries.iter().map(|entry| entry.kind.as_str()).collect();
-        assert!(entries.len() < 200, "{} entries", entries.len());
-        assert_eq!(kinds[kinds.len() - 3..], ["call", "gap", "link"]);
-        let left_out = record
-            .counters
-            .record_left_out
-            .load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(left_out + entries.len() as u64 - 2, 1_000);
+        assert!(entries.len() < 110, "{} entries", entries.len());
+        assert_eq!(kinds[kinds.len() - 3..], ["call", "link", "gap"]);
+        let counts = entries.iter().map(|entry| entry.count.unwrap_or(1));
+        assert_eq!(counts.sum::<u64>(), 1_001);
+        assert_eq!(
+            record.recorder().unwrap().left_out(),
+            entries.last().unwrap().count.unwrap()
+        );
     }
 
     #[test]

@@ -209,6 +209,7 @@ impl Manager {
             () = hub.admission.rations.report() => {}
         }
         info!("shutting down the Network Manager");
+        let connected = hub.routing.registry().counts();
         while accepting.join_next().await.is_some() {}
         // None of them can return any more, and what they wait for would hold up the drain.
         hub.routing.release_away();
@@ -237,7 +238,7 @@ impl Manager {
         }
         routing.end().await;
         hub.admission.store.close().await;
-        hub.close_record().await;
+        hub.close_record(connected).await;
         hub.admission.rations.report_now();
         info!("counted since the start: {}", hub.statistics_above_zero());
         info!("the Network Manager has stopped");

@@ -1,4 +1,5 @@
-//! The chain of hashes: each entry's hash covers its contents and the hash of the entry before it.
+//! The chains of hashes, one for each class of entries: each entry's hash covers its contents and the
+//! hash of the entry of its class before it.
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 
@@ -18,14 +19,16 @@ pub(crate) struct Row<'a> {
     pub(crate) outcome: &'a str,
     /// User, peer, address, service, attribute and text.
     pub(crate) texts: [Option<&'a str>; 6],
+    /// The number of equal things, and the time of the first in microseconds since 1970.
+    pub(crate) numbers: [Option<i64>; 2],
 }
 
 impl Row<'_> {
     /// Returns the hash of the row behind a row with the hash `before`.
     ///
-    /// Each text that there is is preceded by the number of its column and by its length, so that no two
-    /// rows have the same bytes, and so that a column which a later version adds leaves the hashes of
-    /// earlier rows as they are.
+    /// Each text that there is is preceded by the number of its column and by its length, and each number
+    /// by that of its column, so that no two rows have the same bytes, and so that a column which a later
+    /// version adds leaves the hashes of earlier rows as they are.
     pub(crate) fn hash(&self, before: &Hash) -> Hash {
         let mut context = Context::new(&SHA256);
         context.update(before);
@@ -39,6 +42,11 @@ impl Row<'_> {
             context.update(&[column]);
             context.update(&(text.len() as u64).to_le_bytes());
             context.update(text.as_bytes());
+        }
+        for (column, number) in (8_u8..).zip(self.numbers) {
+            let Some(number) = number else { continue };
+            context.update(&[column]);
+            context.update(&number.to_le_bytes());
         }
         let mut hash = BEGIN;
         hash.copy_from_slice(context.finish().as_ref());
@@ -57,6 +65,7 @@ mod tests {
             kind: "call",
             outcome: "ok",
             texts,
+            numbers: [None; 2],
         }
     }
 
@@ -70,5 +79,12 @@ mod tests {
         let other = row([Some("ab"), Some("c"), None, None, None, None]);
         assert_ne!(first, other.hash(&first));
         assert_ne!(first, hash([None, Some("ab"), Some("c"), None, None, None]));
+        for numbers in [[Some(1), None], [None, Some(1)]] {
+            let other = Row {
+                numbers,
+                ..row([Some("ab"), Some("c"), None, None, None, None])
+            };
+            assert_ne!(first, other.hash(&BEGIN));
+        }
     }
 }

@@ -68,6 +68,8 @@ named! {
         Request "request",
         /// An administrator's request.
         Admin "admin",
+        /// A change of the database by a command on the computer. The user is that of the system.
+        Command "command",
         /// Entries are missing here.
         Gap "gap",
     }
@@ -113,6 +115,55 @@ pub struct Entry {
     pub attribute: Option<Box<str>>,
     /// The details, for people.
     pub text: Option<Box<str>>,
+    /// How many equal things it stands for; `None` for one.
+    pub repeats: Option<Repeats>,
+}
+
+/// Equal things that one entry stands for. The time of the entry is that of the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many.
+    pub count: u64,
+    /// When the first of them happened.
+    pub since: Timestamp,
+}
+
+/// What share of a record an entry belongs to. Each class has a chain of hashes of its own, so that its
+/// oldest entries can be removed before those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// What was done: by the manager, by administrators, and by peers that came, linked or locked.
+    Change,
+    /// What was refused. Anybody can cause that as often as they like.
+    Refusal,
+    /// Calls that were answered.
+    Call,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 3] = [Self::Change, Self::Refusal, Self::Call];
+
+    /// Returns its place in [`ALL`](Self::ALL).
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Change => 0,
+            Self::Refusal => 1,
+            Self::Call => 2,
+        }
+    }
+
+    /// Returns its number in the file.
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Self::Change => 0,
+            Self::Refusal => 1,
+            Self::Call => 2,
+        }
+    }
+
+    pub(crate) fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
+    }
 }
 
 impl Entry {
@@ -133,15 +184,50 @@ impl Entry {
             service: None,
             attribute: None,
             text: None,
+            repeats: None,
         }
     }
+
+    pub(crate) fn class(&self) -> Class {
+        match (self.kind, self.outcome) {
+            // Only administrators cause them.
+            (Kind::Admin, _) => Class::Change,
+            (_, Outcome::Refused) => Class::Refusal,
+            (Kind::Call, _) => Class::Call,
+            _ => Class::Change,
+        }
+    }
+
+    /// Whether it is the manager's own, or that of an administrator who broke a lock: no other peer can
+    /// cause it, and it is always written.
+    pub(crate) fn is_managers(&self) -> bool {
+        match self.kind {
+            Kind::Start | Kind::Stop => true,
+            Kind::Gap => self.peer.is_none(),
+            _ => self.outcome == Outcome::Broken,
+        }
+    }
+
+    /// Whether only a peer that has logged in can cause it.
+    pub(crate) fn is_proved(&self) -> bool {
+        match self.kind {
+            Kind::Admin => true,
+            Kind::Login => self.outcome != Outcome::Refused,
+            _ => false,
+        }
+    }
+}
+
+/// Returns the name that a peer gave itself: the `NAME` in `NAME[HOST:PORT]`.
+pub(crate) fn own_name(peer: &str) -> &str {
+    peer.rsplit_once('[').map_or(peer, |(own, _)| own)
 }
 
 /// An entry that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEntry {
     /// Its number. The entries of a record are numbered without gaps, in the order in which they
-    /// were written.
+    /// were written. Later, refusals are removed before other entries.
     pub id: i64,
     /// When it happened.
     pub time: Timestamp,
@@ -167,6 +253,13 @@ pub struct RecordedEntry {
     /// The details, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// How many equal things it stands for, if more than one: as many as have happened from `since`
+    /// to `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// When the first of them happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 #[cfg(test)]

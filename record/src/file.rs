@@ -8,7 +8,7 @@ use labwire_home::{create_private_file, create_private_folder};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::chain::{BEGIN, Hash, Row};
-use crate::entry::{Entry, Kind};
+use crate::entry::{Class, Entry, Kind};
 use crate::error::RecordError;
 
 /// How long opening waits for another program's lock.
@@ -25,7 +25,8 @@ const LOG_SIZE: i64 = 16 << 20;
 
 /// The changes that lead from each version of the tables to the next. A change that was published is
 /// never edited.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
         time INTEGER NOT NULL,
@@ -49,7 +50,33 @@ const MIGRATIONS: &[&str] = &["
     CREATE TRIGGER no_delete BEFORE DELETE ON entries WHEN OLD.id > (SELECT id FROM removed) BEGIN
         SELECT RAISE(ABORT, 'entries of the record cannot be removed');
     END;
-"];
+",
+    "
+    ALTER TABLE entries ADD COLUMN class INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE entries ADD COLUMN count INTEGER;
+    ALTER TABLE entries ADD COLUMN since INTEGER;
+    CREATE INDEX by_class ON entries (class);
+    -- Of each class, the last entry that was removed, and its hash.
+    CREATE TABLE begins (
+        class INTEGER PRIMARY KEY,
+        id INTEGER NOT NULL,
+        hash BLOB NOT NULL
+    );
+    INSERT INTO begins SELECT 0, id, hash FROM removed;
+    INSERT INTO begins VALUES (1, 0, zeroblob(32)), (2, 0, zeroblob(32));
+    DROP TRIGGER no_delete;
+    CREATE TRIGGER no_delete BEFORE DELETE ON entries
+        WHEN OLD.id > coalesce((SELECT id FROM begins WHERE class = OLD.class), 0) BEGIN
+        SELECT RAISE(ABORT, 'entries of the record cannot be removed');
+    END;
+    ALTER TABLE removed DROP COLUMN id;
+    ALTER TABLE removed DROP COLUMN hash;
+    ALTER TABLE removed RENAME TO ages;
+",
+];
+
+/// The version of the tables from which on there are classes of entries.
+pub(crate) const FIRST_WITH_CLASSES: i64 = 2;
 
 /// The open file, for the one thread that writes it.
 #[derive(Debug)]
@@ -128,25 +155,37 @@ fn lost_text(lost: u64) -> String {
 /// Adds entries behind the last one.
 struct Appending<'a> {
     insert: rusqlite::CachedStatement<'a>,
-    last: (i64, Hash),
+    last_id: i64,
+    /// The hashes of the last entries of the classes.
+    hashes: [Hash; Class::ALL.len()],
 }
 
 impl<'a> Appending<'a> {
+    /// Must be called under the write lock: another program may add entries too.
     fn new(change: &'a Transaction<'_>) -> rusqlite::Result<Self> {
         let insert = change.prepare_cached(
-            "INSERT INTO entries (id, time, kind, outcome, user, peer, address, service, attribute, text, hash)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO entries
+                (id, time, kind, outcome, user, peer, address, service, attribute, text, hash, class, count, since)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
+        let mut hashes = [BEGIN; Class::ALL.len()];
+        let mut last_id = last_id(change)?;
+        for (begin, last) in begins(change)?.into_iter().zip(&mut hashes) {
+            last_id = last_id.max(begin.id);
+            *last = last_hash(change, begin.class)?.unwrap_or(begin.hash);
+        }
         Ok(Self {
             insert,
-            last: last(change)?,
+            last_id,
+            hashes,
         })
     }
 
     fn add(&mut self, entry: &Entry) -> rusqlite::Result<()> {
         let address = entry.address.map(|address| address.to_string());
+        let class = entry.class();
         let row = Row {
-            id: self.last.0.saturating_add(1),
+            id: self.last_id.saturating_add(1),
             time: entry.at.as_microsecond(),
             kind: entry.kind.name(),
             outcome: entry.outcome.name(),
@@ -159,9 +198,16 @@ impl<'a> Appending<'a> {
                 entry.text.as_deref(),
             ]
             .map(|text| text.map(truncated)),
+            numbers: [
+                entry
+                    .repeats
+                    .map(|repeats| i64::try_from(repeats.count).unwrap_or(i64::MAX)),
+                entry.repeats.map(|repeats| repeats.since.as_microsecond()),
+            ],
         };
-        let hash = row.hash(&self.last.1);
+        let hash = row.hash(&self.hashes[class.index()]);
         let [user, peer, address, service, attribute, text] = row.texts;
+        let [count, since] = row.numbers;
         self.insert.execute(params![
             row.id,
             row.time,
@@ -173,9 +219,13 @@ impl<'a> Appending<'a> {
             service,
             attribute,
             text,
-            hash
+            hash,
+            class.number(),
+            count,
+            since
         ])?;
-        self.last = (row.id, hash);
+        self.last_id = row.id;
+        self.hashes[class.index()] = hash;
         Ok(())
     }
 }
@@ -185,23 +235,60 @@ fn truncated(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_TEXT)]
 }
 
-/// Returns the number and the hash of the last entry, or of the last one that was removed.
-fn last(change: &Transaction<'_>) -> rusqlite::Result<(i64, Hash)> {
-    let last = change
-        .prepare_cached("SELECT id, hash FROM entries ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, hash(row, 1)?)))
-        .optional()?;
-    match last {
-        Some(last) => Ok(last),
-        None => removed(change),
+/// Returns the number of the last entry; 0 if there is none.
+fn last_id(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(id), 0) FROM entries", [], |row| row.get(0))
+}
+
+/// Returns the hash of the last entry of a class.
+fn last_hash(connection: &Connection, class: Class) -> rusqlite::Result<Option<Hash>> {
+    connection
+        .prepare_cached("SELECT hash FROM entries WHERE class = ?1 ORDER BY id DESC LIMIT 1")?
+        .query_row([class.number()], |row| hash(row, 0))
+        .optional()
+}
+
+/// Where the entries of a class begin.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    pub(crate) class: Class,
+    /// The number and the hash of the last entry that was removed; 0 and [`BEGIN`] if none was.
+    pub(crate) id: i64,
+    pub(crate) hash: Hash,
+}
+
+impl Begin {
+    fn first(class: Class) -> Self {
+        Self {
+            class,
+            id: 0,
+            hash: BEGIN,
+        }
     }
 }
 
-/// Returns the number and the hash of the last entry that was removed; 0 and [`BEGIN`] if none was.
-pub(crate) fn removed(connection: &Connection) -> rusqlite::Result<(i64, Hash)> {
-    connection.query_row("SELECT id, hash FROM removed", [], |row| {
+/// Returns where the entries of each class begin.
+pub(crate) fn begins(connection: &Connection) -> rusqlite::Result<[Begin; Class::ALL.len()]> {
+    let mut found = Class::ALL.map(Begin::first);
+    let mut statement = connection.prepare_cached("SELECT id, hash FROM begins WHERE class = ?1")?;
+    for begin in &mut found {
+        let read = statement
+            .query_row([begin.class.number()], |row| Ok((row.get(0)?, hash(row, 1)?)))
+            .optional()?;
+        if let Some((id, hash)) = read {
+            (begin.id, begin.hash) = (id, hash);
+        }
+    }
+    Ok(found)
+}
+
+/// As [`begins`], for a record from before there were classes.
+pub(crate) fn begins_of_one_class(connection: &Connection) -> rusqlite::Result<[Begin; Class::ALL.len()]> {
+    let mut found = Class::ALL.map(Begin::first);
+    (found[0].id, found[0].hash) = connection.query_row("SELECT id, hash FROM removed", [], |row| {
         Ok((row.get(0)?, hash(row, 1)?))
-    })
+    })?;
+    Ok(found)
 }
 
 /// Returns a column as a hash. One of another length, which no entry has, is that of no entry.
@@ -229,7 +316,7 @@ fn newest_version() -> i64 {
 }
 
 /// Returns the version of the tables; 0 if there are none.
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
@@ -282,6 +369,7 @@ pub(crate) mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::entry::Outcome;
     use crate::reader::{Filter, Order, Reader};
 
     pub(crate) fn empty() -> (TempDir, PathBuf) {
@@ -354,6 +442,63 @@ pub(crate) mod tests {
         assert_eq!(last.kind, "gap");
         assert_eq!(last.text.as_deref(), Some("7 entries were lost"));
         reader.verify().unwrap();
+    }
+
+    #[test]
+    fn two_programs_write_one_chain() {
+        let (_folder, path) = empty();
+        let (mut one, mut other) = (RecordFile::open(&path).unwrap(), RecordFile::open(&path).unwrap());
+        let refused = Entry {
+            outcome: Outcome::Refused,
+            ..locks(1).remove(0)
+        };
+        for _ in 0..5 {
+            one.write(&locks(2), 0).unwrap();
+            other.write(&[locks(1).remove(0), refused.clone()], 0).unwrap();
+        }
+        assert_eq!(Reader::open(&path).unwrap().verify().unwrap().entries, 20);
+    }
+
+    #[test]
+    fn a_record_of_the_first_version_is_continued() {
+        let (_folder, path) = empty();
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        // Entry 3, behind two that were removed.
+        let hashes = [[7; 32], [0; 32]];
+        let row = Row {
+            id: 3,
+            time: 5,
+            kind: "lock",
+            outcome: "refused",
+            texts: [None, Some("Ada[pc:1]"), None, None, None, None],
+            numbers: [None; 2],
+        };
+        old.execute("UPDATE removed SET id = 2, hash = ?1", [hashes[0]])
+            .unwrap();
+        let values = params![row.hash(&hashes[0])];
+        old.execute(
+            "INSERT INTO entries VALUES
+                (3, 5, 'lock', 'refused', NULL, 'Ada[pc:1]', NULL, NULL, NULL, NULL, ?1)",
+            values,
+        )
+        .unwrap();
+        drop(old);
+        let reader = Reader::open(&path).unwrap();
+        let order = Order::OldestFirst { after: None };
+        assert_eq!(
+            reader.page(&Filter::default(), order, 10).unwrap().entries[0].id,
+            3
+        );
+        assert_eq!(reader.verify().unwrap().entries, 1);
+        drop(reader);
+        let mut file = RecordFile::open(&path).unwrap();
+        file.write(&locks(2), 0).unwrap();
+        drop(file);
+        let verified = Reader::open(&path).unwrap().verify().unwrap();
+        assert_eq!((verified.entries, verified.last.unwrap().0), (3, 5));
     }
 
     #[test]

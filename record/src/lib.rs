@@ -1,15 +1,17 @@
 //! The record of a manager: who did what, when, and with what outcome.
 //!
 //! It is one SQLite file, apart from the database of users: it grows and is pruned, and who reads it
-//! needs no access to hashes of passwords. There are two ways to use it:
+//! needs no access to hashes of passwords. There are three ways to use it:
 //!
 //! - A [`Recorder`] is a handle for a server. [`Recorder::record`] only queues an [`Entry`] and
-//!   never waits. A thread writes many entries at once, and removes the oldest according to
-//!   [`RecordOptions`]. Handles are cheap to clone.
+//!   never waits. Equal entries are counted in one, and each computer has a share. A thread writes
+//!   many entries at once, and removes the oldest according to [`RecordOptions`], refusals first.
+//!   Handles are cheap to clone.
+//! - [`append`] writes the entries of a command, also while a manager writes the record.
 //! - A [`Reader`] reads the file, also while a manager writes it. Its methods block.
 //!
 //! Entries are numbered without gaps. Each carries a SHA-256 hash over its contents and the hash of
-//! the entry before it, so that [`Reader::verify`] finds an entry that was changed or removed
+//! the entry of its class before it (changes, refusals, calls), so that [`Reader::verify`] finds an entry that was changed or removed
 //! afterwards. This reveals changes by a program that does not compute the hashes anew; it does not
 //! stop a program with write access to the file from doing that.
 //!
@@ -42,13 +44,14 @@ mod file;
 mod pruning;
 mod reader;
 mod recorder;
+mod shares;
 mod time;
 mod verify;
 mod worker;
 
-pub use entry::{Entry, Kind, Outcome, RecordedEntry};
+pub use entry::{Entry, Kind, Outcome, RecordedEntry, Repeats};
 pub use error::RecordError;
 pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader, inspect_record};
-pub use recorder::{RecordOptions, Recorder};
-pub use time::{Bound, parse_time};
+pub use recorder::{RecordOptions, Recorder, append};
+pub use time::{Bound, parse_age, parse_time};
 pub use verify::{Fault, Verified};

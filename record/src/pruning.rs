@@ -13,6 +13,7 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::entry::Class;
 use crate::file::{RecordFile, hash};
 
 /// The entries per step: more than are written at once, so that the limit on the size is kept. The
@@ -25,6 +26,10 @@ const CATCHING_UP: i64 = 24;
 
 /// The microseconds of a day.
 const DAY: i64 = 86_400_000_000;
+
+/// Calls, and refusals, are removed before other entries while they are more than the whole divided by
+/// this.
+const MOST_OF_CLASS: i64 = 10;
 
 /// The most pages that are returned to the system in one step.
 const RETURNED_PAGES: i64 = 2_000;
@@ -76,12 +81,12 @@ impl RecordFile {
     ) -> rusqlite::Result<i64> {
         let now = now.as_microsecond();
         let change = self.change()?;
-        let stored: Option<i64> = change.query_row("SELECT reference FROM removed", [], |row| row.get(0))?;
+        let stored: Option<i64> = change.query_row("SELECT reference FROM ages", [], |row| row.get(0))?;
         let reference = match stored {
             Some(stored) => advanced(stored, now, running),
             None => newest.map_or(now, |newest| newest.min(now)),
         };
-        change.execute("UPDATE removed SET reference = ?1", [reference])?;
+        change.execute("UPDATE ages SET reference = ?1", [reference])?;
         change.commit()?;
         // An earlier clock takes precedence over the stored date.
         Ok(reference.min(now))
@@ -127,22 +132,40 @@ impl RecordFile {
         Ok(removed)
     }
 
-    /// Removes the oldest entries if the file is too large, at most [`STEP`]. Returns how many.
+    /// Removes entries if the file is too large, at most [`STEP`]. Returns how many.
+    ///
+    /// The oldest calls go first, and then the oldest refusals, until those that are left are a
+    /// [tenth](MOST_OF_CLASS) of all entries. So what anybody can cause removes nothing else, and there
+    /// are always some that are new.
     pub(crate) fn prune_excess(&mut self, limits: RecordLimits) -> rusqlite::Result<usize> {
         if limits.bytes == 0 || self.size()? <= limits.bytes {
             return Ok(0);
         }
         let change = self.change()?;
-        let (first, last): (Option<i64>, Option<i64>) =
-            change.query_row("SELECT min(id), max(id) FROM entries", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        let (Some(first), Some(last)) = (first, last) else {
-            return Ok(0);
-        };
+        let mut counts = [0; Class::ALL.len()];
+        for (class, count) in Class::ALL.into_iter().zip(&mut counts) {
+            *count = change.query_row(
+                "SELECT count(*) FROM entries WHERE class = ?1",
+                [class.number()],
+                |row| row.get::<_, i64>(0),
+            )?;
+        }
+        let most = counts.iter().sum::<i64>() / MOST_OF_CLASS;
+        let is_first = |class: &Class| counts[class.index()] > most;
+        let class = [Class::Call, Class::Refusal].into_iter().find(is_first);
+        let class = class.unwrap_or(Class::Change);
         // A tenth, so that there is room for a while, and never the newest one.
-        let tenth = ((last - first) / 10).clamp(1, STEP);
-        let removed = remove_up_to(&change, (first + tenth - 1).min(last - 1))?;
+        let count = counts[class.index()];
+        let tenth = (count / 10).clamp(1, STEP).min(count - 1);
+        if tenth <= 0 {
+            return Ok(0);
+        }
+        let last = change.query_row(
+            "SELECT id FROM entries WHERE class = ?1 ORDER BY id LIMIT 1 OFFSET ?2",
+            params![class.number(), tenth - 1],
+            |row| row.get(0),
+        )?;
+        let removed = remove_class_up_to(&change, class, last)?;
         change.commit()?;
         Ok(removed)
     }
@@ -191,20 +214,38 @@ impl RecordFile {
 
 /// Removes the entries up to this number. Returns how many there were.
 fn remove_up_to(change: &Transaction<'_>, last: i64) -> rusqlite::Result<usize> {
+    let mut removed = 0;
+    for class in Class::ALL {
+        removed += remove_class_up_to(change, class, last)?;
+    }
+    Ok(removed)
+}
+
+/// Removes the entries of a class up to this number. Returns how many there were.
+fn remove_class_up_to(change: &Transaction<'_>, class: Class, last: i64) -> rusqlite::Result<usize> {
+    let class = class.number();
     let kept = change
-        .query_row("SELECT id, hash FROM entries WHERE id = ?1", [last], |row| {
-            Ok((row.get::<_, i64>(0)?, hash(row, 1)?))
-        })
+        .query_row(
+            "SELECT id, hash FROM entries WHERE class = ?1 AND id <= ?2 ORDER BY id DESC LIMIT 1",
+            params![class, last],
+            |row| Ok((row.get::<_, i64>(0)?, hash(row, 1)?)),
+        )
         .optional()?;
     let Some((id, hash)) = kept else { return Ok(0) };
-    change.execute("UPDATE removed SET id = ?1, hash = ?2", params![id, hash])?;
-    change.execute("DELETE FROM entries WHERE id <= ?1", [id])
+    change.execute(
+        "UPDATE begins SET id = ?1, hash = ?2 WHERE class = ?3",
+        params![id, hash, class],
+    )?;
+    change.execute(
+        "DELETE FROM entries WHERE class = ?1 AND id <= ?2",
+        params![class, id],
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Entry, Kind};
+    use crate::entry::{Entry, Kind, Outcome};
     use crate::file::tests::{empty, locks};
     use crate::reader::{Filter, Order, Reader};
 
@@ -301,6 +342,54 @@ mod tests {
         let verified = Reader::open(&path).unwrap().verify().unwrap();
         assert_eq!(verified.last.unwrap().0, 10_000);
         assert!(verified.entries > 500, "{} entries", verified.entries);
+    }
+
+    #[test]
+    fn refusals_and_calls_are_removed_before_what_was_done_and_the_newest_of_them_stay() {
+        let limits = RecordLimits {
+            bytes: 256 * 1024,
+            days: 0,
+        };
+        let (_folder, path) = empty();
+        let mut file = RecordFile::open(&path).unwrap();
+        file.write(&locks(500), 0).unwrap();
+        let refused = Entry {
+            outcome: Outcome::Refused,
+            ..locks(1).remove(0)
+        };
+        let called = Entry {
+            kind: Kind::Call,
+            ..locks(1).remove(0)
+        };
+        let count = |path: &std::path::Path, kind, outcome| {
+            let reader = Reader::open(path).unwrap();
+            reader.verify().unwrap();
+            let filter = Filter {
+                kinds: vec![kind],
+                outcomes: vec![outcome],
+                ..Filter::default()
+            };
+            let order = Order::NewestFirst { before: None };
+            reader.page(&filter, order, 1_000).unwrap().entries.len()
+        };
+        for _ in 0..50 {
+            file.write(&vec![refused.clone(); 100], 0).unwrap();
+            file.write(&vec![called.clone(); 100], 0).unwrap();
+            while file.prune_excess(limits).unwrap() > 0 {}
+        }
+        assert!(file.size().unwrap() <= limits.bytes);
+        assert_eq!(count(&path, Kind::Lock, Outcome::Ok), 500);
+        assert!(count(&path, Kind::Lock, Outcome::Refused) > 100);
+        assert!(count(&path, Kind::Call, Outcome::Ok) > 20);
+        // What was done removes older things that were done only when the others are few.
+        for _ in 0..50 {
+            file.write(&locks(100), 0).unwrap();
+            while file.prune_excess(limits).unwrap() > 0 {}
+        }
+        let [done, refused] =
+            [Outcome::Ok, Outcome::Refused].map(|outcome| count(&path, Kind::Lock, outcome));
+        assert!(refused >= 50 && done > 500, "{refused} refused, {done} done");
+        assert!(file.size().unwrap() <= limits.bytes);
     }
 
     #[test]

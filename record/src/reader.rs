@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Kind, Outcome, RecordedEntry};
 use crate::error::RecordError;
-use crate::file::{expect_no_pipe, expect_record};
+use crate::file::{FIRST_WITH_CLASSES, expect_no_pipe, expect_record, version};
 
 /// The most entries of a page.
 pub const MOST_ENTRIES: usize = 1_000;
@@ -76,6 +76,8 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) connection: Connection,
+    /// The version of its tables. An old one is read as it is: only a manager changes it.
+    pub(crate) version: i64,
 }
 
 impl Reader {
@@ -100,14 +102,13 @@ impl Reader {
         };
         connection.busy_timeout(PATIENCE)?;
         expect_record(&connection, path)?;
-        let is_empty =
-            connection.query_row("SELECT count(*) = 0 FROM sqlite_master", [], |row| row.get(0))?;
-        if is_empty {
+        let version = version(&connection)?;
+        if version == 0 {
             return Err(RecordError::Other {
                 path: path.to_owned(),
             });
         }
-        Ok(Self { connection })
+        Ok(Self { connection, version })
     }
 
     /// Returns some entries: at most `limit`, and at most [`MOST_ENTRIES`].
@@ -141,9 +142,14 @@ impl Reader {
         };
         let limit = limit.clamp(1, MOST_ENTRIES);
         let (conditions, mut values) = filter.conditions();
+        let repeats = if self.version < FIRST_WITH_CLASSES {
+            "NULL, NULL"
+        } else {
+            "count, since"
+        };
         let question = format!(
-            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text FROM entries
-                WHERE id BETWEEN ? AND ?{conditions} ORDER BY id {direction} LIMIT ?"
+            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, {repeats}
+                FROM entries WHERE id BETWEEN ? AND ?{conditions} ORDER BY id {direction} LIMIT ?"
         );
         values.splice(0..0, [Value::from(from), Value::from(to)]);
         values.push(Value::from(i64::try_from(limit).unwrap_or(i64::MAX)));
@@ -276,6 +282,12 @@ fn recorded(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordedEntry> {
         service: text(7),
         attribute: text(8),
         text: text(9),
+        count: row
+            .get::<_, Option<i64>>(10)?
+            .and_then(|count| u64::try_from(count).ok()),
+        since: row
+            .get::<_, Option<i64>>(11)?
+            .and_then(|since| Timestamp::from_microsecond(since).ok()),
     })
 }
 

@@ -19,7 +19,8 @@ pub struct RecordOptions {
     /// A clock that jumps by years removes nothing at once: ages are measured from a date that
     /// starts at the newest entry and follows the clock by one day per hour of running time.
     pub max_age_days: u64,
-    /// The size of the file in bytes from which on the oldest entries are removed. 0 means no limit.
+    /// The size of the file in bytes from which on the oldest entries are removed: calls and refusals
+    /// first, while they are more than a tenth of all. 0 means no limit.
     /// The default is 256 MiB, about a million entries. Beside the file, SQLite keeps a log of up to
     /// 16 MiB.
     pub max_bytes: u64,
@@ -50,6 +51,17 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.0.begin_closing();
     }
+}
+
+/// Writes entries to a record, also while a manager writes it, and creates its missing parts as
+/// [`Recorder::open`] does. For commands: nothing is counted or left out.
+///
+/// Blocks for some milliseconds, or up to 5 seconds while another program has the file locked.
+///
+/// # Errors
+/// Those of [`Recorder::open`] except [`RecordError::Thread`].
+pub fn append(path: &Path, entries: &[Entry]) -> Result<(), RecordError> {
+    Ok(RecordFile::open(path)?.write(entries, 0)?)
 }
 
 impl Recorder {
@@ -89,6 +101,11 @@ impl Recorder {
     /// Queues an entry. Never waits: if the queue is full, the entry is lost. The number of lost
     /// entries is counted, and written as an entry of its own later.
     ///
+    /// Equal entries of one address that follow each other fast are counted, and written as one with
+    /// their number ([`Repeats`](crate::Repeats)) up to ten minutes later, or when the record is
+    /// closed. Entries beyond the share of an address, or of all together, are left out, and an entry of
+    /// the kind [`Gap`](crate::Kind::Gap) tells how many.
+    ///
     /// Entries are written within about a fifth of a second, unless the file is locked or cannot be
     /// written.
     pub fn record(&self, entry: Entry) {
@@ -112,6 +129,12 @@ impl Recorder {
     /// Returns the number of entries that were lost since the record was opened.
     pub fn lost(&self) -> u64 {
         self.owner.0.lost()
+    }
+
+    /// Returns the number of entries that were left out since the record was opened: those of addresses
+    /// that caused too many.
+    pub fn left_out(&self) -> u64 {
+        self.owner.0.left_out()
     }
 
     /// Returns the number of failed attempts to write or prune the record since it was opened.

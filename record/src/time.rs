@@ -13,16 +13,18 @@ pub enum Bound {
     Until,
 }
 
-/// The units of an age, in seconds.
-const UNITS: [(&str, f64); 5] = [
-    ("min", 60.0),
+/// The units of an age, in seconds. Those that end as another does come first.
+const UNITS: [(&str, f64); 7] = [
+    ("ms", 0.001),
     ("s", 1.0),
+    ("min", 60.0),
+    ("m", 60.0),
     ("h", 3_600.0),
     ("d", 86_400.0),
     ("w", 604_800.0),
 ];
 
-/// Returns the time that a text means: an age such as `90s`, `15min`, `2h`, `3d` or `1w`, a day as
+/// Returns the time that a text means: an [age](parse_age) such as `90s`, `15min`, `2h`, `3d` or `1w`, a day as
 /// `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a blank in place of the
 /// T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
 ///
@@ -38,7 +40,7 @@ const UNITS: [(&str, f64); 5] = [
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp> {
-    if let Some(age) = age(text) {
+    if let Some(age) = parse_age(text) {
         return now.checked_sub(age).ok();
     }
     if let Ok(time) = text.parse::<Timestamp>() {
@@ -59,7 +61,15 @@ pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp>
     Some(time.to_zoned(zone).ok()?.timestamp())
 }
 
-fn age(text: &str) -> Option<SignedDuration> {
+/// Returns a time span that is written with its unit: `500ms`, `90s`, `15m`, `15min`, `2h`, `1.5d` or `1w`.
+///
+/// ```
+/// use labwire_record::parse_age;
+///
+/// assert_eq!(parse_age("1.5h").map(|age| age.as_mins()), Some(90));
+/// assert_eq!(parse_age("90"), None);
+/// ```
+pub fn parse_age(text: &str) -> Option<SignedDuration> {
     let (number, unit) = UNITS
         .iter()
         .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
@@ -81,6 +91,8 @@ mod tests {
         };
         assert_eq!(seconds("90s"), Some(90));
         assert_eq!(seconds("15min"), Some(900));
+        assert_eq!(seconds("15m"), Some(900));
+        assert_eq!(seconds("2000ms"), Some(2));
         assert_eq!(seconds("1.5h"), Some(5_400));
         assert_eq!(seconds("3d"), Some(3 * 86_400));
         assert_eq!(seconds("1w"), Some(7 * 86_400));

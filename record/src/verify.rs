@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use crate::chain::{Hash, Row};
+use crate::entry::Class;
 use crate::error::RecordError;
-use crate::file::{hash, removed};
+use crate::file::{FIRST_WITH_CLASSES, begins, begins_of_one_class, hash};
 use crate::reader::Reader;
 
 /// The result of a check that has found no fault.
@@ -16,9 +17,10 @@ pub struct Verified {
     pub first: Option<(i64, Timestamp)>,
     /// The number and the time of the last entry.
     pub last: Option<(i64, Timestamp)>,
-    /// The hash of the last entry, in hexadecimal. Who keeps a copy of it elsewhere notices later
-    /// whether entries up to that one were changed.
-    pub hash: String,
+    /// The numbers of the last change, the last refusal and the last call, as far as there are any, and
+    /// their hashes in hexadecimal. Each covers the entries of its class before it: who keeps a copy of
+    /// them elsewhere notices later whether those were changed.
+    pub hashes: Vec<(i64, String)>,
 }
 
 /// Why a record cannot be trusted, or was not checked.
@@ -61,26 +63,41 @@ impl Reader {
     pub fn verify(&self) -> Result<Verified, Fault> {
         // One transaction: entries that are pruned meanwhile stay in sight.
         let reading = self.connection.unchecked_transaction()?;
-        let (mut id, mut before) = removed(&reading)?;
+        let (begins, columns) = if self.version < FIRST_WITH_CLASSES {
+            (begins_of_one_class(&reading)?, "0, NULL, NULL")
+        } else {
+            (begins(&reading)?, "class, count, since")
+        };
+        // Up to this number, entries of some class were removed, and the numbers have gaps.
+        let removed = begins.iter().map(|begin| begin.id).max().unwrap_or_default();
+        let mut before = begins.map(|begin| begin.hash);
+        let mut id = 0;
+        let mut last = [None; Class::ALL.len()];
         let mut verified = Verified {
             entries: 0,
             first: None,
             last: None,
-            hash: hexadecimal(&before),
+            hashes: Vec::new(),
         };
-        let mut statement = reading.prepare(
-            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, hash
-                FROM entries ORDER BY id",
-        )?;
+        let mut statement = reading.prepare(&format!(
+            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, hash, {columns}
+                FROM entries ORDER BY id"
+        ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let found: i64 = row.get(0)?;
-            let expected = id.saturating_add(1);
-            if found != expected {
+            let expected = id.max(removed).saturating_add(1);
+            if found > expected {
                 return Err(Fault::Missing { expected, id: found });
             }
             let changed = || Fault::Changed { id: found };
-            let hash = computed(row, found, &before).map_err(|_| changed())?;
+            let class = row
+                .get(11)
+                .ok()
+                .and_then(Class::from_number)
+                .ok_or_else(changed)?;
+            let before = &mut before[class.index()];
+            let hash = computed(row, found, before).map_err(|_| changed())?;
             if hash != self::hash(row, 10)? {
                 return Err(changed());
             }
@@ -88,9 +105,12 @@ impl Reader {
             verified.first.get_or_insert((found, time));
             verified.last = Some((found, time));
             verified.entries += 1;
-            (id, before) = (found, hash);
+            *before = hash;
+            last[class.index()] = Some((found, hash));
+            id = found;
         }
-        verified.hash = hexadecimal(&before);
+        let last = last.into_iter().flatten();
+        verified.hashes = last.map(|(id, hash)| (id, hexadecimal(&hash))).collect();
         Ok(verified)
     }
 }
@@ -107,6 +127,7 @@ fn computed(row: &rusqlite::Row<'_>, id: i64, before: &Hash) -> Result<Hash, rus
         kind: text(2)?.unwrap_or_default(),
         outcome: text(3)?.unwrap_or_default(),
         texts: [text(4)?, text(5)?, text(6)?, text(7)?, text(8)?, text(9)?],
+        numbers: [row.get(12)?, row.get(13)?],
     };
     Ok(row.hash(before))
 }
@@ -125,6 +146,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::entry::{Entry, Outcome};
     use crate::file::RecordFile;
     use crate::file::tests::{empty, locks};
 
@@ -171,15 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_the_last_entry_tells_records_apart() {
+    fn the_hashes_of_the_last_entries_tell_records_apart() {
         let (_folder, path) = empty();
         let mut file = RecordFile::open(&path).unwrap();
-        let hash = || Reader::open(&path).unwrap().verify().unwrap().hash;
-        let begin = hash();
+        let hashes = || Reader::open(&path).unwrap().verify().unwrap().hashes;
+        assert_eq!(hashes(), []);
         file.write(&locks(1), 0).unwrap();
-        let one = hash();
-        assert_eq!(one.len(), 64);
-        assert_ne!(begin, one);
-        assert_eq!(one, hash());
+        let one = hashes();
+        assert_eq!((one.len(), one[0].0, one[0].1.len()), (1, 1, 64));
+        let refused = Entry {
+            outcome: Outcome::Refused,
+            ..locks(1).remove(0)
+        };
+        file.write(&[refused], 0).unwrap();
+        let both = hashes();
+        assert_eq!((both.len(), &both[0], both[1].0), (2, &one[0], 2));
+        assert_eq!(both, hashes());
     }
 }

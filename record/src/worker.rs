@@ -10,6 +10,7 @@ use labwire_home::present;
 use crate::entry::Entry;
 use crate::file::RecordFile;
 use crate::pruning::RecordLimits;
+use crate::shares::Bounds;
 
 /// The capacity of the queue, at some 300 bytes each: enough for a lock of ten seconds with 1,600
 /// entries per second, in less than 5 MB.
@@ -56,7 +57,7 @@ const DAYS_AHEAD: i64 = 60;
 const DAY: i64 = 86_400_000_000;
 
 /// What the handles and the thread share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
     /// Notified when the first entry is queued, and when somebody waits for the thread.
@@ -67,8 +68,9 @@ pub(crate) struct Shared {
     failures: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
+    bounds: Bounds,
     entries: Vec<Entry>,
     /// The number of entries that were ever queued, and of those that were written or lost since.
     queued: u64,
@@ -78,13 +80,50 @@ struct Queue {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    #[default]
     Open,
     /// The rest is to be written.
     Closing,
     Closed,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        let queue = Queue {
+            bounds: Bounds::new(Instant::now()),
+            entries: Vec::new(),
+            queued: 0,
+            handled: 0,
+            flushes: 0,
+            state: State::Open,
+        };
+        Self {
+            queue: Mutex::new(queue),
+            filled: Condvar::new(),
+            handled: Condvar::new(),
+            lost: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Queue {
+    /// Appends what was counted in the windows that are over.
+    fn search(&mut self, now: Instant) {
+        if self.bounds.search_at().is_some_and(|at| at <= now) {
+            let before = self.entries.len();
+            self.bounds.search(now, &mut self.entries);
+            self.queued += (self.entries.len() - before) as u64;
+        }
+    }
+
+    /// Appends all that was counted.
+    fn end(&mut self) {
+        let before = self.entries.len();
+        self.bounds.end(Instant::now(), &mut self.entries);
+        self.queued += (self.entries.len() - before) as u64;
+    }
 }
 
 impl Shared {
@@ -95,7 +134,18 @@ impl Shared {
 
     pub(crate) fn push(&self, entry: Entry) {
         let mut queue = self.queue();
-        if queue.state != State::Open || queue.entries.len() >= QUEUE {
+        if queue.state != State::Open {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_idle = queue.bounds.search_at().is_none();
+        let taken = queue.bounds.take(entry, Instant::now());
+        if was_idle {
+            // The thread waits for the end of a window from now on.
+            self.filled.notify_one();
+        }
+        let Some(entry) = taken else { return };
+        if queue.entries.len() >= QUEUE {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -138,6 +188,10 @@ impl Shared {
 
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn left_out(&self) -> u64 {
+        self.queue().bounds.left_out()
     }
 
     pub(crate) fn failures(&self) -> u64 {
@@ -237,6 +291,7 @@ impl Worker {
                 return Next::Close;
             }
             let now = Instant::now();
+            queue.search(now);
             let has_entries = !(queue.entries.is_empty() && self.batch.is_empty());
             // Who waits for what is queued does not wait for the pause, but for a retry.
             let is_due = self.due_at <= now || (queue.flushes > 0 && self.attempts == 0);
@@ -249,7 +304,8 @@ impl Worker {
             if self.pruning.at <= now {
                 return Next::Prune;
             }
-            let mut wake_at = self.pruning.at;
+            let search_at = queue.bounds.search_at();
+            let mut wake_at = search_at.map_or(self.pruning.at, |at| at.min(self.pruning.at));
             if has_entries {
                 wake_at = wake_at.min(self.due_at);
             }
@@ -322,6 +378,7 @@ impl Worker {
 
     /// Writes what is left. Entries that the file refuses now are dropped.
     fn write_rest(&mut self) {
+        self.shared.queue().end();
         loop {
             if self.batch.is_empty() {
                 std::mem::swap(&mut self.batch, &mut self.shared.queue().entries);
@@ -417,7 +474,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::entry::Kind;
+    use crate::entry::{Kind, Outcome};
     use crate::file::tests::{empty, locks};
     use crate::reader::{Filter, Order, Reader};
     use crate::recorder::{RecordOptions, Recorder};
@@ -440,10 +497,11 @@ mod tests {
         page.entries.into_iter().map(|entry| entry.text).collect()
     }
 
+    /// Returns an entry that is always written.
     fn numbered(number: usize) -> Entry {
         Entry {
             text: Some(number.to_string().into()),
-            ..Entry::new(Kind::Call)
+            ..Entry::new(Kind::Start)
         }
     }
 
@@ -526,12 +584,12 @@ mod tests {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         // The first batch waits for the lock, and the queue behind it fills.
         let count = 2 * QUEUE + 10;
-        for _ in 0..count {
-            recorder.record(lock());
+        for number in 0..count {
+            recorder.record(numbered(number));
         }
         assert!(recorder.lost() >= 10);
         other.execute_batch("COMMIT").unwrap();
-        recorder.record(lock());
+        recorder.record(numbered(count));
         recorder.close();
         let verified = Reader::open(&path).unwrap().verify().unwrap();
         let page = Reader::open(&path).unwrap().page(
@@ -546,6 +604,28 @@ mod tests {
         assert!(!gaps.is_empty(), "nothing says that entries are missing");
         let written = verified.entries - gaps.len() as u64;
         assert_eq!(written + recorder.lost(), count as u64 + 1);
+    }
+
+    #[test]
+    fn what_is_counted_is_written_at_the_end() {
+        let (_folder, path) = empty();
+        let recorder = open(&path);
+        for _ in 0..1_000 {
+            recorder.record(Entry {
+                outcome: Outcome::Refused,
+                ..lock()
+            });
+        }
+        assert!(recorder.flush(DEADLINE));
+        recorder.close();
+        let reader = Reader::open(&path).unwrap();
+        reader.verify().unwrap();
+        let order = Order::OldestFirst { after: None };
+        let entries = reader.page(&Filter::default(), order, 100).unwrap().entries;
+        let counts: Vec<_> = entries.iter().map(|entry| entry.count.unwrap_or(1)).collect();
+        assert_eq!(counts, [1, 1, 1, 1, 1, 995]);
+        assert!(entries[5].since.unwrap() <= entries[5].time);
+        assert_eq!((recorder.lost(), recorder.left_out()), (0, 0));
     }
 
     #[test]

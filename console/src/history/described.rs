@@ -1,5 +1,8 @@
 //! What an entry says, as a sentence for people.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use labwire_home::local_time_zone;
 use labwire_record::RecordedEntry;
 
 use crate::output::one_line;
@@ -45,6 +48,14 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
                 outcome => format!("requested {request}, {outcome}"),
             }
         }
+        ("command", "ok") => {
+            let user = entry.user.as_deref().unwrap_or("somebody");
+            let command = format!("{user} ran labwire {}", attribute.unwrap_or("on the database"));
+            return one_line(&match &entry.text {
+                Some(text) => format!("{command}: {text}"),
+                None => command,
+            });
+        }
         ("gap", _) => "entries are missing".to_owned(),
         (kind, outcome) => {
             let parts = [
@@ -60,10 +71,29 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
     if let Some(user) = entry.user.as_deref().filter(|user| !is_named(entry, user)) {
         told = format!("{told}, user {user}");
     }
+    if let (Some(count), Some(since)) = (entry.count, entry.since) {
+        let since = since_when(since, entry.time, &local_time_zone());
+        told = if entry.kind == "gap" {
+            format!("{told} since {since}")
+        } else {
+            format!("{told}, {count} times since {since}")
+        };
+    }
     match &entry.text {
         Some(text) if (&*entry.kind, is_ok) != ("login", true) => one_line(&format!("{told}: {text}")),
         _ => one_line(&told),
     }
+}
+
+/// Returns the time `since` as people read it beside the time `until`: without the day if it is the same.
+fn since_when(since: Timestamp, until: Timestamp, zone: &TimeZone) -> String {
+    let [since, until] = [since, until].map(|time| time.to_zoned(zone.clone()));
+    let form = if since.date() == until.date() {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    since.strftime(form).to_string()
 }
 
 /// Returns words with the text of an entry behind them.
@@ -98,6 +128,8 @@ mod tests {
             service: Some("DMM".to_owned()),
             attribute: Some("read".to_owned()),
             text: Some("why".to_owned()),
+            count: None,
+            since: None,
         }
     }
 
@@ -110,6 +142,7 @@ mod tests {
             ("unlock", "broken", "its lock on DMM was broken: why"),
             ("call", "refused", "was refused a call of DMM.read: why"),
             ("admin", "ok", "requested read: why"),
+            ("command", "ok", "somebody ran labwire read: why"),
             ("login", "ok", "logged in why"),
             ("gap", "ok", "entries are missing: why"),
             ("dream", "bad", "dream bad DMM read: why"),
@@ -125,6 +158,29 @@ mod tests {
             entry.peer = Some(peer.to_owned());
             assert_eq!(described(&entry), sentence);
         }
+    }
+
+    #[test]
+    fn what_was_counted_says_how_many_times_and_since_when() {
+        let counted = |kind, outcome| RecordedEntry {
+            count: Some(37),
+            since: Some(Timestamp::UNIX_EPOCH),
+            ..entry(kind, outcome)
+        };
+        let sentence = described(&counted("lock", "refused"));
+        assert!(
+            sentence.starts_with("was refused a lock on DMM, 37 times since ") && sentence.ends_with(": why"),
+            "{sentence}"
+        );
+        assert!(described(&counted("gap", "refused")).starts_with("entries are missing since "));
+        let times = [
+            "2026-11-29T12:00:00Z",
+            "2026-11-29T12:01:00Z",
+            "2026-11-30T12:00:00Z",
+        ];
+        let [since, soon, later] = times.map(|time| time.parse().unwrap());
+        assert_eq!(since_when(since, soon, &TimeZone::UTC), "12:00:00");
+        assert_eq!(since_when(since, later, &TimeZone::UTC), "2026-11-29 12:00:00");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::breaks::Breaks;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::near::nearest;
-use crate::output::{one_line, say};
+use crate::output::{one_line, say, tell};
 use crate::stop::Stop;
 use shown::{Form, Printer};
 use source::{Question, Source};
@@ -39,25 +39,31 @@ Examples:
   labwire history --follow
   labwire history --file manager.record.sqlite3 --verify
 
-A time is an age (90s, 15min, 2h, 3d, 1w), a day, a time of this computer such
-as 2026-11-29T15:04, or one with its zone. In the three names, * stands for any
-text. A peer is named by its whole name, or by the part before the bracket.
+A time is an age (90s, 15m, 15min, 2h, 3d, 1w), a day, a time of this computer
+such as 2026-11-29T15:04, or one with its zone. In the three names, * stands for
+any text. A peer is named by its whole name, or by the part before the bracket.
 
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
 lock, unlock; call (a request for a service that was refused); request (a
-refused request to the manager); admin (an administrator's request); gap
-(entries are missing here). Outcomes: ok, refused, error, expired, broken.
+refused request to the manager); admin (an administrator's request); command (a
+change by `labwire user`, `grant` and the like, with the user of the system);
+gap (entries are missing here). Outcomes: ok, refused, error, expired, broken.
 
 Entries are shown with the oldest first, unless --newest-first is given. Times
 are local in the text, and in UTC with --json and --csv. With --json, each entry
 is an object with the members that protocol.md lists under The record. In CSV, a
-text that a spreadsheet would take for a formula gets a ' before it.
+text that a spreadsheet would take for a formula gets a ' before it, and control
+characters are written as \\n, \\t or \\u001b.
+
+What is repeated is counted: such an entry says how many times, and since when.
+What one computer causes too much of is left out, and an entry gap says so.
 
 The manager asks for the login of an administrator. With --file, a record is
 read without a manager. --verify checks that no entry was changed after it was
-written, and prints the hash of the last one: compared with one that was noted
-elsewhere, it also shows whether all of them were written anew.
+written, and prints the hashes of the last change and the last refusal: compared
+with those that were noted elsewhere, they also show whether all entries were
+written anew.
 
 Exit codes: see `labwire --help`. A record that fails --verify is 1. Ctrl-C ends
 --follow with 0.";
@@ -205,39 +211,56 @@ pub(crate) async fn run(arguments: &HistoryArgs, stop: Stop) -> Result<(), Failu
 }
 
 impl HistoryArgs {
-    /// Shows the entries that the record contains now. Returns the number of the newest.
+    /// Shows the entries that the record contains now, and whether the default limit has left out some.
+    /// Returns the number of the newest.
     async fn show(
         &self,
         source: &Source,
         question: &Question,
         printer: &mut Printer,
     ) -> Result<Option<i64>, Failure> {
-        let mut left = match self.limit.unwrap_or(ENTRIES) {
+        let limit = match self.limit.unwrap_or(ENTRIES) {
             0 => usize::MAX,
             limit => limit,
         };
+        // It tells whether the default limit has left out some.
+        let one_more = usize::from(self.limit.is_none());
+        let mut left = limit;
         if left == usize::MAX && !self.newest_first {
             return show_all(source, question, printer).await;
         }
         let mut newest = None;
         let mut found = Vec::new();
         let mut order = Order::NewestFirst { before: None };
-        loop {
-            let page = source.page(question, order, left).await?;
+        let is_cut = loop {
+            let mut page = source
+                .page(question, order, left.saturating_add(one_more))
+                .await?;
             newest = newest.or(page.newest);
+            let has_more = page.entries.len() > left;
+            page.entries.truncate(left);
             left = left.saturating_sub(page.entries.len());
             if self.newest_first {
                 printer.print(&page.entries)?;
             } else {
                 found.extend(page.entries);
             }
-            let Some(next) = page.next.filter(|_| left > 0) else {
-                break;
+            let Some(next) = page
+                .next
+                .filter(|_| left.saturating_add(one_more) > 0 && !has_more)
+            else {
+                break has_more;
             };
             order = Order::NewestFirst { before: Some(next) };
-        }
+        };
         found.reverse();
         printer.print(&found)?;
+        if is_cut {
+            tell(format_args!(
+                "labwire: these are the newest {limit} entries, and there are more: show them with --limit (0 for all), \
+                 or choose with --since, --service and other options"
+            ));
+        }
         Ok(newest)
     }
 }
@@ -306,5 +329,8 @@ fn verify(path: &std::path::Path) -> Result<(), Failure> {
         shown::local(from),
         shown::local(until)
     ))?;
-    say(format_args!("the hash of entry {last} is {}", verified.hash))
+    for (id, hash) in &verified.hashes {
+        say(format_args!("the hash of entry {id} is {hash}"))?;
+    }
+    Ok(())
 }

@@ -1,9 +1,12 @@
 //! Prints entries: as lines for people, as JSON, or as comma-separated values.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use labwire_home::local_time_zone;
 use labwire_record::RecordedEntry;
+use labwire_wire::visible;
 
 use super::described::described;
 use crate::csv;
@@ -20,7 +23,7 @@ pub(super) enum Form {
 }
 
 /// The columns of the values, in their order.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 12] = [
     "id",
     "time",
     "kind",
@@ -31,6 +34,8 @@ const COLUMNS: [&str; 10] = [
     "service",
     "attribute",
     "text",
+    "count",
+    "since",
 ];
 
 /// The most columns of a peer.
@@ -157,20 +162,42 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 
 /// Returns the row of an entry.
 fn values(entry: &RecordedEntry) -> String {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    // A row is one line, whatever a peer has called itself.
+    let text = |text: &Option<String>| text.as_deref().map(escaped).unwrap_or_default();
     let cells: [String; COLUMNS.len()] = [
         entry.id.to_string(),
         entry.time.to_string(),
-        entry.kind.clone(),
-        entry.outcome.clone(),
+        escaped(&entry.kind),
+        escaped(&entry.outcome),
         text(&entry.user),
         text(&entry.peer),
         text(&entry.address),
         text(&entry.service),
         text(&entry.attribute),
         text(&entry.text),
+        entry.count.map(|count| count.to_string()).unwrap_or_default(),
+        entry.since.map(|since| since.to_string()).unwrap_or_default(),
     ];
     csv::row(cells.iter().map(String::as_str))
+}
+
+/// Returns a text with escapes for the characters that are invisible, misleading or commands for a
+/// terminal, line ends included.
+fn escaped(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => written.push_str("\\n"),
+            '\r' => written.push_str("\\r"),
+            '\t' => written.push_str("\\t"),
+            _ if visible(character.encode_utf8(&mut [0; 4])).contains(character) => written.push(character),
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(written, "\\u{:04x}", u32::from(character));
+            }
+        }
+    }
+    written
 }
 
 /// Returns a time as people of this computer read it.
@@ -195,6 +222,8 @@ mod tests {
             service: Some("DMM".to_owned()),
             attribute: None,
             text: Some(text.to_owned()),
+            count: None,
+            since: None,
         }
     }
 
@@ -219,8 +248,17 @@ mod tests {
         let row = values(&entry("=cmd[pc:1]", None, "+1, or 2"));
         assert_eq!(
             row,
-            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\""
+            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\",,"
         );
         assert_eq!(row.split(',').count() - 1, COLUMNS.len());
+        let row = values(&RecordedEntry {
+            count: Some(37),
+            since: Some(Timestamp::UNIX_EPOCH),
+            ..entry("a\u{1b}[2J\n=1", None, "\t=1 \u{202e}é")
+        });
+        assert_eq!(
+            row,
+            "7,1970-01-01T00:00:00Z,lock,ok,,a\\u001b[2J\\n=1,,DMM,,\\t=1 \\u202eé,37,1970-01-01T00:00:00Z"
+        );
     }
 }

@@ -59,7 +59,7 @@ impl Admission {
             authentication,
             limits,
             lines,
-            record: Record::new(Recording::Nothing, Arc::clone(&counters)),
+            record: Record::new(Recording::Nothing),
             counters,
             logins: Logins::new(&limits),
             resolver: Resolver::new(&manager.hostname),

@@ -191,6 +191,9 @@ impl Routing {
     }
 
     pub(crate) fn advance(&self, phase: Phase) {
+        if phase >= Phase::Draining {
+            self.events.note_draining();
+        }
         if phase == Phase::Stopping {
             // Before the sessions end, on another thread: no client is told that its link has.
             self.events.note_stopping();

@@ -217,12 +217,11 @@ impl Router<'_> {
         Step::Next
     }
 
-    /// Records and logs a refusal, and sends it to those who watch the manager, unless the peer has
+    /// Records a refusal, and logs it and sends it to those who watch the manager, unless the peer has
     /// caused too many.
     pub(super) fn note_refusal(&mut self, from: &Sender<'_>, about: About<'_>, refusal: &Refusal) {
         if let Some(principal) = self.registry.principal(from.id) {
-            let peer = (from.name, principal, from.log_limit);
-            self.events.record.refused(peer, about, refusal);
+            self.events.record.refused((from.name, principal), about, refusal);
         }
         if from.log(refusal) {
             self.work += self.events.emit_limited(

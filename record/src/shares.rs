@@ -1,0 +1,486 @@
+//! Bounds what is written: equal entries are counted in one, and each computer has a share.
+//!
+//! Anybody can be refused, connect and disconnect as often as they like. What they cause must neither
+//! fill the file, nor remove what others did from it, nor keep the disk busy. Three bounds:
+//!
+//! - *Equal entries* (of the same computer, name, user, kind, outcome, service and attribute) are
+//!   written one by one at first, [`AT_ONCE`]. Further ones are counted, and written as one entry when
+//!   a window of time is over: a minute, then two, four, and so on up to [`LONGEST`], as long as they
+//!   come.
+//! - *Each computer* has a share of entries of each class, [`OF_ONE`]. What exceeds it is counted, and
+//!   one entry tells how many were left out, and of whom. What only somebody with a password can cause
+//!   needs no share.
+//! - *All computers together* have a share, [`OF_ALL`]. When it is used up, each still has some entries
+//!   per hour, [`RESERVED`]. So many computers that cause much do not hide what the others do.
+//!
+//! No clock is read here.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::entry::{Class, Entry, Kind, Outcome, Repeats, own_name};
+
+/// The equal entries in one window that are written one by one, for each class. A refusal is not
+/// written one by one again as long as it is repeated.
+const AT_ONCE: [u32; Class::ALL.len()] = [20, 5, 10];
+
+/// The share of one computer, for each class.
+const OF_ONE: [Rate; Class::ALL.len()] = [
+    Rate::per_minute(2_000, 20),
+    Rate::per_minute(100, 10),
+    Rate::per_minute(1_000, 100),
+];
+
+/// The share of all computers together, for each class. Together they fit into the queue.
+const OF_ALL: [Rate; Class::ALL.len()] = [
+    Rate::per_minute(8_000, 100),
+    Rate::per_minute(1_000, 60),
+    Rate::per_minute(5_000, 600),
+];
+
+/// The entries of each class that one computer may cause when the share of all is used up.
+const RESERVED: Rate = Rate {
+    most: 5.0,
+    per_second: 5.0 / 3_600.0,
+};
+
+/// The first window of time.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// The longest window: who is counted waits no longer for the entry that tells so.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// The least pause between two searches for windows that are over.
+const PACE: Duration = Duration::from_secs(1);
+
+/// The most kinds of equal entries that are counted. Each was written once, and took a place of the
+/// shares for that.
+const MOST_EQUALS: usize = 16_384;
+
+/// The most computers with a share of their own. Further ones have one together.
+const MOST_COMPUTERS: usize = 4_096;
+
+/// The most computers at one time with an entry of their own about what was left out.
+const MOST_TOLD: usize = 16;
+
+/// A number of entries, and how fast it fills again.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    most: f64,
+    per_second: f64,
+}
+
+impl Rate {
+    const fn per_minute(most: u32, per_minute: u32) -> Self {
+        Self {
+            most: most as f64,
+            per_second: per_minute as f64 / 60.0,
+        }
+    }
+}
+
+/// What is left of a share.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self {
+            left: rate.most,
+            at: now,
+        }
+    }
+
+    /// Takes one place if there is one.
+    fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        let has_place = self.left >= 1.0;
+        if has_place {
+            self.left -= 1.0;
+        }
+        has_place
+    }
+
+    fn refill(&mut self, rate: Rate, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + passed * rate.per_second).min(rate.most);
+        self.at = self.at.max(now);
+    }
+}
+
+/// Entries that were counted and not written.
+#[derive(Debug)]
+struct Counted {
+    count: u64,
+    since: Timestamp,
+    last: Entry,
+}
+
+impl Counted {
+    fn add(counted: &mut Option<Self>, entry: Entry, count: u64) {
+        let since = entry.repeats.map_or(entry.at, |repeats| repeats.since);
+        match counted {
+            Some(counted) => {
+                counted.count = counted.count.saturating_add(count);
+                counted.last = entry;
+            }
+            None => {
+                *counted = Some(Self {
+                    count,
+                    since,
+                    last: entry,
+                });
+            }
+        }
+    }
+
+    /// Returns one entry for all of them.
+    fn into_entry(self) -> Entry {
+        let Self { count, since, last } = self;
+        Entry {
+            repeats: (count > 1).then_some(Repeats { count, since }),
+            ..last
+        }
+    }
+}
+
+/// A window of time.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    end: Instant,
+    length: Duration,
+}
+
+impl Window {
+    fn first(now: Instant) -> Self {
+        Self {
+            end: now + WINDOW,
+            length: WINDOW,
+        }
+    }
+
+    fn next(self, now: Instant) -> Self {
+        let length = (self.length * 2).min(LONGEST);
+        Self {
+            end: now + length,
+            length,
+        }
+    }
+}
+
+/// Entries that are equal except for their time, their text and the port of their peer.
+#[derive(Debug)]
+struct Equals {
+    class: Class,
+    window: Window,
+    written: u32,
+    /// Whether there were any in this window.
+    is_active: bool,
+    counted: Option<Counted>,
+}
+
+/// A computer: an address, or the half of an IPv6 address that names a network. `None` for entries
+/// without an address, and for all computers behind the first [`MOST_COMPUTERS`].
+type Computer = Option<IpAddr>;
+
+/// The shares of a computer.
+#[derive(Debug)]
+struct Shares {
+    buckets: [Bucket; Class::ALL.len()],
+    reserved: [Bucket; Class::ALL.len()],
+    left_out: [Option<Counted>; Class::ALL.len()],
+    window: Window,
+}
+
+impl Shares {
+    fn new(now: Instant) -> Self {
+        Self {
+            buckets: OF_ONE.map(|rate| Bucket::full(rate, now)),
+            reserved: [Bucket::full(RESERVED, now); Class::ALL.len()],
+            left_out: [const { None }; Class::ALL.len()],
+            window: Window::first(now),
+        }
+    }
+}
+
+/// What decides which entries are written.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    hashes: RandomState,
+    equals: HashMap<u64, Equals>,
+    computers: HashMap<Computer, Shares>,
+    all: [Bucket; Class::ALL.len()],
+    /// The time of the next search for windows that are over.
+    search_at: Option<Instant>,
+    left_out: u64,
+}
+
+impl Bounds {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            hashes: RandomState::new(),
+            equals: HashMap::new(),
+            computers: HashMap::new(),
+            all: OF_ALL.map(|rate| Bucket::full(rate, now)),
+            search_at: None,
+            left_out: 0,
+        }
+    }
+
+    /// Returns the number of entries that were left out.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Returns the time of the next [`search`](Self::search); `None` if nothing is counted.
+    pub(crate) fn search_at(&self) -> Option<Instant> {
+        self.search_at
+    }
+
+    /// Returns the entry if it is to be written. Counts it otherwise.
+    pub(crate) fn take(&mut self, entry: Entry, now: Instant) -> Option<Entry> {
+        if entry.is_managers() {
+            return Some(entry);
+        }
+        self.search_at.get_or_insert(now + WINDOW);
+        let class = entry.class();
+        let equal = self.hash(&entry);
+        let written = self.equals.get(&equal).map(|equals| equals.written);
+        let is_one_by_one = written.is_none_or(|written| written < AT_ONCE[class.index()]);
+        let is_written = is_one_by_one && self.takes_place(&entry, class, now);
+        if let Some(equals) = self.equals.get_mut(&equal) {
+            equals.is_active = true;
+            if is_written {
+                equals.written += 1;
+                return Some(entry);
+            }
+            Counted::add(&mut equals.counted, entry, 1);
+            return None;
+        }
+        if !is_written {
+            self.leave_out(entry, class, 1, now);
+            return None;
+        }
+        if self.equals.len() < MOST_EQUALS {
+            let equals = Equals {
+                class,
+                window: Window::first(now),
+                written: 1,
+                is_active: false,
+                counted: None,
+            };
+            self.equals.insert(equal, equals);
+        }
+        Some(entry)
+    }
+
+    /// Ends the windows that are over. Appends the entries that tell what was counted in them.
+    pub(crate) fn search(&mut self, now: Instant, entries: &mut Vec<Entry>) {
+        self.end_windows(Some(now), now, entries);
+        let windows = self.equals.values().map(|equals| equals.window.end);
+        let of_computers = self.computers.values().map(|shares| shares.window.end);
+        let next = windows.chain(of_computers).min();
+        self.search_at = next.map(|next| next.max(now + PACE));
+    }
+
+    /// Ends all windows. Appends the entries that tell what was counted in them.
+    pub(crate) fn end(&mut self, now: Instant, entries: &mut Vec<Entry>) {
+        self.end_windows(None, now, entries);
+        self.search_at = None;
+    }
+
+    /// Ends the windows that end until then; `None` for all.
+    fn end_windows(&mut self, until: Option<Instant>, now: Instant, entries: &mut Vec<Entry>) {
+        let is_over = |window: &Window| until.is_none_or(|until| window.end <= until);
+        let mut counted = Vec::new();
+        self.equals.retain(|_, equals| {
+            if !is_over(&equals.window) {
+                return true;
+            }
+            let is_refusal = equals.class == Class::Refusal;
+            equals.window = if is_refusal || equals.counted.is_some() {
+                equals.window.next(now)
+            } else {
+                Window::first(now)
+            };
+            if !is_refusal {
+                equals.written = 0;
+            }
+            counted.extend(equals.counted.take());
+            std::mem::take(&mut equals.is_active)
+        });
+        for counted in counted {
+            let count = counted.count;
+            let entry = counted.into_entry();
+            let class = entry.class();
+            if self.takes_place(&entry, class, now) {
+                entries.push(entry);
+            } else {
+                self.leave_out(entry, class, count, now);
+            }
+        }
+        self.tell_left_out(is_over, now, entries);
+    }
+
+    /// Takes a place of the shares of an entry's computer and of all. Returns whether there was one.
+    fn takes_place(&mut self, entry: &Entry, class: Class, now: Instant) -> bool {
+        if entry.is_proved() {
+            return true;
+        }
+        let class = class.index();
+        let all = &mut self.all[class];
+        all.refill(OF_ALL[class], now);
+        let is_used_up = all.left < 1.0;
+        let one = self.shares(entry.address, now);
+        let has_place = one.buckets[class].take(OF_ONE[class], now)
+            && (!is_used_up || one.reserved[class].take(RESERVED, now));
+        if has_place && !is_used_up {
+            self.all[class].left -= 1.0;
+        }
+        has_place
+    }
+
+    fn shares(&mut self, address: Option<IpAddr>, now: Instant) -> &mut Shares {
+        let computer = address.map(computer);
+        let is_known = self.computers.contains_key(&computer) || self.computers.len() < MOST_COMPUTERS;
+        self.computers
+            .entry(computer.filter(|_| is_known))
+            .or_insert_with(|| Shares::new(now))
+    }
+
+    fn leave_out(&mut self, entry: Entry, class: Class, count: u64, now: Instant) {
+        self.left_out = self.left_out.saturating_add(count);
+        let left_out = &mut self.shares(entry.address, now).left_out[class.index()];
+        // The details are those of one of many.
+        let entry = Entry {
+            kind: Kind::Gap,
+            service: None,
+            attribute: None,
+            text: None,
+            ..entry
+        };
+        Counted::add(left_out, entry, count);
+    }
+
+    /// Appends the entries about what was left out in the windows that are over.
+    fn tell_left_out(&mut self, is_over: impl Fn(&Window) -> bool, now: Instant, entries: &mut Vec<Entry>) {
+        let mut told: Vec<(Class, Counted)> = Vec::new();
+        self.computers.retain(|_, shares| {
+            if !is_over(&shares.window) {
+                return true;
+            }
+            let before = told.len();
+            for (class, left_out) in Class::ALL.into_iter().zip(&mut shares.left_out) {
+                told.extend(left_out.take().map(|counted| (class, counted)));
+            }
+            let is_quiet = told.len() == before;
+            shares.window = if is_quiet {
+                Window::first(now)
+            } else {
+                shares.window.next(now)
+            };
+            let reserved = shares.reserved.iter_mut().map(|bucket| (bucket, RESERVED));
+            let mut buckets = shares.buckets.iter_mut().zip(OF_ONE).chain(reserved);
+            let is_full = buckets.all(|(bucket, rate)| {
+                bucket.refill(rate, now);
+                bucket.left >= rate.most
+            });
+            !(is_quiet && is_full)
+        });
+        told.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.count));
+        let others = told.split_off(told.len().min(MOST_TOLD));
+        entries.extend(told.into_iter().map(|(class, counted)| {
+            let text = left_out_text(class, counted.count, None);
+            gap(class, counted, text)
+        }));
+        for class in Class::ALL {
+            let mut sum: Option<Counted> = None;
+            let mut computers = 0;
+            for (_, counted) in others.iter().filter(|(of, _)| *of == class) {
+                computers += 1;
+                let entry = Entry {
+                    user: None,
+                    peer: None,
+                    address: None,
+                    repeats: Some(Repeats {
+                        count: counted.count,
+                        since: counted.since,
+                    }),
+                    ..counted.last.clone()
+                };
+                Counted::add(&mut sum, entry, counted.count);
+            }
+            entries.extend(sum.map(|sum| {
+                let text = left_out_text(class, sum.count, Some(computers));
+                gap(class, sum, text)
+            }));
+        }
+    }
+
+    fn hash(&self, entry: &Entry) -> u64 {
+        // A peer chooses its name, but not its user.
+        let peer = entry.peer.as_deref().filter(|_| entry.kind != Kind::Login);
+        self.hashes.hash_one((
+            entry.address,
+            peer.map(own_name),
+            &entry.user,
+            entry.kind,
+            entry.outcome,
+            &entry.service,
+            &entry.attribute,
+        ))
+    }
+}
+
+/// Returns the computer of an address.
+fn computer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+        address => address,
+    }
+}
+
+/// Returns the entry about what was left out.
+fn gap(class: Class, counted: Counted, text: String) -> Entry {
+    let Counted { count, since, last } = counted;
+    Entry {
+        outcome: match class {
+            Class::Refusal => Outcome::Refused,
+            Class::Change | Class::Call => Outcome::Ok,
+        },
+        text: Some(text.into()),
+        repeats: Some(Repeats { count, since }),
+        ..last
+    }
+}
+
+/// Returns the text of the entry about what was left out; `computers` if it is that of several.
+fn left_out_text(class: Class, count: u64, computers: Option<usize>) -> String {
+    let what = match class {
+        Class::Change => "entries",
+        Class::Refusal => "refusals",
+        Class::Call => "calls",
+    };
+    match computers {
+        None => format!(
+            "{count} {what} of this computer were left out, since it causes too many; the last was of this peer"
+        ),
+        Some(computers) => {
+            format!("{count} {what} of {computers} other computers were left out, since they cause too many")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
