@@ -334,6 +334,217 @@ fn the_text_has_a_line_per_entry_and_the_csv_no_formula() {
 }
 
 #[test]
+fn a_computer_that_connects_again_and_again_does_not_hide_what_others_did() {
+    const TIMES: u64 = 400;
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let _dmm = RawPeer::service(&manager, "DMM", &json!({ "read": "() -> float" }));
+    let mut holder = RawPeer::client(&manager, "Holder");
+    holder.request(&about_dmm("link", json!({})));
+    assert_eq!(
+        holder.request(&about_dmm("acquire_lock", json!({})))["error"],
+        false
+    );
+    let mut admin = RawPeer::client(&manager, "Admin");
+    assert_eq!(log_in(&mut admin, &request("Manager", "stats"))["error"], false);
+    for number in 0..TIMES {
+        // One name in turn with a new one.
+        let name = format!("Crowd{}", number / 2 * (number % 2));
+        let mut client = RawPeer::client(&manager, &name);
+        for service in ["DMM", "nothing"] {
+            assert_eq!(client.request(&request(service, "read"))["error"], true);
+        }
+    }
+    assert_eq!(
+        holder.request(&about_dmm("release_lock", json!({})))["error"],
+        false
+    );
+    let stats = admin.request(&request("Manager", "stats"));
+    assert!(
+        stats["result"]["record_left_out"].as_u64().unwrap() > 100,
+        "{stats}"
+    );
+    let locks = entries(&manager, &["--peer", "Holder", "--kind", "lock,unlock"]);
+    assert_eq!(in_short(&locks), ["lock ok Holder DMM", "unlock ok Holder DMM"]);
+
+    let home = manager.end();
+    let file = [
+        "history",
+        "--file",
+        "manager.record.sqlite3",
+        "--json",
+        "--limit",
+        "0",
+    ];
+    let read = |options: &[&str]| -> Vec<Value> {
+        let (code, output, errors) = finished(&mut home.command(&[&file, options].concat()));
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        output
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    // Each refusal is written, counted, or told to be left out.
+    let refused = read(&["--outcome", "refused"]);
+    assert!(refused.len() < 130, "{} entries", refused.len());
+    let counts = refused.iter().map(|entry| entry["count"].as_u64().unwrap_or(1));
+    assert_eq!(counts.sum::<u64>(), 2 * TIMES);
+    let gap = refused.last().unwrap();
+    assert_eq!(
+        (&gap["kind"], &gap["address"]),
+        (&json!("gap"), &json!("127.0.0.1"))
+    );
+    let text = gap["text"].as_str().unwrap();
+    assert!(
+        text.contains(" refusals of this computer were left out"),
+        "{text}"
+    );
+    let counted = refused.iter().find(|entry| entry["count"].as_u64() > Some(1));
+    let counted = counted.expect("the equal ones are counted");
+    assert!(
+        counted["peer"].as_str().unwrap().starts_with("Crowd0["),
+        "{counted}"
+    );
+    assert!(counted["since"].as_str() <= counted["time"].as_str());
+    let logins = read(&["--kind", "login", "--peer", "Admin"]);
+    assert_eq!(in_short(&logins), ["login ok Admin -"]);
+
+    // Whoever was connected when the manager stopped left with it.
+    let ends = read(&["--kind", "leave,unlock,stop", "--peer", "Holder"]);
+    assert_eq!(in_short(&ends), ["unlock ok Holder DMM"]);
+    let stop = read(&["--kind", "stop"]);
+    let text = stop[0]["text"].as_str().unwrap();
+    assert!(
+        text.ends_with(" client(s) and 1 service(s) were connected"),
+        "{text}"
+    );
+    let verified = finished(&mut home.command(&["history", "--file", "manager.record.sqlite3", "--verify"]));
+    assert_eq!(verified.0, Some(0), "{verified:?}");
+}
+
+#[test]
+fn what_commands_change_is_in_the_record_with_the_systems_user() {
+    // Two users were added before the first start.
+    let home = home();
+    home.prepare(&["group", "add", "students"]);
+    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login", "--roles"]);
+    for words in [
+        &["group", "join", "students", "bob"][..],
+        &["role", "add", "reader", "call DMM*.read*"],
+        &["set", "add", "bench3", "PSU3*"],
+        &[
+            "grant",
+            "add",
+            "reader",
+            "--to-group",
+            "students",
+            "--on",
+            "@bench3",
+            "--for",
+            "90min",
+        ],
+        &["grant", "list"],
+        &["grant", "remove", "1"],
+        &["user", "remove", "bob"],
+        &["hostname", "add", "notebook"],
+    ] {
+        manager.home().prepare(words);
+    }
+    let nothing = manager
+        .home()
+        .command(&["set", "remove", "nothing"])
+        .output()
+        .unwrap();
+    assert!(!nothing.status.success());
+    let found = entries(&manager, &["--kind", "command"]);
+    let commands: Vec<_> = found
+        .iter()
+        .map(|entry| entry["attribute"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        commands,
+        [
+            "user add",
+            "user add",
+            "group add",
+            "group join",
+            "role add",
+            "set add",
+            "grant add",
+            "grant remove",
+            "user remove",
+            "hostname add"
+        ]
+    );
+    assert_eq!(found[0]["text"], "ada has been added");
+    assert_eq!(found[3]["text"], "bob joined students");
+    let user = &found[0]["user"];
+    assert!(found.iter().all(|entry| entry["user"] == *user), "{found:?}");
+    let name = Command::new("id").arg("-un").output().unwrap();
+    let name = String::from_utf8(name.stdout).unwrap();
+    assert!(user.as_str().unwrap().starts_with(name.trim()), "{user}");
+    let text = history(&manager, &["--kind", "command", "--limit", "1"]);
+    assert!(
+        text.contains(" ran labwire hostname add: Added notebook"),
+        "{text}"
+    );
+
+    let home = manager.end();
+    let verified = finished(&mut home.command(&["history", "--file", "manager.record.sqlite3", "--verify"]));
+    assert_eq!(verified.0, Some(0), "{verified:?}");
+    // What cannot be recorded is done all the same, and said.
+    fs::remove_file(home.path("manager.record.sqlite3")).unwrap();
+    fs::create_dir(home.path("manager.record.sqlite3")).unwrap();
+    let (code, output, errors) = finished(&mut home.command(&["group", "add", "guests"]));
+    assert_eq!((code, output.as_str()), (Some(0), "Added the group guests\n"));
+    assert!(
+        errors.contains("labwire: this change is not in the record: "),
+        "{errors}"
+    );
+    let (code, _, errors) = finished(
+        home.command(&["group", "add", "others"])
+            .env("LABWIRE_RECORD", "nothing"),
+    );
+    assert_eq!(code, Some(0));
+    assert!(!errors.contains("the record"), "{errors}");
+}
+
+#[test]
+fn a_history_that_the_default_limit_cuts_says_so() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    for number in 0..101 {
+        RawPeer::client(&manager, &format!("Guest{number}"));
+    }
+    wait_for_entries(&manager, &["--kind", "join", "--peer", "Guest*"], 101);
+    for form in [&[][..], &["--csv"], &["--json"], &["--newest-first"]] {
+        let cut = [&["history", "--kind", "join", "--peer", "Guest*"], form].concat();
+        let (code, output, errors) = run(&manager, &cut);
+        assert_eq!(code, Some(0));
+        assert_eq!(output.matches("Guest").count(), 100, "{form:?}: {output}");
+        assert!(
+            errors.starts_with("labwire: these are the newest 100 entries, and there are more: "),
+            "{form:?}: {errors}"
+        );
+        for whole in [["--limit", "100"], ["--peer", "Guest1*"], ["--limit", "0"]] {
+            let whole = [&["history", "--kind", "join", "--since", "15m"], form, &whole].concat();
+            assert_eq!(run(&manager, &whole).2, "", "{whole:?}");
+        }
+    }
+}
+
+#[test]
+fn a_row_of_csv_is_one_line_whatever_a_peer_asks_for() {
+    let manager = Manager::start_in(home(), &["--disable-tls"]);
+    let mut client = RawPeer::client(&manager, "Asker");
+    let mut link = request("Manager", "link");
+    link["args"] = json!(["a\u{1b}[2J\n=1\t"]);
+    assert_eq!(client.request(&link)["error"], true);
+    let csv = history(&manager, &["--kind", "link", "--csv"]);
+    assert_eq!(csv.lines().count(), 2, "{csv:?}");
+    assert!(!csv.replace('\n', "").contains(char::is_control), "{csv:?}");
+    assert!(csv.contains(r#",a\u001b[2J\n=1\t,"#), "{csv:?}");
+}
+
+#[test]
 fn a_kill_loses_no_more_than_the_last_second() {
     let manager = Manager::start_in(home(), &["--disable-tls"]);
     let _early = RawPeer::client(&manager, "Early");
@@ -369,7 +580,10 @@ fn a_kill_loses_no_more_than_the_last_second() {
 
 #[test]
 fn nothing_is_recorded_if_that_is_wanted_or_cannot_be_helped() {
-    let manager = Manager::start_in(home(), &["--disable-tls", "--record", "nothing"]);
+    let home = home();
+    // It tells of the users that were added.
+    fs::remove_file(home.path("manager.record.sqlite3")).unwrap();
+    let manager = Manager::start_in(home, &["--disable-tls", "--record", "nothing"]);
     let mut admin = RawPeer::client(&manager, "Admin");
     let answer = log_in(&mut admin, &request("Manager", "history"));
     let message = answer["message"].as_str().unwrap();

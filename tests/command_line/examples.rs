@@ -149,8 +149,10 @@ fn the_delete_examples_ask_and_obey() {
     assert!(!home.path("logs/a.log").exists());
     assert!(home.path("manager.sqlite3").exists());
 
-    answering(&home, "labwire delete --all", "n\ny\nn\n").succeeded();
+    // The database, its record, the certificate, the key.
+    answering(&home, "labwire delete --all", "n\nn\ny\nn\n").succeeded();
     assert!(home.path("manager.sqlite3").exists());
+    assert!(home.path("manager.record.sqlite3").exists());
     assert!(!home.path("certs/localhost.crt").exists());
     assert!(home.path("keys/localhost.key").exists());
     run(&home, "labwire delete --all --yes").succeeded();

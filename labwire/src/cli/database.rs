@@ -9,7 +9,7 @@ use clap::Args;
 use labwire_home::Home;
 use labwire_store::Database;
 
-use super::start::Options;
+use super::start::{Options, record_in};
 use super::{set_variable, tell};
 
 /// The environment variable that names the database.
@@ -44,6 +44,7 @@ impl DatabaseArgs {
             Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
             None => Chosen::by_default(self.config.as_deref(), &Home::resolve()?)?,
         };
+        chosen.record = chosen.record_of_manager(self.config.as_deref());
         chosen.is_to_be_created = create.create;
         tell(format_args!("The database is {chosen}"));
         Ok(chosen)
@@ -64,6 +65,8 @@ pub(super) struct Chosen {
     /// The option, variable or file that names it; `None` for the one in the home folder.
     named_by: Option<String>,
     is_to_be_created: bool,
+    /// The record of the manager that uses it; `None` if nothing is recorded.
+    record: Option<PathBuf>,
 }
 
 impl Chosen {
@@ -72,6 +75,7 @@ impl Chosen {
             path: path.to_owned(),
             named_by: Some(by.into()),
             is_to_be_created: false,
+            record: None,
         }
     }
 
@@ -81,6 +85,7 @@ impl Chosen {
             path: home.database(),
             named_by: None,
             is_to_be_created: false,
+            record: None,
         }
     }
 
@@ -107,6 +112,23 @@ impl Chosen {
     /// Returns the option, variable or file that names it; `None` for the one in the home folder.
     pub(super) fn named_by(&self) -> Option<&str> {
         self.named_by.as_deref()
+    }
+
+    /// Returns the record for the changes of the command; `None` if nothing is recorded.
+    pub(super) fn record(&self) -> Option<&Path> {
+        self.record.as_deref()
+    }
+
+    /// Returns the record of a manager that is started in this environment, or with this configuration,
+    /// and uses this database.
+    fn record_of_manager(&self, config: Option<&Path>) -> Option<PathBuf> {
+        let options = config.and_then(|config| Options::from_file(config).ok());
+        // The configuration may be that of another manager.
+        let is_its_own = |options: &Options| match &options.database {
+            Some(database) => *database == self.path,
+            None => self.is_in_home(),
+        };
+        record_in(&options.filter(is_its_own).unwrap_or_default(), &self.path)
     }
 
     /// Opens the database for a command that only reads it, or changes existing rows.
@@ -173,6 +195,7 @@ pub(super) mod tests {
             path: path.to_owned(),
             named_by: None,
             is_to_be_created: false,
+            record: None,
         }
     }
 
@@ -216,5 +239,28 @@ pub(super) mod tests {
         );
         std::fs::write(&config, "databse = \"/lab/users.sqlite3\"\n").unwrap();
         assert!(Chosen::by_default(Some(&config), &home).is_err());
+    }
+
+    #[test]
+    fn changes_are_recorded_where_the_manager_of_the_database_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, home) = (folder.path().join("labwire.toml"), Home::at(folder.path()));
+        let named = Chosen::named(Path::new("/lab/other.sqlite3"), "--database");
+        let in_home = Chosen::of_home(&home);
+        let beside = |name: &str| Some(folder.path().join(name));
+        for (text, record) in [
+            ("", beside("manager.record.sqlite3")),
+            ("record-file = \"/lab/record\"\n", Some("/lab/record".into())),
+            ("record = \"nothing\"\n", None),
+            (
+                "database = \"/lab/b\"\nrecord = \"nothing\"\n",
+                beside("manager.record.sqlite3"),
+            ),
+        ] {
+            std::fs::write(&config, text).unwrap();
+            assert_eq!(in_home.record_of_manager(Some(&config)), record, "{text}");
+            let other = named.record_of_manager(Some(&config));
+            assert_eq!(other, Some("/lab/other.record.sqlite3".into()), "{text}");
+        }
     }
 }

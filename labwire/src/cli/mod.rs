@@ -29,6 +29,7 @@ mod keygen;
 mod manual;
 mod old_spelling;
 mod output;
+mod recorded;
 pub(crate) mod secret;
 pub(crate) mod start;
 mod user;

@@ -10,6 +10,7 @@ use labwire_store::{AccessChange, AccessError, describe_grant};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, until};
 use crate::cli::output::output;
+use crate::cli::recorded::done;
 
 const LONG_ABOUT: &str = "\
 Give roles to users and groups, for everything or for some services.
@@ -141,12 +142,18 @@ pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write
                 on,
                 until,
             };
-            writeln!(output, "Added the grant {id}: {}", in_words(&grant))?;
+            let what = format!("Added the grant {id}: {}", in_words(&grant));
+            done(chosen, "grant add", &what, output)?;
         }
         Action::Remove(args) => {
             for number in &args.numbers {
                 database.change_access(&AccessChange::Revoke(*number))?;
-                writeln!(output, "Removed the grant {number}")?;
+                done(
+                    chosen,
+                    "grant remove",
+                    &format!("Removed the grant {number}"),
+                    output,
+                )?;
             }
         }
         Action::List(args) => {

@@ -7,6 +7,7 @@ use labwire_store::AccessChange;
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
+use crate::cli::recorded::done;
 
 const LONG_ABOUT: &str = "\
 Add and remove groups of users, and change their members.
@@ -100,25 +101,28 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
     match &args.action {
         Action::Add(GroupArg { group, .. }) => {
             database.change_access(&AccessChange::AddGroup(group.clone()))?;
-            writeln!(output, "Added the group {group}")?;
+            done(chosen, "group add", &format!("Added the group {group}"), output)?;
         }
         Action::Remove(GroupArg { group, .. }) => {
             database.change_access(&AccessChange::RemoveGroup(group.clone()))?;
-            writeln!(output, "Removed the group {group}, and what was granted to it")?;
+            let what = format!("Removed the group {group}, and what was granted to it");
+            done(chosen, "group remove", &what, output)?;
         }
         Action::Join(MembersArgs { group, users, .. }) => {
             for user in users {
                 let (group, user) = (group.clone(), user.clone());
                 database.change_access(&AccessChange::Join { group, user })?;
             }
-            writeln!(output, "{} joined {group}", users.join(", "))?;
+            let what = format!("{} joined {group}", users.join(", "));
+            done(chosen, "group join", &what, output)?;
         }
         Action::Leave(MembersArgs { group, users, .. }) => {
             for user in users {
                 let (group, user) = (group.clone(), user.clone());
                 database.change_access(&AccessChange::Leave { group, user })?;
             }
-            writeln!(output, "{} left {group}", users.join(", "))?;
+            let what = format!("{} left {group}", users.join(", "));
+            done(chosen, "group leave", &what, output)?;
         }
         Action::List(args) => {
             let groups = database.groups()?;

@@ -8,6 +8,7 @@ use labwire_store::{AccessChange, AccessError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
+use crate::cli::recorded::done;
 
 const LONG_ABOUT: &str = "\
 Add, remove and list roles: named lists of permissions that can be granted.
@@ -120,17 +121,19 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);
             let listed = list_of(&permissions);
             database.change_access(&AccessChange::AddRole { role, permissions })?;
-            writeln!(output, "The role {} allows: {listed}", args.role)?;
+            let what = format!("The role {} allows: {listed}", args.role);
+            done(chosen, "role add", &what, output)?;
         }
         Action::Remove(args) => {
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);
             let listed = list_of(&permissions);
             database.change_access(&AccessChange::RemoveRole { role, permissions })?;
-            if listed.is_empty() {
-                writeln!(output, "Removed the role {}, and all grants of it", args.role)?;
+            let what = if listed.is_empty() {
+                format!("Removed the role {}, and all grants of it", args.role)
             } else {
-                writeln!(output, "The role {} does not allow any more: {listed}", args.role)?;
-            }
+                format!("The role {} does not allow any more: {listed}", args.role)
+            };
+            done(chosen, "role remove", &what, output)?;
         }
         Action::List(args) => write_lists(&database.roles()?, ["role", "permissions"], args.json, output)?,
         Action::Show(args) => {

@@ -8,6 +8,7 @@ use labwire_store::{AccessChange, AccessError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
+use crate::cli::recorded::done;
 
 const LONG_ABOUT: &str = "\
 Add, remove and list sets of services.
@@ -100,18 +101,20 @@ pub(super) fn execute(args: &SetArgs, chosen: &Chosen, output: &mut impl Write) 
         Action::Add(args) => {
             let (set, patterns) = (args.set.clone(), parse(&args.patterns)?);
             database.change_access(&AccessChange::AddSet { set, patterns })?;
-            writeln!(output, "@{} includes: {}", args.set, args.patterns.join(", "))?;
+            let what = format!("@{} includes: {}", args.set, args.patterns.join(", "));
+            done(chosen, "set add", &what, output)?;
         }
         Action::Remove(args) => {
             let (set, patterns) = (args.set.clone(), parse(&args.patterns)?);
             let is_whole = patterns.is_empty();
             database.change_access(&AccessChange::RemoveSet { set, patterns })?;
-            if is_whole {
-                writeln!(output, "Removed the set {}", args.set)?;
+            let what = if is_whole {
+                format!("Removed the set {}", args.set)
             } else {
                 let patterns = args.patterns.join(", ");
-                writeln!(output, "@{} does not include any more: {patterns}", args.set)?;
-            }
+                format!("@{} does not include any more: {patterns}", args.set)
+            };
+            done(chosen, "set remove", &what, output)?;
         }
         Action::List(args) => {
             let sets = database.sets()?;

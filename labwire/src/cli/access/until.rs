@@ -4,17 +4,9 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use labwire_record::parse_age;
 
 use crate::cli::UsageError;
-
-/// The units of a time from now on, in seconds.
-const UNITS: [(&str, i64); 5] = [
-    ("s", 1),
-    ("m", 60),
-    ("h", 3_600),
-    ("d", 86_400),
-    ("w", 7 * 86_400),
-];
 
 /// The longest time from now on, in seconds: a hundred years.
 const LONGEST: i64 = 100 * 366 * 86_400;
@@ -23,15 +15,11 @@ const LONGEST: i64 = 100 * 366 * 86_400;
 pub(super) fn after(text: &str, now: i64) -> anyhow::Result<i64> {
     let wrong = || {
         anyhow!(UsageError(format!(
-            "--for '{text}': write a number and a unit, s, m, h, d or w, as in 8h or 30d"
+            "--for '{text}': write a number and a unit, s, m or min, h, d or w, as in 8h or 30d"
         )))
     };
-    let (number, unit) = text.split_at(text.find(|it: char| !it.is_ascii_digit()).ok_or_else(wrong)?);
-    let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    let time = number
-        .checked_mul(*seconds)
-        .filter(|time| (1..=LONGEST).contains(time));
+    let time = parse_age(text).map(|time| time.as_secs());
+    let time = time.filter(|time| (1..=LONGEST).contains(time));
     Ok(now + time.ok_or_else(wrong)?)
 }
 
@@ -62,6 +50,8 @@ mod tests {
         for (text, expected) in [
             ("90s", 90),
             ("2m", 120),
+            ("2min", 120),
+            ("1.5h", 5_400),
             ("8h", 28_800),
             ("30d", 2_592_000),
             ("1w", 604_800),
@@ -74,7 +64,7 @@ mod tests {
             "d",
             "0d",
             "-1d",
-            "1.5h",
+            "1.2.3h",
             "30 d",
             "9999999w",
             "99999999999999999999s",

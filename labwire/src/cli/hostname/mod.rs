@@ -5,12 +5,12 @@ mod arguments;
 use std::io::Write;
 
 use anyhow::bail;
-use labwire_store::{Database, StoreError};
+use labwire_store::StoreError;
 use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::output::output;
-use super::{UsageError, tell};
+use super::{UsageError, recorded, tell};
 pub(crate) use arguments::{HostnameArgs, OldHostnameArgs};
 
 /// The parsed command line, in either spelling.
@@ -89,8 +89,8 @@ fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::
             }
             Ok(())
         }
-        Verb::Add | Verb::Insert => insert(&mut chosen.open_to_add()?, &args.names, done, output),
-        Verb::Remove | Verb::Delete => delete(&mut chosen.open()?, &args.names, verb, done, output),
+        Verb::Add | Verb::Insert => insert(chosen, &args.names, done, output),
+        Verb::Remove | Verb::Delete => delete(chosen, &args.names, verb, done, output),
     }
 }
 
@@ -102,12 +102,8 @@ fn expect_names(args: &Request) -> Result<(), UsageError> {
     Err(UsageError(format!("No hostnames were {}", done.to_lowercase())))
 }
 
-fn insert(
-    database: &mut Database,
-    names: &[String],
-    done: &str,
-    output: &mut impl Write,
-) -> anyhow::Result<()> {
+fn insert(chosen: &Chosen, names: &[String], done: &str, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut database = chosen.open_to_add()?;
     let has_blank = |name: &&String| name.is_empty() || name.contains(char::is_whitespace);
     if let Some(name) = names.iter().find(has_blank) {
         bail!(UsageError(format!(
@@ -116,23 +112,24 @@ fn insert(
     }
     for name in names {
         database.insert_hostname(name)?;
-        writeln!(output, "{done} {name}")?;
+        recorded::done(chosen, "hostname add", &format!("{done} {name}"), output)?;
     }
     tell_signal();
     Ok(())
 }
 
 fn delete(
-    database: &mut Database,
+    chosen: &Chosen,
     names: &[String],
     verb: &str,
     done: &str,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
+    let mut database = chosen.open()?;
     let mut missing = Vec::new();
     for name in names {
         match database.delete_hostname(name) {
-            Ok(()) => writeln!(output, "{done} {name}")?,
+            Ok(()) => recorded::done(chosen, "hostname remove", &format!("{done} {name}"), output)?,
             Err(error @ StoreError::HostnameMissing { .. }) => {
                 missing.push(error.to_string().replacen("delete", verb, 1));
             }

@@ -35,7 +35,7 @@ use plan::{Certificate, Ready};
 
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
-pub(crate) use record::record_beside;
+pub(crate) use record::{record_beside, record_in};
 
 /// Timeout for threads that cannot be interrupted when the program ends.
 const LAST_THREADS: Duration = Duration::from_secs(1);

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use labwire_manager::Recording;
 use labwire_record::{RecordOptions, Recorder};
 
 use super::options::Options;
 use super::values::{RecordWhat, Size};
-use crate::cli::UsageError;
+use crate::cli::{UsageError, set_variable};
 
 /// Smallest size of a record. A smaller one would hold some minutes of a laboratory's day.
 const SMALLEST: Size = Size(1 << 20);
@@ -34,6 +35,20 @@ pub(crate) fn record_beside(database: &Path) -> PathBuf {
 pub(super) fn path(options: &Options, database: &Path) -> PathBuf {
     let named = options.record_file.clone();
     named.unwrap_or_else(|| record_beside(database))
+}
+
+/// Returns the record of a manager with this database that is started in this environment, with these
+/// options in its configuration; `None` if it records nothing.
+pub(crate) fn record_in(options: &Options, database: &Path) -> Option<PathBuf> {
+    let what = set_variable("LABWIRE_RECORD").and_then(|text| {
+        let text = text.to_str()?;
+        RecordWhat::from_str(text, false).ok()
+    });
+    if what.or(options.record) == Some(RecordWhat::Nothing) {
+        return None;
+    }
+    let named = set_variable("LABWIRE_RECORD_FILE").map(PathBuf::from);
+    Some(named.unwrap_or_else(|| path(options, database)))
 }
 
 /// Returns the limits of the record.

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::output::output;
+use super::recorded::done;
 use super::{UsageError, secret, tell};
 use arguments::PasswordArgs;
 pub(crate) use arguments::{OldUserArgs, UserArgs};
@@ -89,8 +90,8 @@ fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Resu
     let words = args.password.words.as_deref().unwrap_or_default();
     let password = new_password(username, words, args)?;
     database.insert_user(username, &password, args.admin)?;
-    writeln!(output, "{username} has been {}ed", args.verb.word())?;
-    Ok(())
+    let what = format!("{username} has been {}ed", args.verb.word());
+    done(chosen, "user add", &what, output)
 }
 
 fn remove(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
@@ -104,8 +105,8 @@ fn remove(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
         .into()),
         removed => {
             removed?;
-            writeln!(output, "{username} has been {verb}d")?;
-            Ok(())
+            let what = format!("{username} has been {verb}d");
+            done(chosen, "user remove", &what, output)
         }
     }
 }
@@ -127,7 +128,7 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
     // A change of the password alone leaves the rights unchanged.
     let rights = (args.admin || password.is_none()).then_some(args.admin);
     database.update_user(username, password.as_ref(), rights)?;
-    writeln!(output, "Updated {username}")?;
+    done(chosen, "user update", &format!("Updated {username}"), output)?;
     if was_admin && rights == Some(false) {
         tell(format_args!(
             "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
