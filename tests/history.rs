@@ -509,6 +509,58 @@ fn what_commands_change_is_in_the_record_with_the_systems_user() {
 }
 
 #[test]
+fn calls_are_recorded_on_demand_with_how_long_they_took_and_without_what_they_carry() {
+    const CALLS: u64 = 200;
+    let manager = Manager::start_in(home(), &["--disable-tls", "--record", "calls"]);
+    let mut dmm = RawPeer::service(&manager, "DMM", &json!({ "read": "(secret) -> str" }));
+    let mut client = RawPeer::client(&manager, "Caller");
+    let mut read = request("DMM", "read");
+    for number in 0..CALLS {
+        read["args"] = json!(["a secret argument"]);
+        read["uid"] = json!(number.to_string());
+        client.send_line(&read.to_string());
+        let asked = dmm.read_json();
+        let is_error = number == 7;
+        let reply = json!({
+            "result": "a secret result", "requester": asked["requester"], "uid": asked["uid"], "error": is_error,
+            "message": "a secret message",
+        });
+        dmm.send_line(&reply.to_string());
+        assert_eq!(client.read_json()["error"], is_error);
+    }
+    // What is asked for is written; the sum of the others is written at the end.
+    let first = entries(&manager, &["--kind", "call", "--peer", "Caller"]);
+    let expected = ["call ok Caller DMM"; 7];
+    assert_eq!(in_short(&first)[..7], expected);
+    assert!(
+        first.iter().all(|entry| entry["attribute"] == "read"),
+        "{first:?}"
+    );
+    assert!(first[0]["microseconds"].as_u64() > Some(0), "{first:?}");
+    assert!(first[0]["bytes"].as_u64() > Some(100), "{first:?}");
+    let home = manager.end();
+    let (code, output, _) = finished(&mut home.command(&[
+        "history",
+        "--file",
+        "manager.record.sqlite3",
+        "--kind",
+        "call",
+        "--json",
+    ]));
+    assert_eq!(code, Some(0));
+    assert!(!output.contains("secret"), "{output}");
+    let calls: Vec<Value> = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(calls.len() < 40, "{} entries", calls.len());
+    let counts = calls.iter().map(|entry| entry["count"].as_u64().unwrap_or(1));
+    assert_eq!(counts.sum::<u64>(), CALLS);
+    let failed: Vec<_> = calls.iter().filter(|entry| entry["outcome"] == "error").collect();
+    assert_eq!(failed.len(), 1, "{calls:?}");
+}
+
+#[test]
 fn a_history_that_the_default_limit_cuts_says_so() {
     let manager = Manager::start_in(home(), &["--disable-tls"]);
     for number in 0..101 {
@@ -541,7 +593,7 @@ fn a_row_of_csv_is_one_line_whatever_a_peer_asks_for() {
     let csv = history(&manager, &["--kind", "link", "--csv"]);
     assert_eq!(csv.lines().count(), 2, "{csv:?}");
     assert!(!csv.replace('\n', "").contains(char::is_control), "{csv:?}");
-    assert!(csv.contains(r#",a\u001b[2J\n=1\t,"#), "{csv:?}");
+    assert!(csv.contains(r",a\u001b[2J\n=1\t,"), "{csv:?}");
 }
 
 #[test]

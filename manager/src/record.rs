@@ -26,6 +26,9 @@ pub enum Recording {
     /// Everything except calls: peers that come and go, links, locks, logins, what is refused, what
     /// administrators request, and the manager's own start and end.
     ExceptCalls(Recorder),
+    /// The same, and the calls that services have answered: who called what, when, how long it took, how
+    /// many bytes it had, and whether it failed. Never arguments or results.
+    Calls(Recorder),
 }
 
 /// The entries of a manager.
@@ -82,7 +85,7 @@ impl Record {
     pub(crate) fn new(recording: Recording) -> Self {
         let recorder = match recording {
             Recording::Nothing => None,
-            Recording::ExceptCalls(recorder) => Some(recorder),
+            Recording::ExceptCalls(recorder) | Recording::Calls(recorder) => Some(recorder),
         };
         Self { recorder }
     }

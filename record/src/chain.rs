@@ -19,8 +19,9 @@ pub(crate) struct Row<'a> {
     pub(crate) outcome: &'a str,
     /// User, peer, address, service, attribute and text.
     pub(crate) texts: [Option<&'a str>; 6],
-    /// The number of equal things, and the time of the first in microseconds since 1970.
-    pub(crate) numbers: [Option<i64>; 2],
+    /// The number of equal things, the time of the first in microseconds since 1970, and of calls the
+    /// sum of their microseconds, the longest, and their bytes.
+    pub(crate) numbers: [Option<i64>; 5],
 }
 
 impl Row<'_> {
@@ -65,7 +66,7 @@ mod tests {
             kind: "call",
             outcome: "ok",
             texts,
-            numbers: [None; 2],
+            numbers: [None; 5],
         }
     }
 
@@ -79,7 +80,9 @@ mod tests {
         let other = row([Some("ab"), Some("c"), None, None, None, None]);
         assert_ne!(first, other.hash(&first));
         assert_ne!(first, hash([None, Some("ab"), Some("c"), None, None, None]));
-        for numbers in [[Some(1), None], [None, Some(1)]] {
+        for place in 0..5 {
+            let mut numbers = [None; 5];
+            numbers[place] = Some(1);
             let other = Row {
                 numbers,
                 ..row([Some("ab"), Some("c"), None, None, None, None])

@@ -117,6 +117,29 @@ pub struct Entry {
     pub text: Option<Box<str>>,
     /// How many equal things it stands for; `None` for one.
     pub repeats: Option<Repeats>,
+    /// What a call that was answered has cost.
+    pub cost: Option<Cost>,
+}
+
+/// What one call, or the calls that one entry stands for, have cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// How long they took in microseconds, from the request to the reply. The sum of all.
+    pub micros: u64,
+    /// How long the longest of them took.
+    pub longest: u64,
+    /// The size of the requests and replies in bytes. The sum of all.
+    pub bytes: u64,
+}
+
+impl Cost {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            micros: self.micros.saturating_add(other.micros),
+            longest: self.longest.max(other.longest),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// Equal things that one entry stands for. The time of the entry is that of the last.
@@ -185,6 +208,7 @@ impl Entry {
             attribute: None,
             text: None,
             repeats: None,
+            cost: None,
         }
     }
 
@@ -260,6 +284,15 @@ pub struct RecordedEntry {
     /// When the first of them happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Of calls that were answered, how long they took in microseconds: the sum, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microseconds: Option<u64>,
+    /// How long the longest of them took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest: Option<u64>,
+    /// The size of the requests and replies in bytes: the sum, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE entries ADD COLUMN class INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE entries ADD COLUMN count INTEGER;
     ALTER TABLE entries ADD COLUMN since INTEGER;
+    ALTER TABLE entries ADD COLUMN micros INTEGER;
+    ALTER TABLE entries ADD COLUMN longest INTEGER;
+    ALTER TABLE entries ADD COLUMN bytes INTEGER;
     CREATE INDEX by_class ON entries (class);
     -- Of each class, the last entry that was removed, and its hash.
     CREATE TABLE begins (
@@ -165,8 +168,9 @@ impl<'a> Appending<'a> {
     fn new(change: &'a Transaction<'_>) -> rusqlite::Result<Self> {
         let insert = change.prepare_cached(
             "INSERT INTO entries
-                (id, time, kind, outcome, user, peer, address, service, attribute, text, hash, class, count, since)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                (id, time, kind, outcome, user, peer, address, service, attribute, text, hash, class,
+                    count, since, micros, longest, bytes)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?;
         let mut hashes = [BEGIN; Class::ALL.len()];
         let mut last_id = last_id(change)?;
@@ -199,15 +203,16 @@ impl<'a> Appending<'a> {
             ]
             .map(|text| text.map(truncated)),
             numbers: [
-                entry
-                    .repeats
-                    .map(|repeats| i64::try_from(repeats.count).unwrap_or(i64::MAX)),
+                entry.repeats.map(|repeats| whole(repeats.count)),
                 entry.repeats.map(|repeats| repeats.since.as_microsecond()),
+                entry.cost.map(|cost| whole(cost.micros)),
+                entry.cost.map(|cost| whole(cost.longest)),
+                entry.cost.map(|cost| whole(cost.bytes)),
             ],
         };
         let hash = row.hash(&self.hashes[class.index()]);
         let [user, peer, address, service, attribute, text] = row.texts;
-        let [count, since] = row.numbers;
+        let [count, since, micros, longest, bytes] = row.numbers;
         self.insert.execute(params![
             row.id,
             row.time,
@@ -222,12 +227,20 @@ impl<'a> Appending<'a> {
             hash,
             class.number(),
             count,
-            since
+            since,
+            micros,
+            longest,
+            bytes
         ])?;
         self.last_id = row.id;
         self.hashes[class.index()] = hash;
         Ok(())
     }
+}
+
+/// Returns a number as SQLite stores it.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Returns the first bytes of a text, at most [`LONGEST_TEXT`].
@@ -474,7 +487,7 @@ pub(crate) mod tests {
             kind: "lock",
             outcome: "refused",
             texts: [None, Some("Ada[pc:1]"), None, None, None, None],
-            numbers: [None; 2],
+            numbers: [None; 5],
         };
         old.execute("UPDATE removed SET id = 2, hash = ?1", [hashes[0]])
             .unwrap();

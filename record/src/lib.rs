@@ -37,6 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod calls;
 mod chain;
 mod entry;
 mod error;
@@ -49,7 +50,8 @@ mod time;
 mod verify;
 mod worker;
 
-pub use entry::{Entry, Kind, Outcome, RecordedEntry, Repeats};
+pub use calls::{Call, Caller};
+pub use entry::{Cost, Entry, Kind, Outcome, RecordedEntry, Repeats};
 pub use error::RecordError;
 pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader, inspect_record};
 pub use recorder::{RecordOptions, Recorder, append};

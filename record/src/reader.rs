@@ -143,9 +143,9 @@ impl Reader {
         let limit = limit.clamp(1, MOST_ENTRIES);
         let (conditions, mut values) = filter.conditions();
         let repeats = if self.version < FIRST_WITH_CLASSES {
-            "NULL, NULL"
+            "NULL, NULL, NULL, NULL, NULL"
         } else {
-            "count, since"
+            "count, since, micros, longest, bytes"
         };
         let question = format!(
             "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, {repeats}
@@ -270,6 +270,10 @@ fn recorded(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordedEntry> {
         Ok(ValueRef::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
         _ => None,
     };
+    let number = |column: usize| -> rusqlite::Result<Option<u64>> {
+        let number: Option<i64> = row.get(column)?;
+        Ok(number.and_then(|number| u64::try_from(number).ok()))
+    };
     let time: i64 = row.get(1)?;
     Ok(RecordedEntry {
         id: row.get(0)?,
@@ -282,12 +286,13 @@ fn recorded(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordedEntry> {
         service: text(7),
         attribute: text(8),
         text: text(9),
-        count: row
-            .get::<_, Option<i64>>(10)?
-            .and_then(|count| u64::try_from(count).ok()),
+        count: number(10)?,
         since: row
             .get::<_, Option<i64>>(11)?
             .and_then(|since| Timestamp::from_microsecond(since).ok()),
+        microseconds: number(12)?,
+        longest: number(13)?,
+        bytes: number(14)?,
     })
 }
 

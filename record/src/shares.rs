@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::entry::{Class, Entry, Kind, Outcome, Repeats, own_name};
+use crate::entry::{Class, Cost, Entry, Kind, Outcome, Repeats, own_name};
 
 /// The equal entries in one window that are written one by one, for each class. A refusal is not
 /// written one by one again as long as it is repeated.
@@ -31,16 +31,16 @@ const AT_ONCE: [u32; Class::ALL.len()] = [20, 5, 10];
 
 /// The share of one computer, for each class.
 const OF_ONE: [Rate; Class::ALL.len()] = [
-    Rate::per_minute(2_000, 20),
-    Rate::per_minute(100, 10),
-    Rate::per_minute(1_000, 100),
+    Rate::per_minute(2_000.0, 20.0),
+    Rate::per_minute(100.0, 10.0),
+    Rate::per_minute(1_000.0, 100.0),
 ];
 
 /// The share of all computers together, for each class. Together they fit into the queue.
 const OF_ALL: [Rate; Class::ALL.len()] = [
-    Rate::per_minute(8_000, 100),
-    Rate::per_minute(1_000, 60),
-    Rate::per_minute(5_000, 600),
+    Rate::per_minute(8_000.0, 600.0),
+    Rate::per_minute(1_000.0, 60.0),
+    Rate::per_minute(5_000.0, 600.0),
 ];
 
 /// The entries of each class that one computer may cause when the share of all is used up.
@@ -76,10 +76,10 @@ struct Rate {
 }
 
 impl Rate {
-    const fn per_minute(most: u32, per_minute: u32) -> Self {
+    const fn per_minute(most: f64, per_minute: f64) -> Self {
         Self {
-            most: most as f64,
-            per_second: per_minute as f64 / 60.0,
+            most,
+            per_second: per_minute / 60.0,
         }
     }
 }
@@ -121,6 +121,8 @@ impl Bucket {
 struct Counted {
     count: u64,
     since: Timestamp,
+    /// What calls have cost.
+    cost: Option<Cost>,
     last: Entry,
 }
 
@@ -130,12 +132,17 @@ impl Counted {
         match counted {
             Some(counted) => {
                 counted.count = counted.count.saturating_add(count);
+                counted.cost = match (counted.cost, entry.cost) {
+                    (Some(sum), Some(cost)) => Some(sum.plus(cost)),
+                    (sum, cost) => sum.or(cost),
+                };
                 counted.last = entry;
             }
             None => {
                 *counted = Some(Self {
                     count,
                     since,
+                    cost: entry.cost,
                     last: entry,
                 });
             }
@@ -144,9 +151,15 @@ impl Counted {
 
     /// Returns one entry for all of them.
     fn into_entry(self) -> Entry {
-        let Self { count, since, last } = self;
+        let Self {
+            count,
+            since,
+            cost,
+            last,
+        } = self;
         Entry {
             repeats: (count > 1).then_some(Repeats { count, since }),
+            cost,
             ..last
         }
     }
@@ -252,6 +265,7 @@ impl Bounds {
         }
         self.search_at.get_or_insert(now + WINDOW);
         let class = entry.class();
+        let count = entry.repeats.map_or(1, |repeats| repeats.count);
         let equal = self.hash(&entry);
         let written = self.equals.get(&equal).map(|equals| equals.written);
         let is_one_by_one = written.is_none_or(|written| written < AT_ONCE[class.index()]);
@@ -262,11 +276,11 @@ impl Bounds {
                 equals.written += 1;
                 return Some(entry);
             }
-            Counted::add(&mut equals.counted, entry, 1);
+            Counted::add(&mut equals.counted, entry, count);
             return None;
         }
         if !is_written {
-            self.leave_out(entry, class, 1, now);
+            self.leave_out(entry, class, count, now);
             return None;
         }
         if self.equals.len() < MOST_EQUALS {
@@ -365,6 +379,7 @@ impl Bounds {
             service: None,
             attribute: None,
             text: None,
+            cost: None,
             ..entry
         };
         Counted::add(left_out, entry, count);
@@ -447,13 +462,15 @@ fn computer(address: IpAddr) -> IpAddr {
             let network = address.to_bits() >> 64 << 64;
             IpAddr::V6(Ipv6Addr::from_bits(network))
         }
-        address => address,
+        address @ IpAddr::V4(_) => address,
     }
 }
 
 /// Returns the entry about what was left out.
 fn gap(class: Class, counted: Counted, text: String) -> Entry {
-    let Counted { count, since, last } = counted;
+    let Counted {
+        count, since, last, ..
+    } = counted;
     Entry {
         outcome: match class {
             Class::Refusal => Outcome::Refused,

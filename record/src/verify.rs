@@ -64,9 +64,9 @@ impl Reader {
         // One transaction: entries that are pruned meanwhile stay in sight.
         let reading = self.connection.unchecked_transaction()?;
         let (begins, columns) = if self.version < FIRST_WITH_CLASSES {
-            (begins_of_one_class(&reading)?, "0, NULL, NULL")
+            (begins_of_one_class(&reading)?, "0, NULL, NULL, NULL, NULL, NULL")
         } else {
-            (begins(&reading)?, "class, count, since")
+            (begins(&reading)?, "class, count, since, micros, longest, bytes")
         };
         // Up to this number, entries of some class were removed, and the numbers have gaps.
         let removed = begins.iter().map(|begin| begin.id).max().unwrap_or_default();
@@ -127,7 +127,13 @@ fn computed(row: &rusqlite::Row<'_>, id: i64, before: &Hash) -> Result<Hash, rus
         kind: text(2)?.unwrap_or_default(),
         outcome: text(3)?.unwrap_or_default(),
         texts: [text(4)?, text(5)?, text(6)?, text(7)?, text(8)?, text(9)?],
-        numbers: [row.get(12)?, row.get(13)?],
+        numbers: [
+            row.get(12)?,
+            row.get(13)?,
+            row.get(14)?,
+            row.get(15)?,
+            row.get(16)?,
+        ],
     };
     Ok(row.hash(before))
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use labwire_home::present;
 
-use crate::entry::Entry;
+use crate::calls::{Batch, Call, Calls};
+use crate::entry::{Entry, Kind};
 use crate::file::RecordFile;
 use crate::pruning::RecordLimits;
 use crate::shares::Bounds;
@@ -32,6 +33,12 @@ const ATTEMPTS: u32 = 60;
 
 /// How long closing waits for another program's lock before it drops the last entries.
 const CLOSING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause between two entries about calls that were dropped.
+const DROPPED_PAUSE: Duration = Duration::from_mins(1);
+
+/// The entries of calls that are queued without letting others queue theirs: some 100 microseconds.
+const ENTRIES_AT_ONCE: usize = 64;
 
 /// The most steps after a batch in which entries are removed because the file is too large. Each
 /// removes a tenth.
@@ -60,6 +67,8 @@ const DAY: i64 = 86_400_000_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     queue: Mutex<Queue>,
+    /// Taken after the queue's lock, or alone.
+    calls: Mutex<Calls>,
     /// Notified when the first entry is queued, and when somebody waits for the thread.
     filled: Condvar,
     /// Notified when a batch was handled, and when the file is closed.
@@ -75,6 +84,9 @@ struct Queue {
     /// The number of entries that were ever queued, and of those that were written or lost since.
     queued: u64,
     handled: u64,
+    /// The batches of calls that were taken, and those that have become entries.
+    sums_begun: u64,
+    sums_done: u64,
     /// The number of callers that wait for what is queued.
     flushes: usize,
     state: State,
@@ -95,11 +107,14 @@ impl Default for Shared {
             entries: Vec::new(),
             queued: 0,
             handled: 0,
+            sums_begun: 0,
+            sums_done: 0,
             flushes: 0,
             state: State::Open,
         };
         Self {
             queue: Mutex::new(queue),
+            calls: Mutex::default(),
             filled: Condvar::new(),
             handled: Condvar::new(),
             lost: AtomicU64::new(0),
@@ -156,8 +171,59 @@ impl Shared {
         }
     }
 
+    pub(crate) fn push_call(&self, call: Call) {
+        let wakes = self.calls().push(call);
+        if wakes {
+            // With the lock, since the thread may be about to wait.
+            let _queue = self.queue();
+            self.filled.notify_one();
+        }
+    }
+
+    /// Queues the entries of calls, and one about those that were dropped.
+    fn add_entries(&self, entries: Vec<Entry>, dropped: u64) {
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let (mut queue, now) = (self.queue(), Instant::now());
+            // In parts, since those who queue entries must not wait long.
+            for entry in entries.by_ref().take(ENTRIES_AT_ONCE) {
+                let Some(entry) = queue.bounds.take(entry, now) else {
+                    continue;
+                };
+                if queue.entries.len() >= QUEUE {
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                queue.entries.push(entry);
+                queue.queued += 1;
+            }
+        }
+        if dropped > 0 {
+            let mut queue = self.queue();
+            queue.entries.push(Entry {
+                text: Some(format!("{dropped} calls were not recorded: there were too many at once").into()),
+                ..Entry::new(Kind::Gap)
+            });
+            queue.queued += 1;
+        }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let mut queue = self.queue();
+        if !self.calls().is_empty() {
+            // The thread makes entries of them.
+            queue.flushes += 1;
+            self.filled.notify_one();
+            let sum = queue.sums_begun + 1;
+            let is_pending = |queue: &mut Queue| queue.sums_done < sum && queue.state != State::Closed;
+            let waited = self.handled.wait_timeout_while(queue, patience, is_pending);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue.flushes -= 1;
+        }
         let last = queue.queued;
         if queue.handled >= last {
             return true;
@@ -207,6 +273,10 @@ pub(crate) struct Worker {
     /// The time of the newest entry from before the start.
     newest: Option<i64>,
     batch: Vec<Entry>,
+    /// The memory of calls that were summed.
+    spare: Vec<Call>,
+    /// When dropped calls are told next.
+    tell_dropped_at: Instant,
     /// Failed attempts to write the batch.
     attempts: u32,
     /// The time of the next write.
@@ -240,6 +310,7 @@ impl Drop for Ending {
 
 /// What the thread does next.
 enum Next {
+    Sum(Batch),
     Write,
     Prune,
     Close,
@@ -255,6 +326,8 @@ impl Worker {
             limits,
             shared,
             batch: Vec::new(),
+            spare: Vec::new(),
+            tell_dropped_at: now,
             attempts: 0,
             due_at: now,
             told: 0,
@@ -273,6 +346,7 @@ impl Worker {
         let _ending = Ending(Arc::clone(&self.shared));
         loop {
             match self.wait() {
+                Next::Sum(batch) => self.sum_calls(batch),
                 Next::Write => self.write(PATIENCE),
                 Next::Prune => self.prune(),
                 Next::Close => break,
@@ -295,6 +369,13 @@ impl Worker {
             let has_entries = !(queue.entries.is_empty() && self.batch.is_empty());
             // Who waits for what is queued does not wait for the pause, but for a retry.
             let is_due = self.due_at <= now || (queue.flushes > 0 && self.attempts == 0);
+            let mut calls = self.shared.calls();
+            let has_calls = !calls.is_empty();
+            if calls.is_half_full() || (has_calls && is_due) {
+                queue.sums_begun += 1;
+                return Next::Sum(calls.take(std::mem::take(&mut self.spare)));
+            }
+            drop(calls);
             if has_entries && is_due {
                 if self.batch.is_empty() {
                     std::mem::swap(&mut self.batch, &mut queue.entries);
@@ -306,16 +387,39 @@ impl Worker {
             }
             let search_at = queue.bounds.search_at();
             let mut wake_at = search_at.map_or(self.pruning.at, |at| at.min(self.pruning.at));
-            if has_entries {
+            if has_entries || has_calls {
                 wake_at = wake_at.min(self.due_at);
             }
             let waited = self.shared.filled.wait_timeout(queue, wake_at - now);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if self.due_at <= now && !has_entries {
+            if self.due_at <= now && !has_entries && !has_calls {
                 // The first entry after a while waits for others that belong to it.
                 self.due_at = Instant::now() + PAUSE;
             }
         }
+    }
+
+    /// Makes entries of calls.
+    fn sum_calls(&mut self, batch: Batch) {
+        let now = Instant::now();
+        let mut dropped = 0;
+        if self.tell_dropped_at <= now {
+            dropped = self.shared.calls().take_dropped();
+            if dropped > 0 {
+                self.tell_dropped_at = now + DROPPED_PAUSE;
+            }
+        }
+        let (entries, spare) = batch.into_entries();
+        self.spare = spare;
+        self.shared.add_entries(entries, dropped);
+        let mut queue = self.shared.queue();
+        queue.sums_done += 1;
+        if queue.entries.is_empty() && self.batch.is_empty() {
+            // All were counted: nothing is written now.
+            self.due_at = now + PAUSE;
+        }
+        drop(queue);
+        self.shared.handled.notify_all();
     }
 
     /// Tries to write the batch. What cannot be written is kept for another attempt, until there were
@@ -378,6 +482,9 @@ impl Worker {
 
     /// Writes what is left. Entries that the file refuses now are dropped.
     fn write_rest(&mut self) {
+        let last_calls = self.shared.calls().take(Vec::new());
+        let dropped = self.shared.calls().take_dropped();
+        self.shared.add_entries(last_calls.into_entries().0, dropped);
         self.shared.queue().end();
         loop {
             if self.batch.is_empty() {
@@ -468,201 +575,4 @@ impl Worker {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use rusqlite::Connection;
-
-    use super::*;
-    use crate::entry::{Kind, Outcome};
-    use crate::file::tests::{empty, locks};
-    use crate::reader::{Filter, Order, Reader};
-    use crate::recorder::{RecordOptions, Recorder};
-
-    const DEADLINE: Duration = Duration::from_secs(30);
-
-    fn open(path: &Path) -> Recorder {
-        Recorder::open(path, &RecordOptions::default()).unwrap()
-    }
-
-    fn lock() -> Entry {
-        locks(1).remove(0)
-    }
-
-    fn texts(path: &Path) -> Vec<Option<String>> {
-        let reader = Reader::open(path).unwrap();
-        reader.verify().unwrap();
-        let order = Order::OldestFirst { after: None };
-        let page = reader.page(&Filter::default(), order, 1_000).unwrap();
-        page.entries.into_iter().map(|entry| entry.text).collect()
-    }
-
-    /// Returns an entry that is always written.
-    fn numbered(number: usize) -> Entry {
-        Entry {
-            text: Some(number.to_string().into()),
-            ..Entry::new(Kind::Start)
-        }
-    }
-
-    #[test]
-    fn what_was_recorded_is_read_after_a_flush_and_after_the_end() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        for number in 0..100 {
-            recorder.record(numbered(number));
-        }
-        assert!(recorder.flush(DEADLINE));
-        assert_eq!(texts(&path).len(), 100);
-        recorder.record(numbered(100));
-        recorder.close();
-        let expected: Vec<_> = (0..=100).map(|number| Some(number.to_string())).collect();
-        assert_eq!(texts(&path), expected);
-        recorder.record(lock());
-        assert_eq!((recorder.lost(), recorder.failures()), (1, 0));
-        assert!(recorder.flush(Duration::ZERO));
-        recorder.close();
-    }
-
-    #[test]
-    fn the_last_handle_writes_what_is_queued() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        let other = recorder.clone();
-        recorder.record(lock());
-        drop(recorder);
-        other.record(lock());
-        drop(other);
-        let deadline = Instant::now() + DEADLINE;
-        while texts(&path).len() < 2 {
-            assert!(Instant::now() < deadline, "it is not written");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    #[test]
-    fn entries_are_written_in_a_second_without_being_asked_for() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        for _ in 0..2 {
-            let before = texts(&path).len();
-            let begun = Instant::now();
-            recorder.record(lock());
-            while texts(&path).len() == before {
-                assert!(begun.elapsed() < DEADLINE, "it is not written");
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    }
-
-    #[test]
-    fn a_lock_of_another_program_delays_entries_and_loses_none() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let begun = Instant::now();
-        recorder.record(lock());
-        assert!(begun.elapsed() < Duration::from_millis(500), "recording waits");
-        let deadline = Instant::now() + DEADLINE;
-        while recorder.failures() == 0 {
-            assert!(Instant::now() < deadline, "it does not notice the lock");
-            assert!(!recorder.flush(Duration::from_millis(10)));
-        }
-        recorder.record(lock());
-        other.execute_batch("COMMIT").unwrap();
-        assert!(recorder.flush(DEADLINE));
-        assert_eq!(texts(&path).len(), 2);
-        assert_eq!(recorder.lost(), 0);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_counted_and_told_by_an_entry() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        // The first batch waits for the lock, and the queue behind it fills.
-        let count = 2 * QUEUE + 10;
-        for number in 0..count {
-            recorder.record(numbered(number));
-        }
-        assert!(recorder.lost() >= 10);
-        other.execute_batch("COMMIT").unwrap();
-        recorder.record(numbered(count));
-        recorder.close();
-        let verified = Reader::open(&path).unwrap().verify().unwrap();
-        let page = Reader::open(&path).unwrap().page(
-            &Filter {
-                kinds: vec![Kind::Gap],
-                ..Filter::default()
-            },
-            Order::NewestFirst { before: None },
-            10,
-        );
-        let gaps = page.unwrap().entries;
-        assert!(!gaps.is_empty(), "nothing says that entries are missing");
-        let written = verified.entries - gaps.len() as u64;
-        assert_eq!(written + recorder.lost(), count as u64 + 1);
-    }
-
-    #[test]
-    fn what_is_counted_is_written_at_the_end() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        for _ in 0..1_000 {
-            recorder.record(Entry {
-                outcome: Outcome::Refused,
-                ..lock()
-            });
-        }
-        assert!(recorder.flush(DEADLINE));
-        recorder.close();
-        let reader = Reader::open(&path).unwrap();
-        reader.verify().unwrap();
-        let order = Order::OldestFirst { after: None };
-        let entries = reader.page(&Filter::default(), order, 100).unwrap().entries;
-        let counts: Vec<_> = entries.iter().map(|entry| entry.count.unwrap_or(1)).collect();
-        assert_eq!(counts, [1, 1, 1, 1, 1, 995]);
-        assert!(entries[5].since.unwrap() <= entries[5].time);
-        assert_eq!((recorder.lost(), recorder.left_out()), (0, 0));
-    }
-
-    #[test]
-    fn an_end_while_another_program_has_the_lock_takes_seconds_and_counts_what_is_lost() {
-        let (_folder, path) = empty();
-        let recorder = open(&path);
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        recorder.record(lock());
-        let begun = Instant::now();
-        recorder.close();
-        assert!(begun.elapsed() < 10 * CLOSING_PATIENCE, "the end waits");
-        assert_eq!(recorder.lost(), 1);
-        drop(other);
-        assert_eq!(texts(&path).len(), 0);
-    }
-
-    #[test]
-    fn old_entries_are_removed_when_the_record_is_opened() {
-        let (_folder, path) = empty();
-        let mut file = RecordFile::open(&path).unwrap();
-        let old = present() - jiff::SignedDuration::from_hours(100 * 24);
-        file.write(&[Entry::at(old, Kind::Link), lock()], 0).unwrap();
-        drop(file);
-        let recorder = Recorder::open(
-            &path,
-            &RecordOptions {
-                max_age_days: 30,
-                ..RecordOptions::default()
-            },
-        )
-        .unwrap();
-        let deadline = Instant::now() + DEADLINE;
-        while texts(&path).len() > 1 {
-            assert!(Instant::now() < deadline, "it is not pruned");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        drop(recorder);
-    }
-}
+mod tests;

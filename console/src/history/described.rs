@@ -6,6 +6,7 @@ use labwire_home::local_time_zone;
 use labwire_record::RecordedEntry;
 
 use crate::output::one_line;
+use crate::times::readable_time;
 
 /// Returns what happened, without the peer that did it and when.
 pub(super) fn described(entry: &RecordedEntry) -> String {
@@ -79,9 +80,27 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
             format!("{told}, {count} times since {since}")
         };
     }
+    if let Some(micros) = entry.microseconds {
+        told = format!("{told}, {}", cost(entry, micros));
+    }
     match &entry.text {
         Some(text) if (&*entry.kind, is_ok) != ("login", true) => one_line(&format!("{told}: {text}")),
         _ => one_line(&told),
+    }
+}
+
+/// Returns what calls have cost that took `micros` in all.
+fn cost(entry: &RecordedEntry, micros: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "people read three digits")]
+    let readable = |micros: u64, count: u64| readable_time(micros as f64 / count.max(1) as f64 / 1e6);
+    let bytes = entry.bytes.unwrap_or_default();
+    match (entry.count, entry.longest) {
+        (Some(count), Some(longest)) => format!(
+            "{} on average, {} at most, {bytes} bytes",
+            readable(micros, count),
+            readable(longest, 1)
+        ),
+        _ => format!("{}, {bytes} bytes", readable(micros, 1)),
     }
 }
 
@@ -130,6 +149,9 @@ mod tests {
             text: Some("why".to_owned()),
             count: None,
             since: None,
+            microseconds: None,
+            longest: None,
+            bytes: None,
         }
     }
 
@@ -181,6 +203,23 @@ mod tests {
         let [since, soon, later] = times.map(|time| time.parse().unwrap());
         assert_eq!(since_when(since, soon, &TimeZone::UTC), "12:00:00");
         assert_eq!(since_when(since, later, &TimeZone::UTC), "2026-11-29 12:00:00");
+    }
+
+    #[test]
+    fn a_call_says_how_long_it_took_and_calls_how_long_on_average() {
+        let mut entry = RecordedEntry {
+            microseconds: Some(8_000),
+            longest: Some(8_000),
+            bytes: Some(64),
+            text: None,
+            ..entry("call", "ok")
+        };
+        assert_eq!(described(&entry), "called DMM.read, 8.00 ms, 64 bytes");
+        (entry.count, entry.longest) = (Some(4), Some(5_000));
+        assert_eq!(
+            described(&entry),
+            "called DMM.read, 2.00 ms on average, 5.00 ms at most, 64 bytes"
+        );
     }
 
     #[test]

@@ -45,7 +45,8 @@ any text. A peer is named by its whole name, or by the part before the bracket.
 
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
-lock, unlock; call (a request for a service that was refused); request (a
+lock, unlock; call (a request for a service that was refused, and with
+`labwire start --record calls` one that was answered); request (a
 refused request to the manager); admin (an administrator's request); command (a
 change by `labwire user`, `grant` and the like, with the user of the system);
 gap (entries are missing here). Outcomes: ok, refused, error, expired, broken.

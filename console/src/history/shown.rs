@@ -23,7 +23,7 @@ pub(super) enum Form {
 }
 
 /// The columns of the values, in their order.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 15] = [
     "id",
     "time",
     "kind",
@@ -36,6 +36,9 @@ const COLUMNS: [&str; 12] = [
     "text",
     "count",
     "since",
+    "microseconds",
+    "longest",
+    "bytes",
 ];
 
 /// The most columns of a peer.
@@ -162,6 +165,7 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 
 /// Returns the row of an entry.
 fn values(entry: &RecordedEntry) -> String {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     // A row is one line, whatever a peer has called itself.
     let text = |text: &Option<String>| text.as_deref().map(escaped).unwrap_or_default();
     let cells: [String; COLUMNS.len()] = [
@@ -175,8 +179,11 @@ fn values(entry: &RecordedEntry) -> String {
         text(&entry.service),
         text(&entry.attribute),
         text(&entry.text),
-        entry.count.map(|count| count.to_string()).unwrap_or_default(),
+        number(entry.count),
         entry.since.map(|since| since.to_string()).unwrap_or_default(),
+        number(entry.microseconds),
+        number(entry.longest),
+        number(entry.bytes),
     ];
     csv::row(cells.iter().map(String::as_str))
 }
@@ -224,6 +231,9 @@ mod tests {
             text: Some(text.to_owned()),
             count: None,
             since: None,
+            microseconds: None,
+            longest: None,
+            bytes: None,
         }
     }
 
@@ -248,7 +258,7 @@ mod tests {
         let row = values(&entry("=cmd[pc:1]", None, "+1, or 2"));
         assert_eq!(
             row,
-            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\",,"
+            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\",,,,,"
         );
         assert_eq!(row.split(',').count() - 1, COLUMNS.len());
         let row = values(&RecordedEntry {
@@ -258,7 +268,7 @@ mod tests {
         });
         assert_eq!(
             row,
-            "7,1970-01-01T00:00:00Z,lock,ok,,a\\u001b[2J\\n=1,,DMM,,\\t=1 \\u202eé,37,1970-01-01T00:00:00Z"
+            "7,1970-01-01T00:00:00Z,lock,ok,,a\\u001b[2J\\n=1,,DMM,,\\t=1 \\u202eé,37,1970-01-01T00:00:00Z,,,"
         );
     }
 }

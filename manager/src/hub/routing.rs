@@ -102,10 +102,14 @@ impl Routing {
     ) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
         let clock = Clock::default();
+        let mut registry = Registry::new(manager, &limits);
+        if let Recording::Calls(recorder) = &recording {
+            registry.record_calls(recorder.clone());
+        }
         Self {
             started_at: clock.now().as_second(),
-            name: manager.name(),
-            registry: Mutex::new(Registry::new(manager, &limits)),
+            name: manager_name.clone(),
+            registry: Mutex::new(registry),
             limits,
             pace,
             lines: LineBudget::new(limits.budgets.lines),

@@ -8,6 +8,7 @@ use labwire_wire::{Features, Shape, Text, Uid};
 use super::deadlines::Deadlines;
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
+use super::noted_calls::{CallLog, NotedCaller};
 use super::peers::PeerId;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
 use super::state::{Client, Reader, Registry, Service};
@@ -90,6 +91,7 @@ pub(crate) struct Awaited<'a> {
     services_in_flight: &'a mut usize,
     clients_in_flight: &'a mut InFlight,
     clients_progress: &'a mut Option<ClientsProgress>,
+    caller: NotedCaller<'a>,
     shared: Shared<'a>,
 }
 
@@ -101,6 +103,7 @@ struct Shared<'a> {
     tracked: &'a mut Tracked,
     deadlines: &'a mut Deadlines,
     waiting_progress: &'a WaitingProgress,
+    calls: Option<&'a CallLog>,
 }
 
 impl<'a> Awaited<'a> {
@@ -130,6 +133,10 @@ impl<'a> Awaited<'a> {
             services_in_flight: &mut service.in_flight,
             clients_in_flight: &mut client.in_flight,
             clients_progress: &mut client.progress,
+            caller: NotedCaller {
+                principal: &client.principal,
+                shared: &mut client.caller,
+            },
             shared,
         })
     }
@@ -161,6 +168,7 @@ impl<'a> Awaited<'a> {
         for traffic in &mut self.traffic {
             traffic.reply_bytes += bytes as u64;
         }
+        self.held.add_noted_bytes(bytes);
     }
 
     /// Returns the client's id.
@@ -178,6 +186,7 @@ impl<'a> Awaited<'a> {
         for traffic in &mut self.traffic {
             traffic.request_bytes += bytes as u64;
         }
+        self.held.add_noted_bytes(bytes);
     }
 
     /// Ends the request after a proper reply.
@@ -187,9 +196,15 @@ impl<'a> Awaited<'a> {
     }
 
     /// Ends the request.
-    pub(crate) fn end(self, answered: Answered) {
+    pub(crate) fn end(mut self, answered: Answered) {
         let (client, service) = self.ids;
         let begun = self.held.begun();
+        if let Some(calls) = self.shared.calls
+            && let Some(noted) = self.held.take_noted()
+        {
+            let caller = (self.requester, self.caller);
+            calls.answered(*noted, caller, self.service_name, begun, answered);
+        }
         for traffic in self.traffic {
             traffic.answer(begun, answered);
         }
@@ -328,6 +343,7 @@ impl Registry {
             tracked: &mut self.tracked,
             deadlines: &mut self.deadlines,
             waiting_progress: &self.waiting_progress,
+            calls: self.calls.as_ref(),
         };
         Awaited::find((id, service), client, answering, shared, uid)
     }
@@ -347,6 +363,7 @@ impl Registry {
             tracked: &mut self.tracked,
             deadlines: &mut self.deadlines,
             waiting_progress: &self.waiting_progress,
+            calls: self.calls.as_ref(),
         };
         Awaited::find((client, service), client_state, answering, shared, uid)
     }

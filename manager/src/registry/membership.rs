@@ -103,6 +103,7 @@ impl Registry {
             away: None,
             holder: None,
             kept_leases: 0,
+            caller: None,
         };
         let entry = format!(",{}:{}", json_string(&name), describe_client(identity, address));
         self.client_roster.insert(Arc::clone(&name), entry.into());

@@ -28,6 +28,7 @@ mod locks;
 mod manager;
 mod membership;
 mod moment;
+mod noted_calls;
 mod owed;
 mod peers;
 mod permissions;

@@ -3,6 +3,7 @@
 use hashbrown::hash_table::OccupiedEntry;
 
 use super::deadlines::Deadlines;
+use super::noted_calls::NotedCall;
 use super::peers::PeerId;
 use super::tracked::{Tracked, TrackedId};
 use super::uids::{IntoIter, Same, Uids};
@@ -196,6 +197,24 @@ impl HeldRequest<'_> {
     #[inline]
     pub(super) fn begun(&self) -> u64 {
         self.same.get().begun
+    }
+
+    /// Notes it for the record.
+    pub(super) fn note(&mut self, call: NotedCall) {
+        self.same.get_mut().noted = Some(Box::new(call));
+    }
+
+    /// Adds to the size of what is noted of it, in bytes.
+    pub(super) fn add_noted_bytes(&mut self, bytes: usize) {
+        if let Some(noted) = &mut self.same.get_mut().noted {
+            noted.bytes += bytes as u64;
+        }
+    }
+
+    /// Returns what is noted of it for the record.
+    #[inline]
+    pub(super) fn take_noted(&mut self) -> Option<Box<NotedCall>> {
+        self.same.get_mut().noted.take()
     }
 
     /// Returns the tracking of the requests with this uid.

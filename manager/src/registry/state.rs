@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
+use labwire_record::Caller;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
@@ -17,6 +18,7 @@ use super::likeness::Likenesses;
 use super::lock_queue::{LockQueue, Ticket};
 use super::locks::{Lock, Locks};
 use super::manager::ManagerIdentity;
+use super::noted_calls::CallLog;
 use super::owed::Owed;
 use super::peers::{PeerId, Peers};
 use super::permissions::{PeerRights, Rules};
@@ -113,6 +115,8 @@ pub(crate) struct Client {
     pub(super) holder: Option<Box<Holder>>,
     /// The number of its locks that are noted for that time.
     pub(super) kept_leases: usize,
+    /// How the record names it in its calls, once there was one.
+    pub(super) caller: Option<Arc<Caller>>,
 }
 
 /// The text before and after the requester's name at the end of a request.
@@ -266,6 +270,8 @@ pub(crate) struct Registry {
     /// The locks that are noted for the time after the next restart, and the changes of them.
     pub(super) kept_leases: Pool,
     pub(super) lease_changes: LeaseChanges,
+    /// Takes the calls that are answered, if they are recorded.
+    pub(super) calls: Option<CallLog>,
 }
 
 /// The requests in flight that each client may have regardless of others: more than a person needs,
@@ -305,6 +311,7 @@ impl Registry {
             reservations: Reservations::default(),
             kept_leases: Pool::new(MOST_LEASES, FREE_LEASES),
             lease_changes: LeaseChanges::default(),
+            calls: None,
         }
     }
 
@@ -318,6 +325,7 @@ impl Registry {
         let client = self.clients.get_mut(client)?;
         client.principal = Arc::clone(&principal);
         client.rights = None;
+        client.caller = None;
         Some(Event::LoggedIn {
             name: Arc::clone(&client.name),
             principal,

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
 
+use super::noted_calls::NotedCall;
 use super::tracked::TrackedId;
 use super::uid::Uid;
 
@@ -24,6 +25,8 @@ pub(super) struct Same {
     pub(super) count: u32,
     /// Set if more is known of them.
     pub(super) tracked: Option<TrackedId>,
+    /// What is noted of the last of them for the record, if calls are recorded.
+    pub(super) noted: Option<Box<NotedCall>>,
     /// When the last of them was forwarded, in microseconds since the manager started.
     pub(super) begun: u64,
 }
@@ -75,6 +78,7 @@ impl Uids {
                     uid: uid.into(),
                     count: 1,
                     tracked: None,
+                    noted: None,
                     begun,
                 });
             }

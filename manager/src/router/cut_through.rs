@@ -297,6 +297,9 @@ impl Router<'_> {
         }
         let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, false);
         asking.begin(request.uid.as_bytes(), 0, self.now);
+        let (service, attribute) = (cut_through.service, request.attribute.as_str());
+        self.registry
+            .note_call(from.id, service, &request.uid, attribute, 0);
         Counters::count(&self.counters.cut_through);
         self.note_request(from, &request);
         Some(cut_through)

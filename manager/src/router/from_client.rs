@@ -190,6 +190,9 @@ impl Router<'_> {
             return Step::Wait(waiting);
         }
         asking.begin(request.uid.as_bytes(), frame.size(), self.now);
+        let attribute = request.attribute.as_str();
+        self.registry
+            .note_call(from.id, service, &request.uid, attribute, frame.size());
         if terms.is_any() {
             let now = self.moment().instant;
             self.registry

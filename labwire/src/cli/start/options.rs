@@ -197,8 +197,9 @@ pub(crate) struct Options {
     /// What to record: who did what and when (see: labwire history) [default: except-calls]
     ///
     /// The record is a file that only its owner can read. By default it contains which peers came
-    /// and went, links, locks, logins, what was refused, and what administrators requested. It never
-    /// contains a password.
+    /// and went, links, locks, logins, what was refused, and what administrators requested. With
+    /// calls, it also tells who called what, when, how long that took and whether it failed. It
+    /// never contains a password, an argument or a result.
     #[arg(
         long,
         env = "LABWIRE_RECORD",

@@ -87,7 +87,10 @@ pub(super) fn prepare(options: &Options, database: &Path) -> anyhow::Result<Prep
     let remedy = "choose another file with --record-file or LABWIRE_RECORD_FILE, or record nothing with --record nothing";
     match Recorder::open(&path, &self::options(options)?) {
         Ok(recorder) => Ok(Prepared {
-            recording: Recording::ExceptCalls(recorder),
+            recording: match what {
+                RecordWhat::Calls => Recording::Calls(recorder),
+                RecordWhat::ExceptCalls | RecordWhat::Nothing => Recording::ExceptCalls(recorder),
+            },
             told: Ok(format!("the record is {}", path.display())),
         }),
         Err(error) if options.record.is_none() && options.record_file.is_none() => Ok(Prepared {

@@ -38,6 +38,8 @@ pub(crate) enum RecordWhat {
     /// Everything except calls of services.
     #[default]
     ExceptCalls,
+    /// Also calls that were answered.
+    Calls,
 }
 
 const WRONG_PORT: &str = "a port is a number from 0 to 65535";
