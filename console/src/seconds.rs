@@ -3,10 +3,15 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use labwire_home::parse_duration;
 use serde::{Deserialize, Serialize};
 
 /// The longest time: ten years. Much more cannot be added to a point in time.
 const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
+
+const WRONG: &str = "a time above 0 was expected: 2.5 (seconds), 500ms, 2.5s, 10m, 2h or 1d";
+
+const TOO_LONG: &str = "at most ten years were expected";
 
 /// A time above 0, written as a number of seconds, or with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
@@ -44,9 +49,23 @@ impl TryFrom<f64> for Seconds {
 
     fn try_from(number: f64) -> Result<Self, Self::Error> {
         match Duration::try_from_secs_f64(number) {
-            Ok(time) if !time.is_zero() && time <= LONGEST => Ok(Self(time)),
-            _ if number > 0.0 => Err("at most ten years were expected"),
-            _ => Err("a time above 0 was expected: 2.5 (seconds), 500ms, 2.5s, 10m or 2h"),
+            Ok(time) => time.try_into(),
+            Err(_) if number > 0.0 => Err(TOO_LONG),
+            Err(_) => Err(WRONG),
+        }
+    }
+}
+
+impl TryFrom<Duration> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(time: Duration) -> Result<Self, Self::Error> {
+        if time.is_zero() {
+            Err(WRONG)
+        } else if time > LONGEST {
+            Err(TOO_LONG)
+        } else {
+            Ok(Self(time))
         }
     }
 }
@@ -60,21 +79,9 @@ impl From<Seconds> for f64 {
 impl FromStr for Seconds {
     type Err = &'static str;
 
-    /// Accepts a unit behind the number, as in `2.5s`, `200ms`, `10m`, `10min` and `2h`.
+    /// Accepts a unit behind the number, as in `2.5s`, `200ms`, `10m`, `10min`, `2h` and `1d`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const UNITS: [(&str, f64); 5] = [
-            ("ms", 1e-3),
-            ("s", 1.0),
-            ("min", 60.0),
-            ("m", 60.0),
-            ("h", 3_600.0),
-        ];
-        let with_unit = UNITS
-            .iter()
-            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
-        let (number, unit) = with_unit.unwrap_or((text, 1.0));
-        let number: f64 = number.parse().unwrap_or(f64::NAN);
-        (number * unit).try_into()
+        parse_duration(text).ok_or(WRONG)?.try_into()
     }
 }
 
@@ -92,10 +99,11 @@ mod tests {
         assert_eq!(time("10m"), Ok(Duration::from_mins(10)));
         assert_eq!(time("2h"), Ok(Duration::from_hours(2)));
         assert_eq!(time("87840h"), Ok(LONGEST));
-        for text in ["87841h", "1.8e19", "1e30", "inf"] {
+        assert_eq!(time("3660d"), Ok(LONGEST));
+        for text in ["87841h", "3661d", "99999999999"] {
             assert_eq!(time(text), Err("at most ten years were expected"), "{text}");
         }
-        for text in ["0", "-1", "nan", "1e-30", "", "s", "m", "soon"] {
+        for text in ["0", "-1", "nan", "1e30", "inf", "", "s", "m", "soon"] {
             assert!(time(text).is_err(), "{text}");
         }
     }

@@ -1,8 +1,8 @@
 //! Options from environment variables.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
+use labwire_home::parse_duration;
 use thiserror::Error;
 
 use crate::backoff::Backoff;
@@ -61,7 +61,7 @@ impl ConnectOptions {
     /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
     /// | `LABWIRE_RECONNECT` | `true` to reconnect when the connection is lost, `false` to end; by default services reconnect, and clients only [return to their session](Self::session) |
     /// | `LABWIRE_SESSION` | `false` to lose links, locks and requests in flight when the connection breaks; by default the manager [keeps the session](Self::session) |
-    /// | `LABWIRE_SESSION_GRACE` | for how many seconds it keeps the session; the default is 30 |
+    /// | `LABWIRE_SESSION_GRACE` | for how long it keeps the session: `30` (seconds), `2min` or `1h`, in whole seconds, rounded up; the default is 30 s |
     /// | `LABWIRE_KEEP_CALLERS` | `true` to let the callers of a service wait while it is away; by default they are told at once |
     ///
     /// A variable that is empty counts as not set.
@@ -119,12 +119,12 @@ impl ConnectOptions {
         if let Some(keeps_callers) = flag("LABWIRE_KEEP_CALLERS")? {
             options = options.keep_callers(keeps_callers);
         }
-        if let Some(seconds) = read("LABWIRE_SESSION_GRACE")? {
-            let seconds = seconds.parse().ok().filter(|seconds| *seconds > 0);
-            options = options.session_grace(Duration::from_secs(seconds.ok_or(EnvironmentError {
+        if let Some(text) = read("LABWIRE_SESSION_GRACE")? {
+            let grace = parse_duration(&text).filter(|grace| !grace.is_zero());
+            options = options.session_grace(grace.ok_or(EnvironmentError {
                 variable: "LABWIRE_SESSION_GRACE",
-                expected: "a whole number of seconds, at least 1",
-            })?));
+                expected: "a time above 0: 30 (seconds), 500ms, 2min, 1h or 1d",
+            })?);
         }
         if let Some(file) = read("LABWIRE_CERT_FILE")? {
             options = options.certificate_file(file);
@@ -155,6 +155,8 @@ impl ConnectOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<ConnectOptions, EnvironmentError> {
@@ -200,12 +202,14 @@ mod tests {
             (&[("LABWIRE_SESSION", "true")], Some(30)),
             (&[("LABWIRE_SESSION", "false")], None),
             (&[("LABWIRE_SESSION_GRACE", "300")], Some(300)),
+            (&[("LABWIRE_SESSION_GRACE", "2min")], Some(120)),
+            (&[("LABWIRE_SESSION_GRACE", "1.5")], Some(2)),
             (&[("LABWIRE_RECONNECT", "false")], None),
         ] {
             let kept = read(variables).unwrap().kept_session();
             assert_eq!(kept, expected.map(Duration::from_secs), "{variables:?}");
         }
-        for wrong in ["0", "-1", "1.5", "soon"] {
+        for wrong in ["0", "-1", "0min", "soon"] {
             let error = read(&[("LABWIRE_SESSION_GRACE", wrong)]).unwrap_err();
             assert_eq!(error.variable, "LABWIRE_SESSION_GRACE");
         }

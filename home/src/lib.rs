@@ -1,7 +1,7 @@
 //! The parts of Labwire that depend on the computer.
 //!
 //! These are the folder with the database, keys, certificates and logs, the creation of files in
-//! it, the names and addresses of the computer, and its time zone.
+//! it, the names and addresses of the computer, and its time zone; also how durations are written.
 //!
 //! The manager and the peers of one computer share the folder: a client finds the certificate of a
 //! manager of the same user at that manager's own path.
@@ -18,6 +18,7 @@
 //! ```
 
 mod computer;
+mod durations;
 mod files;
 mod fingerprint;
 mod folder;
@@ -25,6 +26,7 @@ mod local_time;
 mod whole;
 
 pub use computer::{hostname, local_addresses, operating_system};
+pub use durations::parse_duration;
 pub use files::{create_private_file, create_private_folder, open_to_read, open_to_write};
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use labwire_home::local_time_zone;
+use labwire_home::{local_time_zone, parse_duration};
 
 /// Which end of a time span a time is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,17 +13,8 @@ pub enum Bound {
     Until,
 }
 
-/// The units of an age, in seconds.
-const UNITS: [(&str, f64); 5] = [
-    ("min", 60.0),
-    ("s", 1.0),
-    ("h", 3_600.0),
-    ("d", 86_400.0),
-    ("w", 604_800.0),
-];
-
-/// Returns the time that a text means: an age such as `90s`, `15min`, `2h`, `3d` or `1w`, a day as
-/// `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a blank in place of the
+/// Returns the time that a text means: an age as [`parse_duration`] reads it, such as `90` (seconds),
+/// `15min`, `2h` or `3d`, a day as `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a blank in place of the
 /// T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
 ///
 /// ```
@@ -60,12 +51,10 @@ pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp>
 }
 
 fn age(text: &str) -> Option<SignedDuration> {
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let number: f64 = number.parse().ok().filter(|_| is_number)?;
-    SignedDuration::try_from_secs_f64(number * unit).ok()
+    // Eight digits are a day in another form rather than seconds.
+    let is_date = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let age = parse_duration(text).filter(|_| !is_date)?;
+    SignedDuration::try_from(age).ok()
 }
 
 #[cfg(test)]
@@ -79,7 +68,9 @@ mod tests {
             let time = parse_time(text, now, Bound::From)?;
             Some(now.duration_since(time).as_secs())
         };
+        assert_eq!(seconds("90"), Some(90));
         assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("2m"), Some(120));
         assert_eq!(seconds("15min"), Some(900));
         assert_eq!(seconds("1.5h"), Some(5_400));
         assert_eq!(seconds("3d"), Some(3 * 86_400));
@@ -92,6 +83,7 @@ mod tests {
             "1e3s",
             "1.2.3h",
             "2026-13-01",
+            "20261129",
             "soon",
             "2026-11-29T25:00",
         ] {

@@ -210,9 +210,9 @@ fn a_command_with_a_count_that_is_not_reached_is_interrupted() {
 fn times_that_cannot_be_waited_for_are_refused() {
     let home = Home::new();
     for arguments in [
-        &["bench", "S", "a", "--seconds", "1.8e19"][..],
-        &["lock", "S", "--wait", "1e19"],
-        &["record", "x.csv", "--watch", "S", "--for", "1e15h"],
+        &["bench", "S", "a", "--seconds", "18000000000000000000"][..],
+        &["lock", "S", "--wait", "3661d"],
+        &["record", "x.csv", "--watch", "S", "--for", "1000000000000000h"],
     ] {
         let done = run(&mut home.command(arguments));
         assert_eq!(done.code, Some(2), "{done:?}");

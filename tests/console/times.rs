@@ -45,7 +45,9 @@ fn every_time_is_a_number_of_seconds_or_has_a_unit() {
                 ("1.5s", 3),
                 ("500ms", 3),
                 ("10m", 3),
+                ("2min", 3),
                 ("2h", 3),
+                ("1d", 3),
                 ("soon", 2),
                 ("0", 2),
             ] {
@@ -58,10 +60,10 @@ fn every_time_is_a_number_of_seconds_or_has_a_unit() {
             }
         }
     }
-    assert!(seen > 7 * 20, "{seen}");
+    assert!(seen > 9 * 20, "{seen}");
     for option in time_options(&home, "start") {
         let with = |value| run(&mut home.command(&["start", "--check", "--disable-tls", &option, value]));
-        for value in ["3", "1.5s", "500ms", "1m", "1h"] {
+        for value in ["3", "1.5s", "500ms", "1m", "2min", "1h", "1d"] {
             let done = with(value);
             assert!(
                 !done.errors.contains("write a time"),
@@ -69,6 +71,44 @@ fn every_time_is_a_number_of_seconds_or_has_a_unit() {
             );
         }
         assert!(with("soon").errors.contains("write a time"), "{option}");
+    }
+    for option in ["--since", "--until"] {
+        let with =
+            |value| run(&mut home.command(&["history", "--disable-tls", "--port", &port, option, value]));
+        for value in ["3", "1.5s", "500ms", "10m", "2min", "2h", "1d", "2026-11-29"] {
+            assert_eq!(with(value).code, Some(3), "{option} {value}");
+        }
+        assert_eq!(with("soon").code, Some(2), "{option}");
+    }
+    home.prepare(&["user", "add", "ada", "--compatible", "--password", "x"]);
+    for (value, code) in [
+        ("30", 0),
+        ("90s", 0),
+        ("2m", 0),
+        ("2min", 0),
+        ("1.5h", 0),
+        ("1d", 0),
+        ("soon", 2),
+        ("0", 2),
+    ] {
+        let granted = run(&mut home.command(&[
+            "grant",
+            "add",
+            "observer",
+            "--to-group",
+            "everyone",
+            "--for",
+            value,
+        ]));
+        assert_eq!(granted.code, Some(code), "--for {value}: {granted:?}");
+        let mut pinged = home.command(&["ping", "--disable-tls", "--port", &port]);
+        let pinged = run(pinged.env("LABWIRE_SESSION_GRACE", value));
+        let code = if code == 0 { 3 } else { code };
+        assert_eq!(
+            pinged.code,
+            Some(code),
+            "LABWIRE_SESSION_GRACE={value}: {pinged:?}"
+        );
     }
     let timed = ["profile", "add", "slow", "--connect-timeout", "10m"];
     assert_eq!(run(&mut home.command(&timed)).code, Some(0));

@@ -68,6 +68,8 @@ A first look, each line in a terminal of its own:
 
 If something does not connect: labwire doctor
 
+Times are written as in 500ms, 10s (or 10), 2min (or 2m), 1.5h, 30d and 1w.
+
 Files are kept in the home folder: $LABWIRE_HOME, else $MSL_NETWORK_HOME, else
 ~/.labwire.
 

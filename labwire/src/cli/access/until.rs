@@ -4,35 +4,22 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use labwire_home::parse_duration;
 
 use crate::cli::UsageError;
-
-/// The units of a time from now on, in seconds.
-const UNITS: [(&str, i64); 5] = [
-    ("s", 1),
-    ("m", 60),
-    ("h", 3_600),
-    ("d", 86_400),
-    ("w", 7 * 86_400),
-];
 
 /// The longest time from now on, in seconds: a hundred years.
 const LONGEST: i64 = 100 * 366 * 86_400;
 
 /// Returns the end that `--for` means, in seconds since 1970: `30d` after `now`.
 pub(super) fn after(text: &str, now: i64) -> anyhow::Result<i64> {
-    let wrong = || {
+    let seconds = parse_duration(text).and_then(|time| i64::try_from(time.as_secs()).ok());
+    let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
+    seconds.map(|seconds| now + seconds).ok_or_else(|| {
         anyhow!(UsageError(format!(
-            "--for '{text}': write a number and a unit, s, m, h, d or w, as in 8h or 30d"
+            "--for '{text}': write a time of a second to a hundred years, as in 90min, 8h, 30d or 1w"
         )))
-    };
-    let (number, unit) = text.split_at(text.find(|it: char| !it.is_ascii_digit()).ok_or_else(wrong)?);
-    let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    let time = number
-        .checked_mul(*seconds)
-        .filter(|time| (1..=LONGEST).contains(time));
-    Ok(now + time.ok_or_else(wrong)?)
+    })
 }
 
 /// Returns the end that `--until` means, in seconds since 1970: a day, whose midnight it is, or a
@@ -58,9 +45,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_from_now_on_has_a_number_and_a_unit() {
+    fn a_time_from_now_on_is_written_as_any_time() {
         for (text, expected) in [
+            ("30", 30),
             ("90s", 90),
+            ("1.5h", 5_400),
             ("2m", 120),
             ("8h", 28_800),
             ("30d", 2_592_000),
@@ -70,12 +59,10 @@ mod tests {
         }
         for text in [
             "",
-            "30",
             "d",
             "0d",
+            "500ms",
             "-1d",
-            "1.5h",
-            "30 d",
             "9999999w",
             "99999999999999999999s",
             "1y",

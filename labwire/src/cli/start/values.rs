@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use labwire_home::parse_duration;
 use labwire_manager::LogFormat;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
@@ -111,7 +112,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (number, unit) = number_and_unit(text);
-        let bytes = factor(&SIZES, unit).and_then(|factor| number.parse::<usize>().ok()?.checked_mul(factor));
+        let bytes = factor(unit).and_then(|factor| number.parse::<usize>().ok()?.checked_mul(factor));
         bytes.map(Self).ok_or(WRONG_SIZE)
     }
 }
@@ -131,28 +132,13 @@ impl fmt::Display for Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(pub(super) Duration);
 
-/// The units of a duration, in milliseconds.
-const TIMES: [(&[&str], u32); 4] = [
-    (&["h"], 3_600_000),
-    (&["min", "m"], 60_000),
-    (&["s", ""], 1_000),
-    (&["ms"], 1),
-];
-
-const WRONG_TIME: &str = "write a time, as in 10s, 500ms, 2min, or 10 for seconds";
+const WRONG_TIME: &str = "write a time, as in 10s, 500ms, 2min, 1d, or 10 for seconds";
 
 impl FromStr for Time {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, unit) = number_and_unit(text);
-        let factor = factor(&TIMES, unit).ok_or(WRONG_TIME)?;
-        // Only digits and a point; Rust would also parse `inf` and `1e9`.
-        let number: f64 = number.parse().map_err(|_| WRONG_TIME)?;
-        let seconds = number * f64::from(factor) / 1_000.0;
-        Duration::try_from_secs_f64(seconds)
-            .map(Self)
-            .map_err(|_| WRONG_TIME)
+        parse_duration(text).map(Self).ok_or(WRONG_TIME)
     }
 }
 
@@ -177,9 +163,10 @@ fn number_and_unit(text: &str) -> (&str, &str) {
     (&text[..end], text[end..].trim_start())
 }
 
-fn factor<T: Copy>(units: &[(&[&str], T)], unit: &str) -> Option<T> {
+/// Returns the number of bytes in a unit.
+fn factor(unit: &str) -> Option<usize> {
     let means = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
-    units
+    SIZES
         .iter()
         .find(|(names, _)| means(names))
         .map(|&(_, factor)| factor)
@@ -252,6 +239,7 @@ mod tests {
             ("1.5 min", 90_000, "90s"),
             ("60s", 60_000, "1min"),
             ("2h", 7_200_000, "2h"),
+            ("1d", 86_400_000, "24h"),
             ("0", 0, "0s"),
         ] {
             let time: Time = text.parse().unwrap();
