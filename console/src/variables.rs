@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::near::nearest;
+use labwire_home::nearest;
 
 /// The beginning of the names of Labwire's variables.
 const PREFIX: &str = "LABWIRE_";

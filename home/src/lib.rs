@@ -1,7 +1,8 @@
 //! The parts of Labwire that depend on the computer.
 //!
 //! These are the folder with the database, keys, certificates and logs, the creation of files in
-//! it, the names and addresses of the computer, and its time zone; also how durations are written.
+//! it, the names and addresses of the computer, and its time zone; also how durations are written, and
+//! suggestions for misspelt names, which its programs have in common.
 //!
 //! The manager and the peers of one computer share the folder: a client finds the certificate of a
 //! manager of the same user at that manager's own path.
@@ -23,6 +24,7 @@ mod files;
 mod fingerprint;
 mod folder;
 mod local_time;
+mod near;
 mod whole;
 
 pub use computer::{hostname, local_addresses, operating_system};
@@ -31,4 +33,5 @@ pub use files::{create_private_file, create_private_folder, open_to_read, open_t
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};
 pub use local_time::{local_time_zone, present};
+pub use near::nearest;
 pub use whole::{Existing, Readers, change_whole_file, write_whole_file};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use labwire_client::{DEFAULT_PORT, Home};
+use labwire_home::nearest;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,7 +16,6 @@ use super::report::Check;
 use super::subject::Subject;
 use super::waiting::with_notice;
 use crate::failure::Failure;
-use crate::near::nearest;
 use crate::output::shell_argument;
 use crate::profiles::Profiles;
 use crate::settings::Settings;

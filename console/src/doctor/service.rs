@@ -1,6 +1,7 @@
 //! The manager's kind, and the service that programs want to use.
 
 use labwire_client::{CallError, Identities};
+use labwire_home::nearest;
 use tokio::time::timeout;
 
 use super::home::start_in;
@@ -10,7 +11,6 @@ use super::subject::Subject;
 use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::{Failure, without_exception};
-use crate::near::nearest;
 use crate::output::{list, one_line};
 use crate::report::is_reported;
 

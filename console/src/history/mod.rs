@@ -8,14 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use labwire_home::present;
+use labwire_home::{nearest, present};
 use labwire_record::{Bound, Kind, Order, Outcome, Page, parse_time};
 use tokio::time::sleep;
 
 use crate::breaks::Breaks;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::near::nearest;
 use crate::output::{one_line, say};
 use crate::stop::Stop;
 use shown::{Form, Printer};

@@ -22,13 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use labwire_home::present;
+use labwire_home::{nearest, present};
 use tokio::sync::oneshot;
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::feed::ReconnectArgs;
-use crate::near::nearest;
 use crate::output::{OutputArgs, one_line};
 use crate::seconds::Seconds;
 use crate::session::Session;

@@ -1,9 +1,10 @@
 //! Changes the tables.
 
 use labwire_access::{EVERYONE, Grantee, Pattern, Permission, Scope, check_name, permissions_of_built_in};
+use labwire_home::nearest;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
-use super::error::{AccessError, Named, nearest};
+use super::error::{AccessError, Named};
 use crate::database::Database;
 use crate::error::StoreError;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use labwire_access::{Action, NameError, PatternError, PermissionError, ScopeError, UnknownAction};
+use labwire_home::nearest;
 use labwire_wire::quoted;
 
 /// What a name is of.
@@ -184,18 +185,4 @@ fn nearest_action(error: &PermissionError) -> String {
         return String::new();
     };
     suggestion(nearest(name, Action::ALL.map(Action::name)))
-}
-
-/// Returns the known name that differs least from a name, if it differs in few characters: one, and
-/// one more for every four. The case of letters does not count.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let folded = name.to_lowercase();
-    let allowed = 1 + folded.chars().count() / 4;
-    known
-        .into_iter()
-        .filter(|other| *other != name)
-        .map(|other| (strsim::osa_distance(&folded, &other.to_lowercase()), other))
-        .filter(|(distance, _)| *distance <= allowed && *distance < folded.chars().count())
-        .min()
-        .map(|(_, other)| other)
 }

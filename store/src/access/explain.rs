@@ -1,9 +1,10 @@
 //! Explains a decision.
 
 use labwire_access::{Access, Action, Permission, Policy, Reason, Rows, Scope};
+use labwire_home::nearest;
 use serde_json::{Value, json};
 
-use super::error::{AccessError, Named, nearest};
+use super::error::{AccessError, Named};
 use super::rows::describe_grant;
 
 /// A decision, and what each rule means for it.

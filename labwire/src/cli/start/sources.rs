@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::{Args, Command};
-use labwire_home::open_to_read;
+use labwire_home::{nearest, open_to_read};
 use toml::de::DeTable;
 
 use super::options::{Options, StartArgs};
@@ -139,37 +139,14 @@ fn names() -> Vec<String> {
 fn no_option(key: &str) -> String {
     let plain = key.to_lowercase().replace('_', "-");
     let known = names();
-    let nearest = known
-        .iter()
-        .map(|name| (distance(&plain, name), name))
-        .min_by_key(|(distance, _)| *distance)
-        // A name that differs too much would not help.
-        .filter(|(distance, name)| *distance <= name.len().div_ceil(3).min(3));
-    match nearest {
-        Some((_, name)) => format!("there is no option `{key}`, did you mean `{name}`?"),
+    let known = || known.iter().map(String::as_str);
+    let meant = known()
+        .find(|name| *name == plain)
+        .or_else(|| nearest(&plain, known()));
+    match meant {
+        Some(name) => format!("there is no option `{key}`, did you mean `{name}`?"),
         None => format!("there is no option `{key}`; `labwire start --help` lists them"),
     }
-}
-
-/// Returns the number of characters that must be added, removed, replaced, or swapped with the next
-/// one to turn one text into the other.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, left) in from.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, right) in to.iter().enumerate() {
-            let replaced = row[j] + usize::from(left != right);
-            let mut least = replaced.min(row[j + 1] + 1).min(next[j] + 1);
-            if i > 0 && j > 0 && *left == to[j - 1] && from[i - 1] == *right {
-                least = least.min(before[j - 1] + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -215,21 +192,6 @@ mod tests {
             let error = Options::from_file(&path).err().expect(line).to_string();
             assert!(error.contains("labwire.toml, line 2 is wrong"), "{error}");
             assert!(!error.contains("12345"), "{error}");
-        }
-    }
-
-    #[test]
-    fn words_are_as_far_apart_as_the_keys_that_must_be_pressed() {
-        for (from, to, expected) in [
-            ("port", "port", 0),
-            ("prot", "port", 1),
-            ("por", "port", 1),
-            ("", "port", 4),
-            ("log-levl", "log-level", 1),
-            ("lime", "line", 1),
-            ("ports", "stall", 5),
-        ] {
-            assert_eq!(distance(from, to), expected, "{from} {to}");
         }
     }
 
