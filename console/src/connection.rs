@@ -52,6 +52,8 @@ pub(crate) struct Origins {
     pub(crate) tls: String,
     /// The file with the only trusted certificates.
     pub(crate) cert_file: String,
+    /// The user to log in as; `None` if none is set.
+    pub(crate) username: Option<String>,
 }
 
 impl Origins {
@@ -147,6 +149,9 @@ impl ConnectionArgs {
         });
         let named = std::env::var("LABWIRE_MANAGER").unwrap_or_default();
         let is_default = port == "LABWIRE_MANAGER" && !Settings::names_port(&named);
+        let username = origin("--username", "LABWIRE_USERNAME", &|settings| {
+            settings.username.is_some()
+        });
         Ok(Origins {
             host,
             port: if is_default { DEFAULT.to_owned() } else { port },
@@ -156,6 +161,7 @@ impl ConnectionArgs {
             cert_file: origin("--cert-file", "LABWIRE_CERT_FILE", &|settings| {
                 settings.cert_file.is_some()
             }),
+            username: Some(username).filter(|origin| origin != DEFAULT),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use labwire_wire::visible;
@@ -116,6 +117,8 @@ pub(crate) struct Credentials {
     /// The answers of a person.
     asked: Mutex<Known>,
     source: Option<Source>,
+    /// The last question of each kind.
+    questions: Mutex<Vec<Question>>,
 }
 
 #[derive(Clone, Default)]
@@ -141,6 +144,7 @@ impl Clone for Credentials {
             known: Mutex::new(self.known().clone()),
             asked: Mutex::new(self.asked().clone()),
             source: self.source.clone(),
+            questions: Mutex::default(),
         }
     }
 }
@@ -164,6 +168,19 @@ impl Credentials {
 
     fn asked(&self) -> std::sync::MutexGuard<'_, Known> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the questions that were asked, the last one of each kind.
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        let questions = self.questions.lock();
+        questions.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, question: &Question) {
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |asked: &Question| mem::discriminant(asked) != mem::discriminant(question);
+        questions.retain(is_other);
+        questions.push(question.clone());
     }
 
     /// Discards the answers of a person after a refusal, so that the next attempt asks again.
@@ -190,6 +207,7 @@ impl Credentials {
     /// Answers a question. May take as long as a person takes. If the future is dropped, the
     /// question stays open, and its answer is kept.
     pub(crate) async fn answer(self: &Arc<Self>, question: &Question) -> Result<Answer, NoAnswer> {
+        self.note(question);
         let known = self.known().place(question).clone();
         if let Some(text) = known.or_else(|| self.asked().place(question).clone()) {
             return Ok(Answer { text, asked: false });
@@ -321,6 +339,7 @@ mod tests {
         let username = Question::Username {
             manager: "Manager[h:1]".into(),
         };
+        assert_eq!(credentials.questions(), []);
         assert!(credentials.answer(&username).await.unwrap().asked);
         let again = credentials.answer(&username).await.unwrap();
         assert_eq!((again.text.as_str(), again.asked), ("ada", false));
@@ -332,5 +351,6 @@ mod tests {
             error.to_string(),
             "the password of 'ada' is asked for; set `password`"
         );
+        assert_eq!(credentials.questions(), [username, password]);
     }
 }

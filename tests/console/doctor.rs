@@ -137,6 +137,40 @@ fn a_connection_that_works_passes_every_check_in_both_forms() {
 }
 
 #[test]
+fn it_is_said_which_login_the_manager_has_checked() {
+    let login = |manager: &Manager, variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = doctor_of(manager, arguments);
+        let diagnosis = diagnose(command.envs(variables.iter().copied()));
+        assert_eq!(diagnosis.code, Some(0), "{diagnosis:#?}");
+        diagnosis.check("login")["message"].as_str().unwrap().to_owned()
+    };
+    let password = ("LABWIRE_PASSWORD", "engine");
+    let open = start();
+    assert!(login(&open, &[], &[]).ends_with("asks for no login, so no user was checked"));
+    let text = login(&open, &[password], &["--username", "ada"]);
+    assert!(
+        text.ends_with("so the user from --username and the password were not checked"),
+        "{text}"
+    );
+    let own = ("LABWIRE_MANAGER_PASSWORD", "abc");
+    let with_password = Manager::start(&["--disable-tls", "--auth-password", "abc"]);
+    assert!(login(&with_password, &[own], &[]).ends_with("has checked its own password"));
+    let text = login(&with_password, &[own, ("LABWIRE_USERNAME", "ada")], &[]);
+    assert!(
+        text.ends_with("own password, but not the user from LABWIRE_USERNAME"),
+        "{text}"
+    );
+    let home = Home::new();
+    home.prepare(&["user", "add", "ada", "--password", "engine"]);
+    let with_logins = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
+    let text = login(&with_logins, &[password], &["--username", "ada"]);
+    assert!(
+        text.ends_with("has checked the user 'ada' and the password"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_failure_is_told_with_a_command_to_paste_and_what_was_not_checked() {
     let home = Home::new();
     let done = run(&mut doctor(&home, &["no-such-computer.invalid"]));

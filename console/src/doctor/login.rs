@@ -19,12 +19,37 @@ const REFUSED: Kind = Failure::Refused;
 pub(super) async fn check(subject: &Subject) -> (Check, Option<Connection>) {
     // Whether the certificate is trusted was checked before.
     let options = subject.options.clone().first_use(FirstUse::Refuse);
-    match Connection::open(&client_name("doctor"), options).await {
+    match Connection::open(&client_name("doctor"), options.clone()).await {
         Ok(connection) => {
             let name = connection.client().network_name();
-            (Check::ok(CHECK, format!("admitted as {name}")), Some(connection))
+            let text = format!("admitted as {name}; {}", checked(subject, &options.questions()));
+            (Check::ok(CHECK, text), Some(connection))
         }
         Err(error) => (refused(subject, error), None),
+    }
+}
+
+/// Returns what the manager has checked, from what it has asked for, and what of the settings it has not.
+fn checked(subject: &Subject, questions: &[Question]) -> String {
+    let user = questions.iter().find_map(|question| match question {
+        Question::Password { username } => Some(username),
+        _ => None,
+    });
+    let asks_for_its_own = questions
+        .iter()
+        .any(|question| matches!(question, Question::ManagerPassword { .. }));
+    match (user, asks_for_its_own, &subject.origins.username) {
+        (Some(user), ..) => format!("the manager has checked the user '{user}' and the password"),
+        (None, true, None) => "the manager has checked its own password".to_owned(),
+        (None, true, Some(origin)) => {
+            format!("the manager has checked its own password, but not the user from {origin}")
+        }
+        (None, false, None) => "the manager asks for no login, so no user was checked".to_owned(),
+        (None, false, Some(origin)) => {
+            format!(
+                "the manager asks for no login, so the user from {origin} and the password were not checked"
+            )
+        }
     }
 }
 

@@ -97,6 +97,27 @@ impl ConnectOptions {
         self.with_credentials(|credentials| credentials.set_source(Arc::new(answer)))
     }
 
+    /// Returns the questions that managers have asked devices with these options, or clones of them: the
+    /// last one of each kind. A manager that has asked none has admitted a device without checking a user
+    /// or a password. Clones share them until a setter of this page changes one of the clones.
+    ///
+    /// ```
+    /// use labwire_device::{ConnectOptions, Introduction, connect};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let manager = labwire_testing::TestManager::builder().start().await;
+    /// let options = ConnectOptions::new().username("ada").password("difference engine");
+    /// # let options = options.port(manager.port()).without_tls();
+    /// connect(&options, &Introduction::client("Ada")).await?;
+    /// assert!(options.questions().is_empty(), "this manager has no logins");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn questions(&self) -> Vec<Question> {
+        self.credentials.questions()
+    }
+
     fn with_credentials(mut self, change: impl FnOnce(&mut Credentials)) -> Self {
         // Clones of these options keep their own credentials and answers.
         let mut credentials = (*self.credentials).clone();
