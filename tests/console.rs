@@ -274,7 +274,11 @@ fn a_method_named_describe_is_called_only_if_it_documents_the_service() {
     let manager = start();
     let mut arm = RawPeer::service(&manager, "Arm", &json!({ "describe": "()" }));
     wait_for_service(&manager, "Arm");
-    assert!(output(&manager, &["describe", "Arm"]).contains("describe()"));
+    let described = output(&manager, &["describe", "Arm"]);
+    assert!(
+        described.contains("describe()") && described.contains("(it sends no documentation; "),
+        "{described}"
+    );
     assert!(arm.read_for(Duration::from_millis(200)).is_empty());
     let attributes = json!({ "describe": "() -> dict", "read": "() -> float" });
     let mut probe = RawPeer::service(&manager, "Probe", &attributes);

@@ -30,13 +30,14 @@ Examples:
   labwire describe Manager         the requests that the manager itself answers
 
 The documentation comes from the service itself, if it answers within two
-seconds. Services of the Rust SDK provide it; others need a method
+seconds. Services of the Rust SDK provide it. Unmodified ones of MSL-Network do
+not, and the text says so; they need a method
   def describe(self) -> dict:
       return {\"description\": \"…\",
               \"attributes\": {\"read\": {\"description\": \"…\"}}}
 with exactly this signature; no other method is called. A service that limits
 its clients is not asked, since the link would count towards its limit, and one
-that is locked or away cannot be asked: only the signatures are shown.
+that is locked or away cannot be asked: only the signatures are shown, and why.
 
 With --json, the service is one object: name, address, language, os,
 max_clients (a number, or null for no limit), description, and attributes: a
@@ -74,9 +75,9 @@ struct Described<'a> {
     /// manager does not report it.
     #[serde(flatten)]
     in_use: Option<InUse<'a>>,
-    /// Whether it has documentation that is not known.
+    /// Why there is no documentation, if there is none.
     #[serde(skip)]
-    is_undocumented: bool,
+    undocumented: Option<String>,
 }
 
 /// Who uses a service.
@@ -174,6 +175,24 @@ fn json(value: &Value) -> String {
     }
 }
 
+/// Returns why there is no documentation of a service.
+fn why_undocumented(service: &ServiceIdentity, peer: Option<&Peer>) -> String {
+    if !offers_documentation(service) {
+        return "it sends no documentation; unmodified services of MSL-Network send none".to_owned();
+    }
+    if let Some(reason) = peer.and_then(Peer::hides_documentation) {
+        return format!("its documentation can be read when it is not {reason}");
+    }
+    if service.limit().is_some() {
+        return "its documentation is only read by clients that are linked, since it limits their number"
+            .to_owned();
+    }
+    format!(
+        "its documentation has not come within {} s",
+        DOCUMENTATION_TIME.as_secs()
+    )
+}
+
 impl Described<'_> {
     fn text(&self) -> String {
         let mut text = format!("{STRONG}{}{STRONG:#}\n", one_line(self.name));
@@ -194,9 +213,9 @@ impl Described<'_> {
             if let Some(holders) = peer.holders(present()) {
                 let _ = writeln!(text, "locked by {holders}");
             }
-            if let Some(reason) = peer.hides_documentation().filter(|_| self.is_undocumented) {
-                let _ = writeln!(text, "(its documentation can be read when it is not {reason})");
-            }
+        }
+        if let Some(reason) = &self.undocumented {
+            let _ = writeln!(text, "({reason})");
         }
         if let Some(description) = self.description {
             let _ = writeln!(text, "\n{}", printable(description.trim()));
@@ -269,7 +288,7 @@ pub(crate) fn show(
         attributes: attributes
             .map(|(name, value)| attribute(name, value, documented(name)))
             .collect(),
-        is_undocumented: documentation.is_none() && offers_documentation(service),
+        undocumented: documentation.is_none().then(|| why_undocumented(service, peer)),
         in_use: peer.map(|peer| InUse {
             link_count: peer.link_count,
             links: &peer.links,
