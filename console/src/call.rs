@@ -81,7 +81,8 @@ begins when the one before it was answered.
 
 With --progress, each item that the service sends before its result is printed
 as it comes, like a result (with --json, an object with item in the place of
-result); how far the call has come is shown on standard error.
+result); how far the call has come is shown on standard error, and at the end if
+the service has sent nothing about it.
 
 After --timeout, after --deadline and with Ctrl-C the command leaves without an
 answer, and the manager asks the service to stop. The call may still be
@@ -408,6 +409,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
     let stop = arguments.cancel_on_interrupt.then_some(stop);
+    let mut has_progress = false;
     for _ in 0..count {
         if let Some(pace) = &mut pace {
             tokio::select! {
@@ -427,6 +429,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         } = arguments
             .call((&link, attribute), &values, &long, file.as_mut())
             .await?;
+        has_progress |= long.display.as_ref().is_some_and(Display::has_progress);
         arguments.show(file.as_mut(), &result, || {
             let (json, text) = json_or_text(&result);
             json_line(&Called {
@@ -441,6 +444,12 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         if let Some(signal) = cancelled_by {
             return Err(signal.failure());
         }
+    }
+    if arguments.progress && !has_progress {
+        tell(format_args!(
+            "labwire: '{}' has sent no progress; unmodified services of MSL-Network send none",
+            one_line(service)
+        ));
     }
     drop(breaks);
     connection.disconnect().await;

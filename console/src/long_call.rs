@@ -141,8 +141,8 @@ async fn shown(
 #[derive(Clone)]
 pub(crate) struct Display {
     bar: Option<ProgressBar>,
-    /// Whether the bar was drawn: until then there is none to draw again.
-    is_drawn: Arc<AtomicBool>,
+    /// Whether there was progress. Until then there is no bar to draw again.
+    has_progress: Arc<AtomicBool>,
 }
 
 impl Display {
@@ -151,11 +151,17 @@ impl Display {
         let bar = || ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
         Self {
             bar: io::stderr().is_terminal().then(bar),
-            is_drawn: Arc::default(),
+            has_progress: Arc::default(),
         }
     }
 
+    /// Returns whether the service has sent progress.
+    pub(crate) fn has_progress(&self) -> bool {
+        self.has_progress.load(Ordering::Relaxed)
+    }
+
     fn progress(&self, value: &ProgressValue) {
+        self.has_progress.store(true, Ordering::Relaxed);
         let text = value.message().map(|text| shortened(&text));
         let Some(bar) = &self.bar else {
             let ratio = value.ratio().map(|ratio| format!("{:.0} %", 100.0 * ratio));
@@ -166,7 +172,6 @@ impl Display {
             };
             return tell(format_args!("progress: {line}"));
         };
-        self.is_drawn.store(true, Ordering::Relaxed);
         let template = match value.ratio() {
             Some(_) => "{bar:30} {percent} % {msg}",
             None => "{spinner} {elapsed} {msg}",
@@ -194,7 +199,7 @@ impl Display {
     /// Writes above the bar.
     pub(crate) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.bar {
-            Some(bar) if self.is_drawn.load(Ordering::Relaxed) => bar.suspend(write),
+            Some(bar) if self.has_progress() => bar.suspend(write),
             _ => write(),
         }
     }

@@ -46,6 +46,7 @@ fn a_call_shows_its_progress_and_prints_its_items_as_they_come() {
         stage.send_line(&result(&asked, &json!(7)));
         assert_eq!(call.wait().code(), Some(0), "{}", call.everything_printed());
         let output = call.everything_printed();
+        assert!(!output.contains("no progress"), "{output}");
         if form.is_empty() {
             for line in ["[1,2]", "é", "7"] {
                 assert!(
@@ -60,6 +61,25 @@ fn a_call_shows_its_progress_and_prints_its_items_as_they_come() {
             );
         }
     }
+}
+
+#[test]
+fn a_service_that_sends_no_progress_is_told_once_at_the_end() {
+    let (manager, mut stage) = stage(&[]);
+    let arguments = ["call", "Stage", "travel", "--progress", "--repeat", "2"];
+    let mut call = Process::spawn("labwire", &mut command(&manager, &arguments));
+    for _ in 0..2 {
+        let asked = stage.read_json();
+        stage.send_line(&result(&asked, &json!(7)));
+    }
+    assert_eq!(call.wait().code(), Some(0), "{}", call.everything_printed());
+    assert_eq!(call.output(), "7\n7\n");
+    let printed = call.everything_printed();
+    assert_eq!(
+        printed.matches("'Stage' has sent no progress").count(),
+        1,
+        "{printed}"
+    );
 }
 
 #[test]
