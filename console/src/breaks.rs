@@ -26,6 +26,20 @@ impl Breaks {
             async move { reported(&client, || SESSION_KEPT).await },
         ))
     }
+
+    /// Starts to tell a line at each break of a client, and nothing else.
+    pub(crate) fn tell(client: &Client, line: String) -> Self {
+        let client = client.clone();
+        Self(tokio::spawn(async move {
+            let mut state = client.session();
+            loop {
+                state = changed(&client, state).await;
+                if state == SessionState::Away {
+                    tell(format_args!("labwire: {line}"));
+                }
+            }
+        }))
+    }
 }
 
 impl Drop for Breaks {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use labwire_client::{CallError, Executed, Lock, LockGuard, LockOptions, SessionState};
+use labwire_client::{CallError, Client, Executed, Lock, LockGuard, LockOptions, SessionState};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::breaks::{Breaks, RETURNING};
@@ -184,6 +184,23 @@ impl LockArgs {
         tell(format_args!("labwire: {reason}; waiting for it{queue}"));
     }
 
+    /// Starts to report breaks of the connection until the service is locked. Who waits for it keeps
+    /// waiting, so they need no more than one line.
+    fn breaks(&self, client: &Client) -> Breaks {
+        match self.wait {
+            Some(_) => Breaks::tell(client, self.still_waiting()),
+            None => Breaks::report(client),
+        }
+    }
+
+    /// Returns what a person who waits is told when the connection breaks.
+    fn still_waiting(&self) -> String {
+        format!(
+            "the connection broke; the wait for '{}' goes on when the manager is back",
+            one_line(&self.service)
+        )
+    }
+
     /// Locks, and waits for as long as it may, also over a restart of the manager.
     async fn lock(&self, connection: &Connection) -> Result<LockGuard, Failure> {
         let client = connection.client();
@@ -191,7 +208,7 @@ impl LockArgs {
         let mut left = self.wait.map(Seconds::duration);
         let mut is_again = false;
         loop {
-            let failure = match self.lock_within(connection, left).await {
+            let failure = match self.lock_within(connection, left, is_again).await {
                 Ok(guard) => return Ok(guard),
                 Err(failure) => failure,
             };
@@ -206,17 +223,13 @@ impl LockArgs {
                 Failure::NoManager(_) if timeout(Duration::ZERO, client.closed()).await.is_err() => {
                     // A manager that is stopped ends the wait before the connection.
                     sleep(TRY_AGAIN.min(rest)).await;
+                    // A session has told it already: see `breaks`.
+                    if client.session() == SessionState::None {
+                        tell(format_args!("labwire: {}", self.still_waiting()));
+                    }
                     if !matches!(timeout(rest, client.connected()).await, Ok(true)) {
                         return Err(failure);
                     }
-                    let reason = match client.session() {
-                        SessionState::Kept => "the connection broke",
-                        _ => "the manager was restarted, or the time of the session is over",
-                    };
-                    tell(format_args!(
-                        "labwire: {reason}; the lock on '{}' is asked for again",
-                        one_line(&self.service)
-                    ));
                     is_again = true;
                 }
                 // The service comes back after the manager.
@@ -229,11 +242,12 @@ impl LockArgs {
         }
     }
 
-    /// Locks, and waits for this time while the service is in use.
+    /// Locks, and waits for this time while the service is in use. Says so, unless it goes on with a wait.
     async fn lock_within(
         &self,
         connection: &Connection,
         wait: Option<Duration>,
+        is_again: bool,
     ) -> Result<LockGuard, Failure> {
         let identities = connection.identities().await?;
         if !is_reported(&identities) {
@@ -250,7 +264,9 @@ impl LockArgs {
         let (Some(wait), Some(lock), Failure::Refused(_)) = (wait, lock, &failure) else {
             return Err(failure);
         };
-        Self::tell_wait(&failure, lock.position);
+        if !is_again {
+            Self::tell_wait(&failure, lock.position);
+        }
         let asked = Instant::now();
         match self.request_in_time(connection, wait).await? {
             Ok(guard) => Ok(guard),
@@ -318,7 +334,7 @@ pub(crate) async fn lock_service(arguments: &LockArgs, stop: Stop) -> Result<(),
     let LockArgs { service, form, .. } = arguments;
     let name = arguments.client_name();
     let connection = arguments.connection.connect_lasting_as(&name).await?;
-    let breaks = Breaks::report(connection.client());
+    let breaks = arguments.breaks(connection.client());
     let guard = arguments.lock(&connection).await?;
     stop.begin()?;
     drop(breaks);

@@ -188,12 +188,8 @@ fn a_lock_is_waited_for_over_a_restart_of_the_manager() {
     wait(&waiter, "waiting for it");
     let home = manager.end();
     drop(service);
-    wait(&waiter, "returning to the session");
+    wait(&waiter, "the wait for 'Meter' goes on");
     let manager = start_at(home, port);
-    wait(
-        &waiter,
-        "the manager was restarted, or the time of the session is over; the lock on 'Meter' is asked for again",
-    );
     let _service = meter(&manager);
     wait(&holder, "'Meter' is locked again");
     assert_eq!(waiter.output(), "", "{}", waiter.everything_printed());
@@ -201,6 +197,13 @@ fn a_lock_is_waited_for_over_a_restart_of_the_manager() {
     wait(&waiter, "Meter is locked");
     waiter.signal(Signal::INT);
     assert_eq!(waiter.wait().code(), Some(0), "{}", waiter.everything_printed());
+    // One line at the beginning of the wait, one at the restart, and those of the lock.
+    let printed = waiter.everything_printed();
+    let told: Vec<_> = printed
+        .lines()
+        .filter(|line| line.contains("labwire: "))
+        .collect();
+    assert_eq!(told.len(), 2, "{printed}");
 }
 
 #[test]
@@ -219,9 +222,8 @@ fn a_lock_is_waited_for_over_a_crash_of_the_manager() {
     manager.wait_for_end();
     let home = manager.take_home();
     drop((service, user));
-    wait(&waiter, "returning to the session");
+    wait(&waiter, "the wait for 'Meter' goes on");
     let manager = start_at(home, port);
-    wait(&waiter, "the lock on 'Meter' is asked for again");
     let _service = meter(&manager);
     wait(&waiter, "Meter is locked");
     waiter.signal(Signal::INT);
