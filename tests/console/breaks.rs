@@ -189,6 +189,11 @@ fn commands_go_on_after_a_broken_connection() {
     shell.close_input();
     assert_eq!(shell.wait().code(), Some(0), "{}", shell.everything_printed());
     wait(&watch, "volts=7");
+    // It would fail without a value.
+    let recorded = manager.home().path("lab.csv");
+    wait_until("the value is not recorded", || {
+        fs::read_to_string(&recorded).unwrap().contains(",volts,7,")
+    });
     assert_eq!(labwire(&manager, &["publish", "lab.volts", "2"]).code, Some(0));
     wait(&subscribe, "lab.volts  2");
     for mut process in [hold, watch, record, status, top, subscribe, ping] {
