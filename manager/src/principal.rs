@@ -32,6 +32,8 @@ pub(crate) enum Proof {
     /// The peer has logged in as a user of the database.
     Login {
         user: Arc<str>,
+        /// The number of the user, which no later user of the same name has.
+        id: i64,
         /// Whether the user was an administrator at that time.
         is_admin: bool,
     },
@@ -42,6 +44,14 @@ impl Principal {
     pub(crate) fn user(&self) -> Option<&Arc<str>> {
         match &self.proof {
             Proof::Login { user, .. } => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the user that the peer has logged in as.
+    pub(crate) fn user_id(&self) -> Option<i64> {
+        match &self.proof {
+            Proof::Login { id, .. } => Some(*id),
             _ => None,
         }
     }

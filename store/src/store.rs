@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_access::{Policy, Rows};
+use labwire_access::{Load, Policy, Rows};
 use labwire_home::present;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -59,6 +59,8 @@ impl Default for StoreOptions {
 pub struct LoginOutcome {
     /// Whether the user is an administrator.
     pub is_admin: bool,
+    /// The number of the user, which no later user of the same name has.
+    pub id: i64,
 }
 
 /// A list in the database.
@@ -97,6 +99,8 @@ pub struct LoadedPolicy {
     /// A number that is another one when another program has changed the file. Changes by the same
     /// store do not count.
     pub file: i64,
+    /// The user with the most rules of one kind.
+    pub heaviest: Option<Load>,
 }
 
 /// Counters since the store was opened.
@@ -395,7 +399,12 @@ impl Store {
             }
             let policy = Policy::new(&database.access()?);
             let number = counts.policies.fetch_add(1, Ordering::Relaxed) + 1;
-            Ok(Some(LoadedPolicy { policy, number, file }))
+            Ok(Some(LoadedPolicy {
+                heaviest: policy.heaviest(),
+                policy,
+                number,
+                file,
+            }))
         })
         .await
     }
@@ -484,7 +493,7 @@ impl Store {
         let (is_match, stored) = self
             .hashing(move || (credentials.check(&secret).is_match, credentials.stored))
             .await?;
-        let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
+        let Some(StoredPassword { hashed, is_admin, id }) = stored.filter(|_| is_match) else {
             return Ok(None);
         };
         if self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS {
@@ -494,7 +503,7 @@ impl Store {
                 tracing::warn!(username, %error, "the password was not upgraded to more rounds");
             }
         }
-        Ok(Some(LoginOutcome { is_admin }))
+        Ok(Some(LoginOutcome { is_admin, id }))
     }
 
     /// Returns how many passwords can be hashed at the same time.

@@ -135,11 +135,13 @@ impl Session<'_> {
     async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {
         let hub = self.hub;
         let login = hub.admission.check_user(self.peer.ip, username, password).await;
+        let id = login.as_ref().map_or(0, |outcome| outcome.id);
         let checked = login.map(|outcome| outcome.is_admin);
         let (calls, refusal, ends_connection) = match self.attachment.login.decide(checked) {
             Decision::Execute(calls) => {
                 let proof = Proof::Login {
                     user: username.into(),
+                    id,
                     is_admin: true,
                 };
                 let principal = Principal {

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use labwire_access::{Access, Action, Coverage, Policy, Rights};
+use labwire_access::{Access, Action, Coverage, Policy};
 use labwire_wire::Text;
 
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
+use super::view::{Eyes, View};
 use crate::clock::Present;
 use crate::principal::Principal;
 use crate::refusal::{Refusal, excerpt};
@@ -18,19 +19,43 @@ use crate::refusal::{Refusal, excerpt};
 /// The most services whose decisions are kept for one client. Beyond that, all are forgotten.
 const MOST_KEPT: usize = 256;
 
+/// The most users whose rights are kept. Beyond that, all are forgotten, and made again when they are
+/// needed.
+const MOST_VIEWS: usize = 4_096;
+
 /// The rules about who may do what.
 #[derive(Debug)]
 pub(super) struct Rules {
-    policy: Policy,
+    pub(super) policy: Policy,
     /// Grows with each change.
-    version: u64,
+    pub(super) version: u64,
+    /// What each user may do, by the user's number; `None` for peers without a user.
+    views: HashMap<Option<i64>, Arc<View>>,
+    /// Until when ends of grants were noticed, in seconds since 1970.
+    pub(super) noticed: i64,
+}
+
+impl Rules {
+    /// Returns what peers with that principal may do.
+    fn view(&mut self, principal: &Principal) -> Arc<View> {
+        let user = principal.user_id();
+        if let Some(view) = self.views.get(&user) {
+            return Arc::clone(view);
+        }
+        if self.views.len() >= MOST_VIEWS {
+            self.views.clear();
+        }
+        let view = Arc::new(View::new(self.policy.rights(user)));
+        self.views.insert(user, Arc::clone(&view));
+        view
+    }
 }
 
 /// What a peer may do, as of one version of the rules.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PeerRights {
     version: u64,
-    rights: Arc<Rights>,
+    view: Arc<View>,
     /// The decisions about requests to services, by service.
     calls: HashMap<PeerId, Coverage>,
     /// The last service of which every attribute is allowed.
@@ -42,16 +67,23 @@ pub(super) struct PeerRights {
 impl PeerRights {
     /// Returns the rights as of the present version.
     #[inline]
-    fn current<'a>(place: &'a mut Option<Box<Self>>, rules: &Rules, principal: &Principal) -> &'a mut Self {
-        let rights = place.get_or_insert_default();
-        if rights.version != rules.version {
-            **rights = Self {
-                version: rules.version,
-                rights: rules.policy.rights(principal.user().map(|user| &**user)),
-                ..Self::default()
-            };
+    fn current<'a>(
+        place: &'a mut Option<Box<Self>>,
+        rules: &mut Rules,
+        principal: &Principal,
+    ) -> &'a mut Self {
+        if place.as_ref().is_none_or(|own| own.version != rules.version) {
+            *place = None;
         }
-        rights
+        place.get_or_insert_with(|| {
+            Box::new(Self {
+                version: rules.version,
+                view: rules.view(principal),
+                calls: HashMap::default(),
+                everything_at: PeerId::default(),
+                notify: None,
+            })
+        })
     }
 
     /// Decides about a request to a service that is connected.
@@ -62,7 +94,7 @@ impl PeerRights {
         if self.calls.len() >= MOST_KEPT && !self.calls.contains_key(&service) {
             self.calls.clear();
         }
-        let rights = &self.rights;
+        let rights = self.view.rights();
         let coverage = self
             .calls
             .entry(service)
@@ -80,28 +112,17 @@ impl PeerRights {
 pub(crate) enum Sight {
     /// All peers.
     All,
-    /// The services that the rights allow to see, and no client but itself.
+    /// The services that may be seen, and no client but itself.
     Some {
-        rights: Arc<Rights>,
+        view: Arc<View>,
         /// The peer's own name.
-        own: Box<str>,
+        own: Arc<str>,
         /// The present in seconds since 1970.
         now: i64,
     },
 }
 
 impl Sight {
-    fn new(rights: &Arc<Rights>, own: &str, present: Present<'_>) -> Self {
-        if rights.is_everywhere(Action::See) {
-            return Self::All;
-        }
-        Self::Some {
-            rights: Arc::clone(rights),
-            own: own.into(),
-            now: present.seconds(),
-        }
-    }
-
     /// Returns whether it includes a client, by its name `NAME[HOST:PORT]`.
     pub(super) fn has_client(&self, name: &str) -> bool {
         match self {
@@ -114,14 +135,14 @@ impl Sight {
     pub(super) fn has_service(&self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Some { rights, now, .. } => rights.allows(&Access::to(Action::See, name), *now),
+            Self::Some { view, now, .. } => view.sees(name, *now),
         }
     }
 }
 
 /// Returns the refusal of an access that is not allowed.
 #[cold]
-fn refusal(access: &Access<'_>, principal: &Principal) -> Refusal {
+pub(super) fn refusal(access: &Access<'_>, principal: &Principal) -> Refusal {
     let access = Access {
         action: access.action,
         object: excerpt(access.object),
@@ -138,14 +159,24 @@ impl Registry {
     /// more; dropping them takes a while if there are many.
     ///
     /// They apply from the next request of each peer on.
-    pub(crate) fn set_policy(&mut self, policy: Policy, version: u64) -> Option<Policy> {
+    pub(crate) fn set_policy(
+        &mut self,
+        policy: Policy,
+        version: u64,
+        present: Present<'_>,
+    ) -> Option<Policy> {
         let is_newer = self.rules.as_ref().is_none_or(|rules| rules.version < version);
         if !is_newer {
             return Some(policy);
         }
-        self.rules
-            .replace(Rules { policy, version })
-            .map(|rules| rules.policy)
+        let before = self.rules.replace(Rules {
+            policy,
+            version,
+            views: HashMap::default(),
+            noticed: present.seconds(),
+        });
+        self.begin_revoking();
+        before.map(|rules| rules.policy)
     }
 
     /// Returns whether there are rules.
@@ -162,7 +193,7 @@ impl Registry {
         (service, attribute): (&Text<'_>, &Text<'_>),
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let (Some(rules), Some(client)) = (&self.rules, self.clients.get_mut(id)) else {
+        let (Some(rules), Some(client)) = (&mut self.rules, self.clients.get_mut(id)) else {
             return Ok(());
         };
         let Client {
@@ -177,7 +208,7 @@ impl Registry {
         };
         let is_allowed = match found {
             Some(found) => own.may_call(found, &access, present),
-            None => own.rights.allows(&access, present.seconds()),
+            None => own.view.rights().allows(&access, present.seconds()),
         };
         if is_allowed {
             Ok(())
@@ -193,24 +224,30 @@ impl Registry {
         access: &Access<'_>,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let Some((rights, principal)) = self.rights_of(peer) else {
+        let Some(view) = self.view_of(peer) else {
             return Ok(());
         };
-        if rights.allows(access, present.seconds()) {
-            Ok(())
+        // What is kept is bounded by the number of services, not by what clients make up.
+        let is_allowed = if self.service_names.contains_key(access.object) {
+            let until = view.until(access.action, access.object);
+            until.includes(|| present.seconds())
         } else {
-            Err(refusal(access, principal))
+            view.rights().allows(access, present.seconds())
+        };
+        match self.principal(peer).filter(|_| !is_allowed) {
+            Some(principal) => Err(refusal(access, principal)),
+            None => Ok(()),
         }
     }
 
     /// Checks whether a connected service may emit notifications.
     pub(crate) fn permit_notification(&mut self, id: PeerId, present: Present<'_>) -> Result<(), Refusal> {
-        let (Some(rules), Some(service)) = (&self.rules, self.services.get_mut(id)) else {
+        let (Some(rules), Some(service)) = (&mut self.rules, self.services.get_mut(id)) else {
             return Ok(());
         };
         let access = Access::to(Action::Notify, &service.name);
         let own = PeerRights::current(&mut service.rights, rules, &service.principal);
-        let rights = &own.rights;
+        let rights = own.view.rights();
         let coverage = own
             .notify
             .get_or_insert_with(|| rights.on(access.action, access.object));
@@ -223,39 +260,69 @@ impl Registry {
 
     /// Checks whether a peer with that principal may be the service of that name.
     pub(crate) fn permit_service(
-        &self,
+        &mut self,
         name: &str,
         principal: &Principal,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let Some(rules) = &self.rules else { return Ok(()) };
+        let Some(rules) = &mut self.rules else {
+            return Ok(());
+        };
         let access = Access::to(Action::Register, name);
-        let rights = rules.policy.rights(principal.user().map(|user| &**user));
-        if rights.allows(&access, present.seconds()) {
+        let view = rules.view(principal);
+        if view.rights().allows(&access, present.seconds()) {
             Ok(())
         } else {
             Err(refusal(&access, principal))
         }
     }
 
-    /// Returns what a connected peer sees of the others.
-    pub(crate) fn sight(&mut self, peer: PeerId, present: Present<'_>) -> Sight {
-        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
-        match self.rights_of(peer) {
-            None => Sight::All,
-            Some((rights, _)) => Sight::new(rights, &name.unwrap_or_else(|| "".into()), present),
-        }
+    /// Returns whether a peer may still be what it is, when it returns.
+    pub(crate) fn may_return(&mut self, id: PeerId, present: Present<'_>) -> bool {
+        let Some(service) = self.services.get(id) else {
+            return true;
+        };
+        let (name, principal) = (Arc::clone(&service.name), Arc::clone(&service.principal));
+        self.permit_service(&name, &principal, present).is_ok()
     }
 
-    /// Returns what a peer with that principal sees before it is registered.
-    pub(crate) fn sight_of_stranger(&self, principal: &Principal, present: Present<'_>) -> Sight {
-        match &self.rules {
-            None => Sight::All,
-            Some(rules) => {
-                let rights = rules.policy.rights(principal.user().map(|user| &**user));
-                Sight::new(&rights, "", present)
-            }
-        }
+    /// Returns what a connected peer sees of the others. `None` if it takes long to decide: call it
+    /// again in another step.
+    pub(crate) fn sight(&mut self, peer: PeerId, present: Present<'_>) -> Option<Sight> {
+        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
+        let view = self.view_of(peer);
+        self.sight_by(view, name, present)
+    }
+
+    /// As [`sight`](Self::sight), for a peer with that principal that is not registered yet.
+    pub(crate) fn sight_of_stranger(&mut self, principal: &Principal, present: Present<'_>) -> Option<Sight> {
+        let view = self.rules.as_mut().map(|rules| rules.view(principal));
+        self.sight_by(view, None, present)
+    }
+
+    fn sight_by(
+        &self,
+        view: Option<Arc<View>>,
+        own: Option<Arc<str>>,
+        present: Present<'_>,
+    ) -> Option<Sight> {
+        let Some(view) = view.filter(|view| !view.sees_all()) else {
+            return Some(Sight::All);
+        };
+        let is_decided = view.decide_some(self.service_roster.names());
+        is_decided.then(|| Sight::Some {
+            view,
+            own: own.unwrap_or_else(|| "".into()),
+            now: present.seconds(),
+        })
+    }
+
+    /// Returns what a subscriber to the manager's own topics may learn; `None` if that is everything.
+    pub(crate) fn eyes(&mut self, peer: PeerId) -> Option<Eyes> {
+        let view = self.view_of(peer).filter(|view| !view.sees_all())?;
+        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
+        let own = name.unwrap_or_else(|| self.full_name(peer).into());
+        Some(Eyes { view, own })
     }
 
     /// Returns whether a client has a link with a service, a lock on it, or waits for one.
@@ -274,9 +341,9 @@ impl Registry {
                 .is_some_and(|client| client.lock_waits.iter().any(|(service, _)| *service == id))
     }
 
-    /// Returns the rights of a connected peer and its principal; `None` without rules.
-    fn rights_of(&mut self, peer: PeerId) -> Option<(&Arc<Rights>, &Principal)> {
-        let rules = self.rules.as_ref()?;
+    /// Returns what a connected peer may do; `None` without rules.
+    pub(super) fn view_of(&mut self, peer: PeerId) -> Option<Arc<View>> {
+        let rules = self.rules.as_mut()?;
         let (place, principal) = if let Some(Client {
             rights, principal, ..
         }) = self.clients.get_mut(peer)
@@ -289,6 +356,6 @@ impl Registry {
             (rights, principal)
         };
         let current = PeerRights::current(place, rules, principal);
-        Some((&current.rights, principal))
+        Some(Arc::clone(&current.view))
     }
 }

@@ -22,6 +22,7 @@ use super::peers::{PeerId, Peers};
 use super::permissions::{PeerRights, Rules};
 use super::requests::{EmptyPlaces, Requests};
 use super::reservations::Reservations;
+use super::revoking::Revoking;
 use super::roster::Roster;
 use super::settling::Unsettled;
 use super::tracked::Tracked;
@@ -234,6 +235,8 @@ pub(crate) struct Registry {
     pub(super) manager: ManagerIdentity,
     /// The rules about who may do what; `None` if everybody may do everything.
     pub(super) rules: Option<Rules>,
+    /// The peers that are to be checked by new rules.
+    pub(super) revoking: Revoking,
     pub(super) last_number: u64,
     pub(super) clients: Peers<Client>,
     pub(super) services: Peers<Service>,
@@ -282,6 +285,7 @@ impl Registry {
         Self {
             manager,
             rules: None,
+            revoking: Revoking::default(),
             last_number: 0,
             clients: Peers::default(),
             services: Peers::default(),

@@ -10,7 +10,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use change::AccessChange;
+pub use change::{AccessChange, MOST_GRANTS, MOST_PERMISSIONS, MOST_SET_PATTERNS};
 pub use error::{AccessError, Named};
 pub use explain::{Explanation, explain, explain_permission};
 pub use rows::describe_grant;

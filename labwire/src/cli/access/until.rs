@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
+use labwire_home::local_time_zone;
 
 use crate::cli::UsageError;
 
@@ -51,6 +52,13 @@ pub(super) fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
             "--until '{text}' is not a time, write yyyy-mm-dd or yyyy-mm-ddTHH:MM:SS"
         )))
     })
+}
+
+/// Returns a time in seconds since 1970 as text, in this computer's time zone.
+pub(super) fn shown(seconds: i64) -> String {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    let time = time.to_zoned(local_time_zone());
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[cfg(test)]
