@@ -1,5 +1,8 @@
 //! Who may do what at a manager with `--roles`: every kind of request, changes, ends and commands.
 
+mod revocation;
+mod sight;
+
 use serde_json::{Value, json};
 
 use super::support::manager::{Home, Manager};

@@ -16,10 +16,10 @@
 //! grants does not matter, and another grant never takes something away.
 //!
 //! ```
-//! use labwire_access::{Access, Grant, Grantee, Policy, Rows};
+//! use labwire_access::{Access, Grant, Grantee, Policy, Rows, User};
 //!
 //! let rows = Rows {
-//!     users: vec![("ada".to_owned(), false)],
+//!     users: vec![User { id: 1, name: "ada".to_owned(), is_admin: false }],
 //!     grants: vec![Grant {
 //!         id: 1,
 //!         role: "operator".to_owned(),
@@ -30,7 +30,7 @@
 //!     ..Rows::default()
 //! };
 //! let policy = Policy::new(&rows);
-//! let rights = policy.rights(Some("ada"));
+//! let rights = policy.rights(policy.user("ada"));
 //! let (before, after) = (999, 1_000);
 //! assert!(rights.decide(&Access::call("DMM2", "read"), before).is_allowed());
 //! for (access, now) in [
@@ -58,9 +58,9 @@ mod tokens;
 pub use action::{Access, Action, UnknownAction};
 pub use built_in::{ADMINISTRATOR, BUILT_IN_ROLES, EVERYONE, permissions_of_built_in};
 pub use names::{MOST_NAME_BYTES, NameError, check_name};
-pub use pattern::{MOST_PATTERN_BYTES, Pattern, PatternError};
+pub use pattern::{MOST_COMPARED_BYTES, MOST_PATTERN_BYTES, MOST_STARS, Pattern, PatternError};
 pub use permission::{Effect, Permission, PermissionError};
-pub use policy::{Grant, Grantee, Policy, Rows};
-pub use rights::{Coverage, Decision, Reason, Rights, Verdict};
+pub use policy::{Grant, Grantee, Load, MOST_COMPARISONS, Policy, Rows, User};
+pub use rights::{Coverage, Decision, Reason, Rights, Until, Verdict};
 pub use scope::{Scope, ScopeError};
 pub use tokens::{permissions_to_serve, permissions_to_use};

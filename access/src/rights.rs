@@ -18,6 +18,39 @@ pub(crate) struct Rule {
     pub(crate) objects: Arc<[Pattern]>,
 }
 
+/// The rules of a role, by their actions.
+#[derive(Debug, Default)]
+pub(crate) struct Role {
+    rules: Box<[Rule]>,
+    /// Where those of each action end, in the order of [`Action::ALL`].
+    ends: [usize; Action::ALL.len()],
+    /// The number of patterns of each action.
+    patterns: [usize; Action::ALL.len()],
+}
+
+impl Role {
+    /// Sorts rules by their actions. Those of one action stay in their order.
+    pub(crate) fn new(mut rules: Vec<Rule>) -> Self {
+        rules.sort_by_key(|rule| rule.permission.action);
+        let until = |action| rules.partition_point(|rule| rule.permission.action <= action);
+        let (ends, mut patterns) = (Action::ALL.map(until), [0; Action::ALL.len()]);
+        for rule in &rules {
+            patterns[rule.permission.action as usize] += rule.objects.len();
+        }
+        Self {
+            rules: rules.into(),
+            ends,
+            patterns,
+        }
+    }
+
+    fn of(&self, action: Action) -> &[Rule] {
+        let index = action as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.rules[start..self.ends[index]]
+    }
+}
+
 /// Where a role comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -32,16 +65,26 @@ pub(crate) enum Source {
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     pub(crate) source: Source,
-    pub(crate) rules: Arc<[Rule]>,
+    pub(crate) role: Arc<Role>,
     /// What the grant is limited to; `None` if it is not limited.
     pub(crate) on: Option<Arc<[Pattern]>>,
     pub(crate) until: Option<i64>,
 }
 
 impl Held {
-    /// Returns whether the limits of the grant include the object.
+    /// Returns the number of patterns with which an access is compared.
+    pub(crate) fn comparisons(&self, action: Action) -> usize {
+        match self.role.patterns[action as usize] {
+            0 => 0,
+            patterns => patterns + self.on.as_ref().map_or(0, |on| on.len()),
+        }
+    }
+
+    /// Returns whether the role has rules for the action, and the limits of the grant include the
+    /// object.
     fn includes(&self, action: Action, object: &str) -> bool {
         match &self.on {
+            _ if self.role.of(action).is_empty() => false,
             None => true,
             Some(on) => can_be_limited(action) && matches_any(on, action, object),
         }
@@ -62,6 +105,11 @@ impl Rule {
         }
     }
 
+    /// Returns whether it allows an access, without regard to its grant.
+    fn allows(&self, access: &Access<'_>) -> bool {
+        self.applies(access.action, access.object) && self.allows_attribute(access)
+    }
+
     /// Returns whether an access that it applies to has an attribute that matches.
     fn allows_attribute(&self, access: &Access<'_>) -> bool {
         access.action != Action::Call || self.permission.attribute.matches(access.attribute)
@@ -78,6 +126,34 @@ fn matches_any(patterns: &[Pattern], action: Action, object: &str) -> bool {
 /// The end of a grant is not part of it.
 fn has_ended(until: Option<i64>, now: i64) -> bool {
     until.is_some_and(|until| now >= until)
+}
+
+/// Until when something is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Until {
+    /// It is not allowed.
+    Never,
+    /// Until a time in seconds since 1970, which is not included.
+    Time(i64),
+    /// Without an end.
+    Always,
+}
+
+impl Until {
+    fn of(until: Option<i64>) -> Self {
+        until.map_or(Self::Always, Self::Time)
+    }
+
+    /// Returns whether it is allowed. `now` returns the present in seconds since 1970; it is called
+    /// only if there is an end.
+    #[inline]
+    pub fn includes(self, now: impl FnOnce() -> i64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Time(end) => now() < end,
+            Self::Always => true,
+        }
+    }
 }
 
 /// The decision about an access.
@@ -169,16 +245,24 @@ impl fmt::Display for Reason {
 #[derive(Debug, Default)]
 pub struct Rights {
     held: Box<[Held]>,
+    comparisons: [usize; Action::ALL.len()],
     /// What a token allows of it; `None` without a token.
     within: Option<Arc<Rights>>,
 }
 
 impl Rights {
-    pub(crate) fn new(held: Vec<Held>) -> Self {
+    pub(crate) fn new(held: Vec<Held>, comparisons: [usize; Action::ALL.len()]) -> Self {
         Self {
             held: held.into(),
+            comparisons,
             within: None,
         }
+    }
+
+    /// Returns the number of patterns with which an access is compared before it is refused.
+    pub fn comparisons(&self, action: Action) -> usize {
+        let within = self.within.as_ref();
+        self.comparisons[action as usize] + within.map_or(0, |within| within.comparisons(action))
     }
 
     /// Returns the rights to do everything, those of everybody in a manager without rules.
@@ -199,12 +283,14 @@ impl Rights {
                 objects: objects.into(),
             }
         };
-        Self::new(vec![Held {
+        let held = Held {
             source: Source::None,
-            rules: permissions.iter().map(rule).collect(),
+            role: Arc::new(Role::new(permissions.iter().map(rule).collect())),
             on: None,
             until,
-        }])
+        };
+        let comparisons = Action::ALL.map(|action| held.comparisons(action));
+        Self::new(vec![held], comparisons)
     }
 
     /// Returns what both these rights and `limits` allow. [`explain`](Self::explain) explains these
@@ -230,6 +316,7 @@ impl Rights {
         };
         Self {
             held: self.held.clone(),
+            comparisons: self.comparisons,
             within: Some(within),
         }
     }
@@ -241,13 +328,9 @@ impl Rights {
     }
 
     /// Decides about an access. `now` is the present in seconds since 1970. The time is
-    /// proportional to the number of permissions that the user has.
+    /// proportional to [`comparisons`](Self::comparisons).
     pub fn decide(&self, access: &Access<'_>, now: i64) -> Decision {
-        let allowing = self
-            .rules_for(access)
-            .find(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows)
-            .filter(|_| self.limits_allow(access, now));
-        match allowing {
+        match self.allowing(access, now) {
             Some((held, rule)) => Decision::Allowed {
                 effect: Effect::Allow,
                 reason: Self::reason(held, rule, Verdict::Allows),
@@ -260,16 +343,58 @@ impl Rights {
 
     /// Returns whether an access is allowed: see [`decide`](Self::decide). Allocates nothing.
     pub fn allows(&self, access: &Access<'_>, now: i64) -> bool {
-        self.rules_for(access)
-            .any(|(held, rule)| Self::judge(held, rule, access, now) == Verdict::Allows)
-            && self.limits_allow(access, now)
+        self.allowing(access, now).is_some()
+    }
+
+    /// Returns the first rule that allows an access, unless the limits do not.
+    fn allowing(&self, access: &Access<'_>, now: i64) -> Option<(&Held, &Rule)> {
+        if !self.limits_allow(access, now) {
+            return None;
+        }
+        let mut including = self
+            .held
+            .iter()
+            .filter(|held| !has_ended(held.until, now) && held.includes(access.action, access.object));
+        including.find_map(|held| {
+            let mut rules = held.role.of(access.action).iter();
+            let found = rules.find(|rule| rule.allows(access));
+            found.map(|rule| (held, rule))
+        })
+    }
+
+    /// Returns until when an access is allowed, whenever that is.
+    pub fn until(&self, access: &Access<'_>) -> Until {
+        let mut until = Until::Never;
+        for held in &self.held {
+            if !held.includes(access.action, access.object) {
+                continue;
+            }
+            let end = Until::of(held.until);
+            if end > until && held.role.of(access.action).iter().any(|rule| rule.allows(access)) {
+                until = end;
+            }
+            if until == Until::Always {
+                break;
+            }
+        }
+        match &self.within {
+            Some(within) => until.min(within.until(access)),
+            None => until,
+        }
     }
 
     /// Returns all rules for the same action, and what each of them means for the access.
     pub fn explain(&self, access: &Access<'_>, now: i64) -> Vec<Reason> {
-        self.rules_for(access)
-            .map(|(held, rule)| Self::reason(held, rule, Self::judge(held, rule, access, now)))
-            .collect()
+        let mut reasons = Vec::new();
+        for held in &self.held {
+            let rules = held.role.of(access.action);
+            let is_included = held.includes(access.action, access.object);
+            for rule in rules {
+                let verdict = Self::judge(held, is_included, rule, access, now);
+                reasons.push(Self::reason(held, rule, verdict));
+            }
+        }
+        reasons
     }
 
     /// Returns the decisions about all attributes of one object.
@@ -287,8 +412,12 @@ impl Rights {
     /// As [`on`](Self::on), without the limits.
     fn own_on(&self, action: Action, object: &str) -> Coverage {
         let mut rules = Vec::new();
-        for held in self.held.iter().filter(|held| held.includes(action, object)) {
-            let applying = held.rules.iter().filter(|rule| rule.applies(action, object));
+        for held in &self.held {
+            if !held.includes(action, object) {
+                continue;
+            }
+            let applying = held.role.of(action).iter();
+            let applying = applying.filter(|rule| rule.applies(action, object));
             rules.extend(applying.map(|rule| (rule.attributes(), held.until)));
         }
         if rules
@@ -317,28 +446,18 @@ impl Rights {
     /// Returns whether an action is allowed for all objects and attributes, without an end.
     pub fn is_everywhere(&self, action: Action) -> bool {
         let is_for_all = |rule: &Rule| {
-            rule.permission.action == action
-                && rule.objects.iter().any(Pattern::is_everything)
-                && rule.attributes().is_everything()
+            rule.objects.iter().any(Pattern::is_everything) && rule.attributes().is_everything()
         };
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
-        endless.any(|held| held.on.is_none() && held.rules.iter().any(is_for_all))
+        endless.any(|held| held.on.is_none() && held.role.of(action).iter().any(is_for_all))
             && self
                 .within
                 .as_ref()
                 .is_none_or(|within| within.is_everywhere(action))
     }
 
-    fn rules_for<'a>(&'a self, access: &Access<'_>) -> impl Iterator<Item = (&'a Held, &'a Rule)> {
-        let action = access.action;
-        self.held
-            .iter()
-            .flat_map(|held| held.rules.iter().map(move |rule| (held, rule)))
-            .filter(move |(_, rule)| rule.permission.action == action)
-    }
-
-    fn judge(held: &Held, rule: &Rule, access: &Access<'_>, now: i64) -> Verdict {
-        if !held.includes(access.action, access.object) {
+    fn judge(held: &Held, is_included: bool, rule: &Rule, access: &Access<'_>, now: i64) -> Verdict {
+        if !is_included {
             Verdict::OutsideGrant
         } else if !rule.applies(access.action, access.object) {
             Verdict::OtherObject

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use labwire_access::{
-    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, Pattern, Permission, Policy, Rights,
-    Rows, Scope, Verdict,
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, MOST_COMPARISONS, Pattern,
+    Permission, Policy, Rights, Rows, Scope, Until, User, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -64,9 +64,9 @@ fn is_in(scope: &Scope, action: Action, object: &str, rows: &Rows) -> bool {
 /// who does not exist may do nothing.
 fn model(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> bool {
     if let Some(user) = user {
-        match rows.users.iter().find(|(name, _)| name == user) {
+        match rows.users.iter().find(|known| known.name == user) {
             None => return false,
-            Some((_, true)) => return true,
+            Some(known) if known.is_admin => return true,
             Some(_) => {}
         }
     }
@@ -143,9 +143,19 @@ fn grant() -> impl Strategy<Value = Grant> {
     })
 }
 
+fn known(id: i64, name: &str, is_admin: bool) -> User {
+    let name = name.to_owned();
+    User { id, name, is_admin }
+}
+
+/// Returns the number of a user; that of nobody if there is none of the name.
+fn number(policy: &Policy, user: Option<&str>) -> Option<i64> {
+    user.map(|user| policy.user(user).unwrap_or(-1))
+}
+
 fn rows() -> impl Strategy<Value = Rows> {
     let users = prop::bool::weighted(0.1)
-        .prop_map(|is_admin| vec![("ada".to_owned(), false), ("bob".to_owned(), is_admin)]);
+        .prop_map(|is_admin| vec![known(1, "ada", false), known(2, "bob", is_admin)]);
     let member = (select(&GROUPS[..2]), select(&USERS[..]));
     let members = vec(
         member.prop_map(|(group, user)| (group.to_owned(), user.to_owned())),
@@ -174,7 +184,7 @@ proptest! {
     fn every_way_to_decide_agrees_with_the_model(rows in rows(), now in 0_i64..4) {
         let policy = Policy::new(&rows);
         for user in [None, Some("ada"), Some("bob"), Some("eve"), Some("nobody")] {
-            let rights = policy.rights(user);
+            let rights = policy.rights(number(&policy, user));
             for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
                 let coverage = rights.on(action, object);
                 for attribute in ATTRIBUTES {
@@ -186,6 +196,7 @@ proptest! {
                     let decision = rights.decide(&access, now);
                     prop_assert_eq!(decision.is_allowed(), expected, "{:?} {}", user, access);
                     prop_assert_eq!(rights.allows(&access, now), expected);
+                    prop_assert_eq!(rights.until(&access).includes(|| now), expected);
                     prop_assert_eq!(coverage.allows(access.attribute, || now), expected, "{} {:?}", access, coverage);
                     let reasons = rights.explain(&access, now);
                     let mut allowing = reasons.iter().filter(|reason| reason.verdict == Verdict::Allows);
@@ -209,7 +220,7 @@ proptest! {
     fn a_token_allows_no_more_than_its_user_and_its_own_permissions(
         rows in rows(), own in vec(permission(), 0..4), until in option::of(0_i64..4), now in 0_i64..4,
     ) {
-        let users = Policy::new(&rows).rights(Some("ada"));
+        let users = Policy::new(&rows).rights(Some(1));
         let token = Arc::new(Rights::of(&own, until));
         let limited = users.within(Arc::clone(&token));
         let without_rules = Rights::everything().within(token);
@@ -242,10 +253,10 @@ proptest! {
 
     #[test]
     fn another_grant_never_takes_something_away(rows in rows(), more in grant(), now in 0_i64..4) {
-        let before = Policy::new(&rows).rights(Some("ada"));
+        let before = Policy::new(&rows).rights(Some(1));
         let mut rows = rows;
         rows.grants.push(more);
-        let after = Policy::new(&rows).rights(Some("ada"));
+        let after = Policy::new(&rows).rights(Some(1));
         for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
             let access = Access { action, object, attribute: "read" };
             prop_assert!(!before.allows(&access, now) || after.allows(&access, now), "{}", access);
@@ -267,9 +278,11 @@ proptest! {
 
 /// Returns what a large institute may have: 1,000 users in 50 groups, and 10,000 grants.
 fn of_an_institute() -> Rows {
-    let user = |number: usize| format!("user{number}");
+    let user = |number: i64| format!("user{number}");
     Rows {
-        users: (0..1_000).map(|number| (user(number), number == 0)).collect(),
+        users: (0..1_000)
+            .map(|number| known(number, &user(number), number == 0))
+            .collect(),
         members: (0..2_000)
             .map(|number| (format!("group{}", number % 50), user(number / 2)))
             .collect(),
@@ -287,13 +300,12 @@ fn of_an_institute() -> Rows {
             .collect(),
         grants: (0..10_000_i64)
             .map(|id| {
-                let number = usize::try_from(id).unwrap();
-                let to = match number % 4 {
-                    0 => Grantee::Group(format!("group{}", number % 50)),
-                    _ => Grantee::User(user(number % 1_000)),
+                let to = match id % 4 {
+                    0 => Grantee::Group(format!("group{}", id % 50)),
+                    _ => Grantee::User(user(id % 1_000)),
                 };
-                let on = format!("@bench{}", number % 20).parse().unwrap();
-                let (role, until) = (format!("role{}", number % 20), (number % 2 == 0).then_some(id));
+                let on = format!("@bench{}", id % 20).parse().unwrap();
+                let (role, until) = (format!("role{}", id % 20), (id % 2 == 0).then_some(id));
                 Grant {
                     id,
                     role,
@@ -316,7 +328,7 @@ fn the_rules_of_an_institute_are_prepared_and_decide() {
     let rights: Vec<_> = rows
         .users
         .iter()
-        .map(|(user, _)| policy.rights(Some(user)))
+        .map(|user| policy.rights(Some(user.id)))
         .collect();
     let of_all = begun.elapsed();
     println!(
@@ -325,11 +337,127 @@ fn the_rules_of_an_institute_are_prepared_and_decide() {
     assert!(rights[0].is_everywhere(Action::Administer));
     assert!(!rights[1].is_everywhere(Action::Call));
     let access = Access::call("Device1a", "read");
-    for ((user, _), rights) in rows.users.iter().zip(&rights).take(20) {
-        assert_eq!(
-            rights.allows(&access, 0),
-            model(&rows, Some(user), &access, 0),
-            "{user}"
-        );
+    for (User { name, .. }, rights) in rows.users.iter().zip(&rights).take(20) {
+        let expected = model(&rows, Some(name), &access, 0);
+        assert_eq!(rights.allows(&access, 0), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_a_user_has_beyond_the_limit_allows_nothing() {
+    let mut rows = Rows {
+        users: vec![known(1, "ada", false), known(2, "bob", false)],
+        ..Rows::default()
+    };
+    for number in 0..MOST_COMPARISONS {
+        let permission = format!("see Device{number}").parse().unwrap();
+        rows.roles.push(("reader".to_owned(), permission));
+    }
+    rows.roles.push(("one".to_owned(), "see Oven".parse().unwrap()));
+    rows.roles
+        .push(("other".to_owned(), "link Oven".parse().unwrap()));
+    for role in ["reader", "one", "other"] {
+        rows.grants.push(Grant {
+            id: 1,
+            role: role.to_owned(),
+            to: Grantee::User("ada".to_owned()),
+            on: Scope::everything(),
+            until: None,
+        });
+    }
+    let policy = Policy::new(&rows);
+    let rights = policy.rights(Some(1));
+    let may = |action, object| rights.allows(&Access::to(action, object), 0);
+    assert!(may(Action::See, "Device9999") && may(Action::Link, "Oven"));
+    assert!(!may(Action::See, "Oven"));
+    assert_eq!(rights.comparisons(Action::See), MOST_COMPARISONS);
+    let load = policy.heaviest().unwrap();
+    assert_eq!((load.user.as_deref(), load.action), (Some("ada"), Action::See));
+    assert_eq!(load.comparisons, MOST_COMPARISONS + 1);
+}
+
+/// A change of the rules, or the time that passes.
+#[derive(Clone, Debug)]
+enum Change {
+    Grant(Grant),
+    Revoke(usize),
+    Join(&'static str, &'static str),
+    LeaveGroups(&'static str),
+    Remove(&'static str),
+    /// A user of the name, with a number of its own.
+    Add(&'static str),
+    Wait,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => grant().prop_map(Change::Grant),
+        2 => (0_usize..6).prop_map(Change::Revoke),
+        1 => (select(&GROUPS[..2]), select(&USERS[..])).prop_map(|(group, user)| Change::Join(group, user)),
+        1 => select(&USERS[..]).prop_map(Change::LeaveGroups),
+        1 => select(&USERS[..]).prop_map(Change::Remove),
+        2 => select(&USERS[..]).prop_map(Change::Add),
+        2 => Just(Change::Wait),
+    ]
+}
+
+impl Change {
+    /// Makes the change, as the database does: what belongs to a user goes with the user.
+    fn apply(self, rows: &mut Rows, next: &mut i64, now: &mut i64) {
+        match self {
+            Self::Grant(grant) => rows.grants.push(grant),
+            Self::Revoke(index) if index < rows.grants.len() => {
+                rows.grants.remove(index);
+            }
+            Self::Join(group, user) => rows.members.push((group.to_owned(), user.to_owned())),
+            Self::LeaveGroups(user) => rows.members.retain(|(_, member)| member != user),
+            Self::Remove(user) => {
+                let own = Grantee::User(user.to_owned());
+                rows.users.retain(|known| known.name != user);
+                rows.members.retain(|(_, member)| member != user);
+                rows.grants.retain(|grant| grant.to != own);
+            }
+            Self::Add(user) if rows.users.iter().all(|known| known.name != user) => {
+                rows.users.push(known(*next, user, false));
+                *next += 1;
+            }
+            Self::Revoke(_) | Self::Add(_) => {}
+            Self::Wait => *now += 1,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 300, ..ProptestConfig::default() })]
+
+    /// Connections are known by the number of the user that they had when they were made.
+    #[test]
+    fn decisions_agree_with_the_model_after_each_change_in_time(rows in rows(), changes in vec(change(), 1..20)) {
+        let (mut rows, mut next, mut now) = (rows, 3, 0);
+        let mut connections: Vec<_> = rows.users.iter().map(|user| (user.id, user.name.clone())).collect();
+        for change in changes {
+            change.apply(&mut rows, &mut next, &mut now);
+            let policy = Policy::new(&rows);
+            for user in &rows.users {
+                if connections.iter().all(|(id, _)| *id != user.id) {
+                    connections.push((user.id, user.name.clone()));
+                }
+            }
+            let ends = rows.grants.iter().filter_map(|grant| grant.until).filter(|end| *end > now);
+            prop_assert_eq!(policy.next_end(now), ends.min());
+            for (id, name) in &connections {
+                let is_same = rows.users.iter().any(|user| user.id == *id);
+                let rights = policy.rights(Some(*id));
+                for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
+                    let access = Access { action, object, attribute: "read" };
+                    let expected = is_same && model(&rows, Some(name), &access, now);
+                    prop_assert_eq!(rights.allows(&access, now), expected, "{} {}", name, access);
+                    prop_assert_eq!(rights.until(&access).includes(|| now), expected);
+                    if rights.until(&access) == Until::Always {
+                        prop_assert!(is_same && model(&rows, Some(name), &access, i64::MAX));
+                    }
+                }
+            }
+        }
     }
 }

@@ -270,6 +270,16 @@ impl Attachment {
         if let Some(event) = changed {
             routing.events.publish(event, None);
         }
+        if registry.has_rules() {
+            routing.events.topics.set_eyes(self.id, registry.eyes(self.id));
+        }
+    }
+
+    /// Returns whether the place of a peer whose connection breaks is to be kept: not that of a service
+    /// that may not be one any more.
+    pub(crate) fn may_return(&self) -> bool {
+        let present = self.routing.present();
+        self.routing.registry().may_return(self.id, present)
     }
 
     /// Tells the peer that its login has ended: as the outcome of its requests in flight, or else in a

@@ -1,14 +1,12 @@
 //! The time of day and the time since the start, for the registry.
 
+#[cfg(any(test, feature = "fuzzing"))]
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use labwire_home::present;
-#[cfg(any(test, feature = "fuzzing"))]
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
 use tokio::time::Instant;
 
 use crate::registry::Moment;
@@ -32,17 +30,19 @@ pub(crate) struct Present<'a> {
     pub(crate) start: i64,
     /// The time since then in microseconds, which never goes back.
     pub(crate) micros: u64,
+    /// The latest present so far, in seconds since 1970.
+    pub(crate) latest: &'a AtomicI64,
 }
 
 impl Present<'_> {
-    /// Returns the time of day in seconds since 1970. If the clock was set back after the start, it
-    /// is the time that it would show otherwise.
+    /// Returns the time of day in seconds since 1970. It never goes back: what has ended has ended. If
+    /// the clock was set back after the start, it is at least the time that the clock would show
+    /// otherwise.
     pub(crate) fn seconds(self) -> i64 {
         let since_start = i64::try_from(self.micros / 1_000_000).unwrap_or(i64::MAX);
-        self.clock
-            .now()
-            .as_second()
-            .max(self.start.saturating_add(since_start))
+        let present = self.clock.now().as_second();
+        let present = present.max(self.start.saturating_add(since_start));
+        self.latest.fetch_max(present, Ordering::Relaxed).max(present)
     }
 }
 
@@ -87,10 +87,12 @@ mod tests {
         const HOUR: u64 = 3_600;
         let seconds = Arc::new(AtomicI64::new(1_000_000));
         let clock = Clock::Set(Arc::clone(&seconds));
+        let latest = AtomicI64::default();
         let at = |hours: u64| Present {
             clock: &clock,
             start: 1_000_000,
             micros: hours * HOUR * 1_000_000,
+            latest: &latest,
         };
         seconds.store(1_003_600, Ordering::Relaxed);
         assert_eq!(at(1).seconds(), 1_003_600);
@@ -100,5 +102,8 @@ mod tests {
         // Ahead, as after a suspension: the clock counts.
         seconds.store(2_000_000, Ordering::Relaxed);
         assert_eq!(at(3).seconds(), 2_000_000);
+        // What has ended stays so, also if the clock is set right again.
+        seconds.store(1_014_400, Ordering::Relaxed);
+        assert_eq!(at(4).seconds(), 2_000_000);
     }
 }

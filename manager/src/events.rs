@@ -2,15 +2,18 @@
 //!
 //! Every event of the registry passes through here.
 
+mod lock_ends;
+mod revoked;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::Timestamp;
 use labwire_home::present;
 #[cfg(any(test, feature = "fuzzing"))]
 use labwire_store::LeaseChange;
-use labwire_store::{ConnectionEvent, Store};
+use labwire_store::Store;
 use labwire_wire::{frames, quoted};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
@@ -20,12 +23,13 @@ use crate::bounds::MOST_LEASES;
 use crate::counters::Counters;
 use crate::event_rate::EventRate;
 use crate::log_limit::LogLimit;
+use crate::names::own_name;
 use crate::principal::Principal;
 use crate::record::{Record, Recording};
-use crate::refusal::{CallRefusal, LockCause, LockRefusal, Refusal, WaitEnd, excerpt};
+use crate::refusal::{CallRefusal, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{
-    EndedEarly, EndedLink, Event, Grant, LinkChange, Listing, LockEnded, Moment, Presence, Registry,
-    ReservationEnded, Settled, Stop, WaitRefused,
+    EndedEarly, EndedLink, Event, Grant, LeftBehind, LinkChange, Listing, Moment, Presence, Registry,
+    Settled, Stop, Subject, WaitRefused,
 };
 use crate::topics::Topics;
 use crate::work::{BYTES_PER_WORK, FRAME_WORK};
@@ -45,6 +49,9 @@ pub(crate) struct Events {
     pub(crate) lease_changes: Option<std::sync::mpsc::Sender<LeaseChange>>,
     pub(crate) record: Record,
     pub(crate) topics: Topics,
+    /// The latest present with which ends of grants were compared, in seconds since 1970. A second
+    /// old at most.
+    present: Arc<AtomicI64>,
     rate: EventRate,
     /// Whether the manager takes no new requests, since it will stop.
     is_draining: AtomicBool,
@@ -67,6 +74,7 @@ impl Events {
             #[cfg(any(test, feature = "fuzzing"))]
             lease_changes: None,
             topics: Topics::default(),
+            present: Arc::default(),
             rate: EventRate::new(),
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
@@ -76,6 +84,12 @@ impl Events {
     /// Notes that the manager takes no new requests, since it will stop.
     pub(crate) fn note_draining(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets the latest present with which ends of grants were compared, in seconds since 1970.
+    pub(crate) fn with_present(mut self, present: Arc<AtomicI64>) -> Self {
+        self.present = present;
+        self
     }
 
     /// Notes that all connections are about to end.
@@ -129,8 +143,14 @@ impl Events {
                 }
                 let value =
                     || json!({ "client": *client, "links": links, "locks": locks, "service": service });
+                let subject = Subject::Link {
+                    client: &client,
+                    service,
+                };
                 let events = change.events().iter().filter(|_| is_change);
-                1 + events.map(|event| self.emit(event, value)).sum::<usize>()
+                1 + events
+                    .map(|event| self.emit(event, subject, value))
+                    .sum::<usize>()
             }
             Event::Left {
                 name,
@@ -140,19 +160,8 @@ impl Events {
                 unlinked,
                 left_behind,
             } => {
-                if let Some(store) = &self.records {
-                    store.record_at(present(), principal.from.event("disconnected"));
-                }
-                if requests > 0 {
-                    warn!("{name} left with {requests} request(s) in flight");
-                }
-                log_unlinked(&name, &unlinked);
-                let event = if is_service { "service_left" } else { "client_left" };
-                info!("{name} connection closed");
-                let asked = left_behind
-                    .into_iter()
-                    .map(|requests| 1 + requests.tell(&self.manager));
-                1 + asked.sum::<usize>() + self.emit(event, || json!({ "name": name }))
+                let peer = (&*name, is_service, &*principal);
+                self.publish_departure(peer, requests, &unlinked, left_behind)
             }
             Event::LinksEnded {
                 client,
@@ -160,7 +169,11 @@ impl Events {
                 services,
             } => {
                 log_unlinked(&client, &services);
-                1 + self.emit("links_ended", || json!({ "client": *client }))
+                1 + self.emit(
+                    "links_ended",
+                    Subject::Peer(&client),
+                    || json!({ "client": *client }),
+                )
             }
             Event::WaitedInVain { name, requests } => {
                 debug!("{name} sends no more, and {requests} request(s) of it were not answered in time");
@@ -179,6 +192,12 @@ impl Events {
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::ReservationEnded(ended) => self.publish_reservation_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
+            Event::LinkRevoked(revoked) => self.publish_revoked_link(&revoked),
+            Event::ServiceRevoked {
+                name,
+                outbox,
+                refusal,
+            } => Self::publish_revoked_service(&name, &outbox, &refusal),
             Event::LinkEnded { service, frame, told } => {
                 if let Some(outbox) = told.filter(|_| !self.is_stopping.load(Ordering::Relaxed)) {
                     let frame =
@@ -192,6 +211,30 @@ impl Events {
 }
 
 impl Events {
+    /// Tells that a peer has left.
+    fn publish_departure(
+        &self,
+        (name, is_service, principal): (&str, bool, &Principal),
+        requests: usize,
+        unlinked: &[EndedLink],
+        left_behind: Vec<LeftBehind>,
+    ) -> usize {
+        if let Some(store) = &self.records {
+            store.record_at(present(), principal.from.event("disconnected"));
+        }
+        if requests > 0 {
+            warn!("{name} left with {requests} request(s) in flight");
+        }
+        log_unlinked(name, unlinked);
+        let event = if is_service { "service_left" } else { "client_left" };
+        info!("{name} connection closed");
+        let asked = left_behind
+            .into_iter()
+            .map(|requests| 1 + requests.tell(&self.manager));
+        let subject = subject_of(name, is_service);
+        1 + asked.sum::<usize>() + self.emit(event, subject, || json!({ "name": name }))
+    }
+
     /// Records, logs and emits that a peer has joined.
     fn note_joined(&self, name: &str, is_service: bool, principal: &Principal, came: Timestamp) -> usize {
         if let Some(store) = &self.records {
@@ -208,17 +251,24 @@ impl Events {
             None => info!("{name} is a new {kind} connection"),
             Some(user) => info!("{name} is a new {kind} connection, logged in as {}", quoted(user)),
         }
-        1 + self.emit(event, || json!({ "name": name }))
+        1 + self.emit(event, subject_of(name, is_service), || json!({ "name": name }))
     }
 
     /// Sends an event to the subscribers of the manager's own topics. Returns the work done, as
     /// [`publish`](Self::publish) does.
-    pub(crate) fn emit(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
-        self.topics.emit(event, &self.manager, &self.counters, value)
+    pub(crate) fn emit(&self, event: &str, subject: Subject<'_>, value: impl FnOnce() -> Value) -> usize {
+        let seen = (subject, self.present.load(Ordering::Relaxed));
+        self.topics
+            .emit(event, seen, &self.manager, &self.counters, value)
     }
 
     /// As [`emit`](Self::emit), for events that peers can cause as often as they like.
-    pub(crate) fn emit_limited(&self, event: &str, value: impl FnOnce() -> Value) -> usize {
+    pub(crate) fn emit_limited(
+        &self,
+        event: &str,
+        subject: Subject<'_>,
+        value: impl FnOnce() -> Value,
+    ) -> usize {
         if !self.topics.are_events_watched() {
             return 0;
         }
@@ -226,7 +276,7 @@ impl Events {
             Counters::count(&self.counters.events_left_out);
             return 0;
         }
-        self.emit(event, value)
+        self.emit(event, subject, value)
     }
 
     /// Notifies linked clients and subscribers that a peer is away, or is back.
@@ -267,87 +317,12 @@ impl Events {
             (None, None) => "client_back",
         };
         let until = away.map(|away| away.until.time.to_string());
-        let work = self.emit(event, || match &until {
+        let subject = subject_of(name, service.is_some());
+        let work = self.emit(event, subject, || match &until {
             Some(until) => json!({ "name": name, "until": until }),
             None => json!({ "name": name }),
         });
         1 + told.len() + work
-    }
-
-    /// Notifies a client that its lock has ended.
-    fn publish_lock_end(&self, ended: &LockEnded) -> usize {
-        let LockEnded {
-            service,
-            client,
-            log_limit,
-            principal,
-            features,
-            end,
-            outbox,
-        } = ended;
-        let counter = match end.cause {
-            LockCause::Expired { .. } => &self.counters.locks_expired,
-            LockCause::NotAcquired => &self.counters.reservations_expired,
-            LockCause::Broken { .. } => &self.counters.locks_broken,
-        };
-        Counters::count(counter);
-        // What an administrator has done is never left out.
-        if matches!(end.cause, LockCause::Broken { .. }) || log_limit.allows(client) {
-            info!("the lock of {client} on {} {end}", quoted(excerpt(service)));
-        }
-        if let (Some(store), LockCause::Broken { .. }) = (&self.records, &end.cause) {
-            let text = format!("its lock on {} {end}", quoted(excerpt(service)));
-            store.record_at(present(), principal.from.event(&text));
-        }
-        let work = self.emit("lock_ended", || {
-            let cause = end.cause.name();
-            json!({ "cause": cause, "client": **client, "service": **service, "text": end.to_string() })
-        });
-        if !features.leases {
-            // A client that knows only of links would link again at once, although its caller still
-            // believes that it holds the lock.
-            return 1 + work;
-        }
-        let text = format!("the lock on the {} Service {end}", quoted(service));
-        let arguments = [service, end.cause.name(), &text];
-        let frame = frames::manager_request("lock_ended", &arguments, &self.manager);
-        outbox.push_always(|writer| writer.shared(&frame));
-        FRAME_WORK + work
-    }
-
-    /// Tells that a lock is not kept any more for its holder from before a restart.
-    fn publish_reservation_end(&self, ReservationEnded { lease, end }: &ReservationEnded) -> usize {
-        let (service, holder) = (&lease.key.service, &lease.holder);
-        let quoted_service = quoted(excerpt(service));
-        let (counter, cause, text) = match end {
-            None => (
-                &self.counters.reservations_expired,
-                "expired",
-                "is free: its holder from before the restart of the manager has not taken it again in time"
-                    .to_owned(),
-            ),
-            Some(end) => (&self.counters.locks_broken, end.cause.name(), end.to_string()),
-        };
-        Counters::count(counter);
-        info!("the lock of {holder} on {quoted_service} {text}");
-        if let (Some(store), Some(_)) = (&self.records, end) {
-            let address = holder
-                .rsplit_once('[')
-                .map(|(_, address)| address.trim_end_matches(']'));
-            let (domain, port) = address
-                .and_then(|address| address.rsplit_once(':'))
-                .unwrap_or_default();
-            store.record(ConnectionEvent {
-                ip: lease.ip.to_string(),
-                domain: domain.to_owned(),
-                port: port.parse().unwrap_or_default(),
-                message: format!("its lock on {quoted_service} {text}"),
-            });
-        }
-        1 + self.emit(
-            "lock_ended",
-            || json!({ "cause": cause, "client": **holder, "service": **service, "text": text }),
-        )
     }
 
     /// Hands the changes of locks to the database, which writes them when it can. Call it after each
@@ -465,7 +440,11 @@ impl Events {
         } else {
             debug!("{requester}: {summary}");
         }
-        let work = self.emit_limited("refused", || json!({ "message": summary, "name": **requester }));
+        let work = self.emit_limited(
+            "refused",
+            Subject::Peer(requester),
+            || json!({ "message": summary, "name": **requester }),
+        );
         let frame = refusal.frame(requester, uid, *features);
         outbox.push_always(|writer| writer.shared(&frame));
         FRAME_WORK + frame.len() / BYTES_PER_WORK + work
@@ -524,6 +503,15 @@ impl Events {
             registry.write_listing(listing, frame);
         });
         FRAME_WORK + written / BYTES_PER_WORK
+    }
+}
+
+/// Returns what the events of a peer are about.
+fn subject_of(name: &str, is_service: bool) -> Subject<'_> {
+    if is_service {
+        Subject::Service(own_name(name))
+    } else {
+        Subject::Peer(name)
     }
 }
 

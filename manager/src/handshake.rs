@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use labwire_wire::{Features, Identity, Line, LineSplitter, frames, terminal};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -62,8 +62,9 @@ impl From<io::Error> for Rejection {
     }
 }
 
-/// Writes the list of clients and services, for a person who asks for it before the identity.
-pub(crate) type List<'a> = dyn Fn(&Principal, &mut FrameWriter<'_>) + Sync + 'a;
+/// Writes the list of clients and services, for a person who asks for it before the identity. Returns
+/// `false` if it is to be called again, so that others do not wait.
+pub(crate) type List<'a> = dyn Fn(&Principal, &mut FrameWriter<'_>) -> bool + Sync + 'a;
 
 /// One handshake. The caller sets its deadline.
 pub(crate) struct Handshake<'a, S> {
@@ -212,11 +213,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                 }
                 Answer::WhoIsHere => {
                     let (head, tail) = frames::result_around(admission.name(), "");
-                    let answer = batch_of(|frame| {
-                        frame.copied(&head);
-                        (self.list)(principal, frame);
-                        frame.copied(&tail);
-                    });
+                    let answer = loop {
+                        let mut is_complete = false;
+                        let answer = batch_of(|frame| {
+                            frame.copied(&head);
+                            is_complete = (self.list)(principal, frame);
+                            frame.copied(&tail);
+                        });
+                        if is_complete {
+                            break answer;
+                        }
+                        yield_now().await;
+                    };
                     for segment in answer.iter().flat_map(Batch::segments) {
                         self.stream.write_all(segment).await?;
                     }
@@ -302,7 +310,10 @@ mod tests {
         let mut splitter = LineSplitter::new(1_000);
         let mut handshake = Handshake::new(
             &admission,
-            &|_, frame| frame.copied(b"{}"),
+            &|_, frame| {
+                frame.copied(b"{}");
+                true
+            },
             &peer,
             Timestamp::UNIX_EPOCH,
             &mut near,

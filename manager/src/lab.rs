@@ -119,7 +119,9 @@ impl LabPeer {
                 true
             }
             Step::Leave => false,
-            Step::Wait(..) | Step::Ask(..) | Step::Convert(_) => panic!("the line is not routed at once"),
+            Step::Wait(..) | Step::Ask(..) | Step::Convert(_) | Step::Decide => {
+                panic!("the line is not routed at once")
+            }
         }
     }
 

@@ -17,6 +17,11 @@ const LOOKUP_TIME: Duration = Duration::from_secs(2);
 /// The most lookups at the same time: a resolver that hangs must not use up all threads.
 const LOOKUPS: usize = 8;
 
+/// Returns the name that a peer gave itself: the `NAME` in `NAME[HOST:PORT]`.
+pub(crate) fn own_name(name: &str) -> &str {
+    name.rsplit_once('[').map_or(name, |(own, _)| own)
+}
+
 /// Returns the address by which failures, limits and turns are counted: for IPv6 the /64 network,
 /// since one computer has all of its addresses.
 pub(crate) fn network_of(ip: IpAddr) -> IpAddr {

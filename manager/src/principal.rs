@@ -34,6 +34,8 @@ pub(crate) enum Proof {
     /// The peer has logged in as a user of the database.
     Login {
         user: Arc<str>,
+        /// The number of the user, which no later user of the same name has.
+        id: i64,
         /// Whether the user was an administrator at that time.
         is_admin: bool,
         /// The token that it presented in the place of the password.
@@ -43,13 +45,14 @@ pub(crate) enum Proof {
 
 impl Proof {
     /// Returns the proof of a login that was checked.
-    pub(crate) fn of_login(user: &str, LoginOutcome { is_admin, token }: LoginOutcome) -> Self {
+    pub(crate) fn of_login(user: &str, LoginOutcome { is_admin, id, token }: LoginOutcome) -> Self {
         let of = |LoginToken { id, may, until }| {
             let rights = Arc::new(Rights::of(&may, until));
             Arc::new(Token { id, until, rights })
         };
         Self::Login {
             user: user.into(),
+            id,
             is_admin,
             token: token.map(of),
         }
@@ -87,6 +90,14 @@ impl Principal {
     pub(crate) fn token(&self) -> Option<&Arc<Token>> {
         match &self.proof {
             Proof::Login { token, .. } => token.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of the user that the peer has logged in as.
+    pub(crate) fn user_id(&self) -> Option<i64> {
+        match &self.proof {
+            Proof::Login { id, .. } => Some(*id),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use labwire_record::{Entry, Kind, Outcome, Recorder};
 use labwire_wire::quoted;
 
-use crate::names::PeerAddress;
+use crate::names::{PeerAddress, own_name};
 use crate::principal::Principal;
 use crate::refusal::{LockCause, LockEnd, LockRefusal, Refusal, WaitEnd, excerpt};
 use crate::registry::{
@@ -150,6 +150,11 @@ impl Record {
                 ..
             } => self.link_changed(*change, service, client, principal, terms.as_ref()),
             Event::LockEnded(ended) => self.lock_ended(ended),
+            Event::LinkRevoked(revoked) => self.note(|| Entry {
+                service: Some(Arc::clone(&revoked.service)),
+                text: Some("the permission to link is not granted any more".into()),
+                ..of_peer(Kind::Unlink, &revoked.client, &revoked.principal)
+            }),
             Event::ReservationEnded(ended) => self.reservation_ended(ended),
             Event::WaitRefused(refused) => self.wait_refused(refused),
             Event::LinkChanged { .. }
@@ -159,6 +164,7 @@ impl Record {
             | Event::GraceOver { .. }
             | Event::Abandoned { .. }
             | Event::Forgotten
+            | Event::ServiceRevoked { .. }
             | Event::LinkEnded { .. } => {}
         }
     }
@@ -340,11 +346,6 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
     }
 }
 
-/// Returns the name that a peer gave itself: the `NAME` in `NAME[HOST:PORT]`.
-fn own_name(name: &str) -> &str {
-    name.rsplit_once('[').map_or(name, |(own, _)| own)
-}
-
 /// Returns the terms of a lock, as far as they are not the usual ones.
 fn terms_text(terms: &Terms) -> Option<String> {
     let mut parts = Vec::new();
@@ -370,6 +371,10 @@ fn end_of(end: &LockEnd) -> (Outcome, String) {
         LockCause::NotAcquired => (
             Outcome::Expired,
             "it was not acquired again in time after a restart of the manager".to_owned(),
+        ),
+        LockCause::NotPermitted { permission } => (
+            Outcome::Broken,
+            format!("the permission {} is not granted any more", quoted(permission)),
         ),
         LockCause::Broken { by, reason } => {
             let reason = reason

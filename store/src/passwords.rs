@@ -72,6 +72,8 @@ impl HashedPassword {
 pub(crate) struct StoredPassword {
     pub(crate) hashed: HashedPassword,
     pub(crate) is_admin: bool,
+    /// The number of the row, which no later user of the same name has.
+    pub(crate) id: i64,
 }
 
 /// The data against which a login is checked.
@@ -156,6 +158,7 @@ mod tests {
         StoredPassword {
             hashed,
             is_admin: false,
+            id: 1,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_access::{Policy, Rows};
+use labwire_access::{Load, Policy, Rows};
 use labwire_home::present;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -103,6 +103,8 @@ pub struct LoadedPolicy {
     /// A number that is another one when another program has changed the file. Changes by the same
     /// store do not count.
     pub file: i64,
+    /// The user with the most rules of one kind.
+    pub heaviest: Option<Load>,
 }
 
 /// Counters since the store was opened.
@@ -413,7 +415,12 @@ impl Store {
             }
             let policy = Policy::new(&database.access()?);
             let number = counts.policies.fetch_add(1, Ordering::Relaxed) + 1;
-            Ok(Some(LoadedPolicy { policy, number, file }))
+            Ok(Some(LoadedPolicy {
+                heaviest: policy.heaviest(),
+                policy,
+                number,
+                file,
+            }))
         })
         .await
     }

@@ -138,6 +138,8 @@ pub struct LoginToken {
 pub(crate) struct FoundToken {
     pub(crate) token: LoginToken,
     pub(crate) is_admin: bool,
+    /// The number of the user's row.
+    pub(crate) user: i64,
 }
 
 /// Returns what a token allows with which one service of that name, and nothing else, can register.
@@ -285,7 +287,7 @@ impl Database {
             return Ok(None);
         }
         let mut statement = self.connection.prepare_cached(
-            "SELECT token.id, token.may, token.until, user.username, user.is_admin FROM labwire_tokens AS token
+            "SELECT token.id, token.may, token.until, user.username, user.is_admin, user.pid FROM labwire_tokens AS token
                 JOIN auth_users AS user ON user.username = token.username WHERE token.hash = ?1",
         )?;
         let found = statement
@@ -295,8 +297,12 @@ impl Database {
                     may: permissions(&text(row, 1)),
                     until: row.get(2)?,
                 };
-                let is_admin = integer(row, 4) != 0;
-                Ok((text(row, 3), FoundToken { token, is_admin }))
+                let found = FoundToken {
+                    token,
+                    is_admin: integer(row, 4) != 0,
+                    user: integer(row, 5),
+                };
+                Ok((text(row, 3), found))
             })
             .optional()?;
         let is_valid = |(user, found): &(String, FoundToken)| {

@@ -148,7 +148,7 @@ impl Database {
             )?
             .query_row([COMPATIBLE_ROUNDS], |row| row.get(0))?;
         let mut statement = view.prepare_cached(
-            "SELECT user.key, user.salt, user.is_admin, coalesce(record.rounds, ?2) FROM auth_users AS user
+            "SELECT user.key, user.salt, user.is_admin, coalesce(record.rounds, ?2), user.pid FROM auth_users AS user
                 LEFT JOIN labwire_password_rounds AS record ON record.salt = user.salt
                 WHERE user.username = ?1",
         )?;
@@ -160,6 +160,7 @@ impl Database {
                 rounds: bounded(integer(row, 3)),
             },
             is_admin: integer(row, 2) != 0,
+            id: integer(row, 4),
         });
         // Without any user there is nothing to conceal; the work is that for a new user.
         Ok(Credentials {

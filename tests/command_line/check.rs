@@ -351,6 +351,12 @@ fn authentication_that_admits_nobody_or_everybody_is_found() {
     );
     let output = check(&home, " -p 0 --open").succeeded();
     assert!(output.contains("doubtful  authentication EVERYONE"), "{output}");
+    let output = check(&home, " -p 0 --roles").succeeded();
+    assert!(
+        output.contains("doubtful  roles          nobody has a user without --auth-login")
+            && output.contains("labwire grant add operator --to-group everyone"),
+        "{output}"
+    );
     let output = check(&home, " -p 0 -P open sesame").succeeded();
     assert!(
         output.contains("know the password") && !output.contains("sesame"),

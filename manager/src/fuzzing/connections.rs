@@ -106,7 +106,10 @@ pub fn check_handshake(data: &[u8]) {
         let mut splitter = LineSplitter::new(hub.admission.limits.handshake_line);
         let mut handshake = Handshake::new(
             &hub.admission,
-            &|_, frame| frame.copied(b"{}"),
+            &|_, frame| {
+                frame.copied(b"{}");
+                true
+            },
             &peer,
             Timestamp::UNIX_EPOCH,
             &mut near,

@@ -1,6 +1,7 @@
 //! Routing's shared state: the registry, the budgets, the counters and the phase.
 
 use std::future::pending;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,9 @@ use crate::pace::Pace;
 use crate::principal::Principal;
 use crate::record::Recording;
 use crate::refusal::{LockCause, Refusal, SessionRefusal};
-use crate::registry::{Broken, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket, WentAway};
+use crate::registry::{
+    Broken, Checked, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket, WentAway,
+};
 use crate::router::{Permits, Router};
 use crate::routing_thread::{Measured, Task};
 use crate::sessions::Sessions;
@@ -40,6 +43,9 @@ const DEPARTURES: usize = 64;
 /// How many errors or ends of links are sent in one step after a service has left. They take less
 /// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
+
+/// The work of one step of ending what is not permitted any more: about a millisecond.
+const REVOCATION_WORK: usize = 1_024;
 
 /// How many peers leave in one step whose grace periods are over: as after a power failure.
 const DEPARTURES_AT_ONCE: usize = 16;
@@ -84,6 +90,8 @@ pub(crate) struct Routing {
     pub(crate) started: Instant,
     /// The same by the time of day, in seconds since 1970.
     started_at: i64,
+    /// The latest present with which ends of grants were compared, in seconds since 1970.
+    latest: Arc<AtomicI64>,
 }
 
 impl Routing {
@@ -101,7 +109,7 @@ impl Routing {
         recording: Recording,
     ) -> Self {
         let (manager_name, counters) = (manager.name(), Arc::<Counters>::default());
-        let clock = Clock::default();
+        let (clock, latest) = (Clock::default(), Arc::<AtomicI64>::default());
         let mut registry = Registry::new(manager, &limits);
         if let Recording::Calls(recorder) = &recording {
             registry.record_calls(recorder.clone());
@@ -114,7 +122,9 @@ impl Routing {
             pace,
             lines: LineBudget::new(limits.budgets.lines),
             queues: QueueBudget::new(limits.budgets.queues, limits.stall),
-            events: Events::new(manager_name, Arc::clone(&counters), records, recording),
+            events: Events::new(manager_name, Arc::clone(&counters), records, recording)
+                .with_present(Arc::clone(&latest)),
+            latest,
             counters,
             slow_readers: SlowReaders::default(),
             sessions: Sessions::new(limits.sessions.away, limits.budgets.sessions),
@@ -157,6 +167,7 @@ impl Routing {
             now: self.clock.micros_since(self.started),
             started: self.started,
             started_at: self.started_at,
+            latest: &self.latest,
             work: 0,
         }
     }
@@ -172,12 +183,15 @@ impl Routing {
             clock: &self.clock,
             start: self.started_at,
             micros: self.clock.micros_since(self.started),
+            latest: &self.latest,
         }
     }
 
-    /// Uses these rules from the next request of each peer on, unless newer ones are in use.
+    /// Uses these rules from the next request of each peer on, unless newer ones are in use. What
+    /// they no longer allow ends with [`revoke`](Self::revoke).
     pub(crate) fn set_policy(&self, policy: Policy, version: u64) {
-        let unused = self.registry().set_policy(policy, version);
+        let present = self.present();
+        let unused = self.registry().set_policy(policy, version, present);
         // On another thread, since there may be many rules.
         if Handle::try_current().is_ok() {
             drop(spawn_blocking(move || drop(unused)));
@@ -198,6 +212,46 @@ impl Routing {
                 None => dismissal.give(end),
             }
         }
+    }
+
+    /// Ends what peers have and the rules do not allow any more, in several steps, between which
+    /// other tasks run. If it is cancelled, another call goes on.
+    pub(crate) async fn revoke(&self) {
+        while self.revoke_some() {
+            yield_now().await;
+        }
+    }
+
+    /// Notices that grants have ended, for [`revoke`](Self::revoke).
+    pub(crate) fn notice_ends(&self) {
+        self.registry().notice_ends(self.present());
+    }
+
+    /// One step of [`revoke`](Self::revoke). Returns whether there may be more to do.
+    fn revoke_some(&self) -> bool {
+        let (now, present) = (self.moment(), self.present());
+        let mut registry = self.registry();
+        let mut done = 0;
+        while done < REVOCATION_WORK {
+            match registry.check_next(now, present) {
+                None => return false,
+                Some(Checked::Peer { id, view, ended }) => {
+                    let permits = |pattern: &str| view.permits_subscription(pattern, present.seconds());
+                    done += 1 + self.events.revoke_subscriptions(&mut registry, id, permits);
+                    if let Some(event) = ended {
+                        done += self.events.publish(event, None);
+                    }
+                }
+                Some(Checked::Link { events, work }) => {
+                    done += work;
+                    for event in events {
+                        done += self.events.publish(event, None);
+                    }
+                }
+            }
+            done += self.events.settle(&mut registry, now);
+        }
+        true
     }
 
     /// Returns whether the manager is stopping and takes no new requests.
@@ -448,6 +502,8 @@ impl Routing {
         };
         if let Some(event) = registry.come_back(id, principal, socket) {
             self.events.publish(event, None);
+            // It may have logged in as somebody else.
+            registry.check_again(id);
         }
         Ok((from, in_flight))
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use labwire_access::{EVERYONE, MOST_COMPARISONS};
 use labwire_store::{LoadedPolicy, Store, StoreError};
+use labwire_wire::quoted;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -37,6 +39,7 @@ impl RulesSource {
         };
         if let Some(loaded) = source.store.policy(None).await? {
             source.enforce(loaded);
+            source.routing.revoke().await;
         }
         Ok(source)
     }
@@ -51,6 +54,8 @@ impl RulesSource {
     pub(crate) async fn follow(self: Arc<Self>) {
         loop {
             sleep(INTERVAL).await;
+            self.routing.notice_ends();
+            self.routing.revoke().await;
             let is_failing = self.is_failing.load(Ordering::Relaxed);
             let unless = (!is_failing).then(|| self.file.load(Ordering::Relaxed));
             self.reload_unless(unless).await;
@@ -63,6 +68,7 @@ impl RulesSource {
                 self.is_failing.store(false, Ordering::Relaxed);
                 if let Some(loaded) = loaded {
                     self.enforce(loaded);
+                    self.routing.revoke().await;
                     info!("the rules about who may do what were read again");
                 }
             }
@@ -74,7 +80,23 @@ impl RulesSource {
         }
     }
 
-    fn enforce(&self, LoadedPolicy { policy, number, file }: LoadedPolicy) {
+    fn enforce(&self, loaded: LoadedPolicy) {
+        let LoadedPolicy {
+            policy,
+            number,
+            file,
+            heaviest,
+        } = loaded;
+        if let Some(load) = heaviest.filter(|load| load.comparisons > MOST_COMPARISONS) {
+            let user = load.user.as_deref().unwrap_or(EVERYONE);
+            warn!(
+                "{} has {} rules for the action {}, of which {MOST_COMPARISONS} are used: the rest allows nothing. Grant \
+                 roles with fewer permissions",
+                quoted(user),
+                load.comparisons,
+                load.action
+            );
+        }
         self.file.store(file, Ordering::Relaxed);
         self.routing.set_policy(policy, number);
     }

@@ -51,6 +51,7 @@ impl Introduction {
     pub(crate) fn of_administrator(mut self) -> Self {
         let proof = Proof::Login {
             user: "administrator".into(),
+            id: 1,
             is_admin: true,
             token: None,
         };
@@ -78,9 +79,12 @@ where
     } = &**hub;
     let mut splitter = LineSplitter::new(admission.limits.handshake_line);
     let list = |principal: &Principal, frame: &mut FrameWriter<'_>| {
-        let registry = routing.registry();
+        let mut registry = routing.registry();
         let sight = registry.sight_of_stranger(principal, routing.present());
-        registry.write_identity(&sight, frame);
+        if let Some(sight) = &sight {
+            registry.write_identity(sight, frame);
+        }
+        sight.is_some()
     };
     let mut handshake = Handshake::new(admission, &list, peer, came, &mut *stream, &mut splitter);
     let introduction = tokio::select! {

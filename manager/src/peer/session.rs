@@ -24,7 +24,7 @@ use crate::attachment::Attachment;
 use crate::budget::LineShare;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase, Routing};
-use crate::names::PeerAddress;
+use crate::names::{PeerAddress, own_name};
 use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
@@ -34,11 +34,6 @@ use crate::work::TURN_WORK;
 /// How long a client that has closed its sending side is kept while it waits for replies; netcat
 /// closes it at the end of its input. A dead client looks the same.
 const LAST_REPLIES: Duration = Duration::from_secs(4);
-
-/// Returns the name that the peer gave itself: the `NAME` in `NAME[HOST:PORT]`.
-fn own_name(name: &str) -> &str {
-    name.rsplit_once('[').map_or(name, |(own, _)| own)
-}
 
 /// Writes the frames that are still queued for a peer that has left, as long as it takes something
 /// within each [`FAREWELL`]. A stopping manager allows one [`FAREWELL`] in all. Returns whether
@@ -185,7 +180,7 @@ impl<'a> Session<'a> {
         // Lets other tasks run first.
         yield_now().await;
         self.log(&departure);
-        if departure.is_break() && self.attachment.session.is_some() {
+        if departure.is_break() && self.attachment.session.is_some() && self.attachment.may_return() {
             self.park(&mut inbox);
             return;
         }
@@ -394,7 +389,7 @@ impl<'a> Session<'a> {
         }
         let (step, work) = self.attachment.router(permits)(incoming.frame.view(), &incoming.kind);
         inbox.note_work(work);
-        if !matches!(step, Step::Wait(..) | Step::Convert(_))
+        if !matches!(step, Step::Wait(..) | Step::Convert(_) | Step::Decide)
             && let Some(incoming) = inbox.take_front()
         {
             self.attachment.login.note_taken(&incoming);
@@ -422,6 +417,11 @@ impl<'a> Session<'a> {
         match step {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
+            Step::Decide => {
+                yield_now().await;
+                inbox.begin_turn();
+                Ok(())
+            }
             Step::Convert(conversion) => {
                 let routing = &self.hub.routing;
                 // Boxed, to keep the task small for peers without buffers.

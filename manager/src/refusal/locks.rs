@@ -173,6 +173,11 @@ pub(crate) enum LockCause {
         by: Arc<str>,
         reason: Option<Arc<str>>,
     },
+    /// Its holder may not have it any more.
+    NotPermitted {
+        /// The permission that is missing.
+        permission: Arc<str>,
+    },
 }
 
 impl LockCause {
@@ -180,8 +185,13 @@ impl LockCause {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Expired { .. } | Self::NotAcquired => "expired",
-            Self::Broken { .. } => "broken",
+            Self::Broken { .. } | Self::NotPermitted { .. } => "broken",
         }
+    }
+
+    /// Returns whether an administrator is the cause.
+    pub(crate) fn is_deliberate(&self) -> bool {
+        matches!(self, Self::Broken { .. } | Self::NotPermitted { .. })
     }
 }
 
@@ -198,6 +208,11 @@ impl fmt::Display for LockEnd {
                 formatter,
                 "expired at {at}, since it was not acquired again in time after a restart of the manager"
             ),
+            LockCause::NotPermitted { permission } => write!(
+                formatter,
+                "ended at {at}, since the permission {} is not granted any more",
+                quoted(permission)
+            ),
             LockCause::Broken { by, reason } => {
                 write!(formatter, "was broken by {} at {at}", quoted(by))?;
                 match reason {
@@ -213,7 +228,9 @@ impl LockEnd {
     /// Returns the members for a client with the feature `leases`.
     pub(super) fn members(&self, service: &str) -> Value {
         let (by, reason) = match &self.cause {
-            LockCause::Expired { .. } | LockCause::NotAcquired => (None, None),
+            LockCause::Expired { .. } | LockCause::NotAcquired | LockCause::NotPermitted { .. } => {
+                (None, None)
+            }
             LockCause::Broken { by, reason } => (Some(&**by), reason.as_deref()),
         };
         json!({

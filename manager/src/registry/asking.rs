@@ -29,7 +29,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) service: &'a mut Service,
     pub(super) in_flight: &'a mut Pool,
     /// The rules about who may do what, if there are any.
-    pub(super) rules: Option<&'a Rules>,
+    pub(super) rules: Option<&'a mut Rules>,
 }
 
 impl Asking<'_> {
@@ -324,7 +324,7 @@ impl Registry {
             client: caller,
             service,
             in_flight: &mut self.in_flight,
-            rules: self.rules.as_ref(),
+            rules: self.rules.as_mut(),
         }))
     }
 

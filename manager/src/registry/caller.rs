@@ -10,6 +10,7 @@ use serde_json::json;
 use super::asking::Asking;
 use super::peers::PeerId;
 use super::permissions::PeerRights;
+use super::view::View;
 use crate::clock::Present;
 use crate::principal::Principal;
 
@@ -53,7 +54,7 @@ impl Asking<'_> {
     #[cold]
     fn describe_caller(&mut self, present: Present<'_>) -> Bytes {
         let (client, id) = (&mut *self.client, self.ids.1);
-        let version = self.rules.map_or(0, |rules| rules.version);
+        let version = self.rules.as_ref().map_or(0, |rules| rules.version);
         let is_current = |texts: &Box<CallerTexts>| {
             texts.version == version && Arc::ptr_eq(&texts.principal, &client.principal)
         };
@@ -73,12 +74,12 @@ impl Asking<'_> {
             return text.member.clone();
         }
         // Without a policy there are no roles, whatever a token allows.
-        let rights = self.rules.and_then(|rules| {
-            let policy = rules.policy.as_ref()?;
-            let rights = PeerRights::current(&mut client.rights, rules, &client.principal);
-            Some((policy, &*rights))
+        let view = self.rules.as_deref_mut().map(|rules| {
+            let own = PeerRights::current(&mut client.rights, rules, &client.principal);
+            Arc::clone(&own.view)
         });
-        let text = describe(&client.principal, &self.service.name, rights, present);
+        let policy = self.rules.as_ref().and_then(|rules| rules.policy.as_ref());
+        let text = describe(&client.principal, &self.service.name, policy.zip(view), present);
         let member = text.member.clone();
         if texts.by_service.len() >= MOST_KEPT {
             texts.by_service.clear();
@@ -92,14 +93,14 @@ impl Asking<'_> {
 fn describe(
     principal: &Principal,
     service: &str,
-    rights: Option<(&Policy, &PeerRights)>,
+    rights: Option<(&Policy, Arc<View>)>,
     present: Present<'_>,
 ) -> CallerText {
     let (mut groups, mut roles, mut until) = (Vec::new(), Vec::new(), None::<i64>);
-    if let Some((policy, rights)) = rights {
+    if let Some((policy, view)) = &rights {
         let own = principal.user().map(|user| policy.groups(user));
         groups.extend(own.into_iter().flatten());
-        for (role, end) in rights.rights.roles_at(service) {
+        for (role, end) in view.rights().roles_at(service) {
             // A token is for less than its user, so a service must not take it for an administrator.
             let is_withheld = role == ADMINISTRATOR && principal.token().is_some();
             if is_withheld || end.is_some_and(|end| end <= present.seconds()) {

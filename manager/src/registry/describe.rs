@@ -120,6 +120,13 @@ impl Registry {
         self.principal(id)?.user().cloned()
     }
 
+    /// Returns the name of a peer, `NAME[HOST:PORT]`; an empty one if it has left.
+    pub(crate) fn full_name(&self, id: PeerId) -> &str {
+        let client = self.clients.get(id).map(|client| &*client.name);
+        let service = || self.services.get(id).map(|service| &*service.full_name);
+        client.or_else(service).unwrap_or_default()
+    }
+
     /// Returns the principal of a peer.
     pub(crate) fn principal(&self, id: PeerId) -> Option<&Principal> {
         let client = self.clients.get(id).map(|client| &client.principal);

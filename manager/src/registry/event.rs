@@ -97,6 +97,15 @@ pub(crate) enum Event<'a> {
     LockEnded(LockEnded),
     /// A lock is not kept any more for its holder from before a restart of the manager.
     ReservationEnded(Box<ReservationEnded>),
+    /// A client's link has ended because it may not be linked any more.
+    LinkRevoked(LinkRevoked),
+    /// A service may not be one any more. It is disconnected.
+    ServiceRevoked {
+        /// `NAME[HOST:PORT]`.
+        name: Box<str>,
+        outbox: Arc<Outbox>,
+        refusal: Refusal,
+    },
     /// A request for a lock waits no longer.
     WaitRefused(WaitRefused),
     /// It was forgotten that the locks of some clients on a service that has left had ended, or that
@@ -163,6 +172,21 @@ pub(crate) struct LockEnded {
     pub(crate) features: Features,
     pub(crate) end: LockEnd,
     pub(crate) outbox: Arc<Outbox>,
+}
+
+/// A link that has ended because the client may not be linked any more.
+#[derive(Debug)]
+pub(crate) struct LinkRevoked {
+    /// The client's name, `NAME[HOST:PORT]`.
+    pub(crate) client: Arc<str>,
+    pub(crate) service: Arc<str>,
+    pub(crate) principal: Arc<Principal>,
+    /// The number of clients linked with the service now.
+    pub(crate) links: usize,
+    /// The number of them that hold a lock on it.
+    pub(crate) locks: usize,
+    /// The client's queue, if it has the feature `unlinked`.
+    pub(crate) told: Option<Arc<Outbox>>,
 }
 
 /// A lock that is not kept any more for its holder from before a restart of the manager.

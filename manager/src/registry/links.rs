@@ -125,7 +125,7 @@ impl Registry {
     }
 
     /// Removes the link of a client that holds no lock. Returns `false` if it has none.
-    fn remove_link(&mut self, client: PeerId, id: PeerId) -> bool {
+    pub(super) fn remove_link(&mut self, client: PeerId, id: PeerId) -> bool {
         let (Some(service), Some(client_state)) = (self.services.get_mut(id), self.clients.get_mut(client))
         else {
             return false;

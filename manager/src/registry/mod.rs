@@ -36,6 +36,7 @@ mod peers;
 mod permissions;
 mod requests;
 mod reservations;
+mod revoking;
 mod roster;
 mod settling;
 mod state;
@@ -49,10 +50,13 @@ mod tracked;
 mod traffic;
 mod uid;
 mod uids;
+mod view;
 
 pub(crate) use asking::{Asking, Awaited};
 pub(crate) use away::WentAway;
-pub(crate) use event::{EndedLink, Event, LinkChange, LockEnded, Presence, ReservationEnded, WaitRefused};
+pub(crate) use event::{
+    EndedLink, Event, LinkChange, LinkRevoked, LockEnded, Presence, ReservationEnded, WaitRefused,
+};
 pub(crate) use leaving::Leaving;
 pub(crate) use lock_ends::Broken;
 pub(crate) use lock_queue::Ticket;
@@ -61,10 +65,12 @@ pub(crate) use manager::{Listing, ManagerIdentity};
 pub(crate) use moment::Moment;
 pub(crate) use peers::PeerId;
 pub(crate) use permissions::Sight;
+pub(crate) use revoking::Checked;
 pub(crate) use settling::{Grant, Settled};
 pub(crate) use state::{Client, Reader, Registry};
 pub(crate) use status::{Kind as PageKind, Page};
-pub(crate) use stopping::{EndedEarly, Stop};
+pub(crate) use stopping::{EndedEarly, LeftBehind, Stop};
 pub(crate) use terms::Terms;
 pub(crate) use terms_of_request::RequestTerms;
 pub(crate) use traffic::Answered;
+pub(crate) use view::{Eyes, Subject};

@@ -12,6 +12,7 @@ use labwire_wire::Text;
 
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
+use super::view::{Eyes, View};
 use crate::clock::Present;
 use crate::principal::Principal;
 use crate::refusal::{Refusal, excerpt};
@@ -22,6 +23,10 @@ const MOST_KEPT: usize = 256;
 /// What a peer without a token may do in a manager without rules.
 static EVERYTHING: LazyLock<Arc<Rights>> = LazyLock::new(|| Arc::new(Rights::everything()));
 
+/// The most users whose rights are kept. Beyond that, all are forgotten, and made again when they are
+/// needed.
+const MOST_VIEWS: usize = 4_096;
+
 /// The rules about who may do what.
 #[derive(Debug)]
 pub(super) struct Rules {
@@ -29,17 +34,37 @@ pub(super) struct Rules {
     pub(super) policy: Option<Policy>,
     /// Grows with each change.
     pub(super) version: u64,
+    /// What each user may do, by the user's number and that of a token; without a user's number for
+    /// peers without a user.
+    views: HashMap<(Option<i64>, Option<i64>), Arc<View>>,
+    /// Until when ends of grants were noticed, in seconds since 1970.
+    pub(super) noticed: i64,
 }
 
 impl Rules {
-    fn rights(&self, principal: &Principal) -> Arc<Rights> {
-        let user = principal.user().map(|user| &**user);
-        within_token(
-            self.policy
-                .as_ref()
-                .map_or_else(|| Arc::clone(&EVERYTHING), |policy| policy.rights(user)),
-            principal,
-        )
+    fn new(policy: Option<Policy>, version: u64, noticed: i64) -> Self {
+        Self {
+            policy,
+            version,
+            views: HashMap::default(),
+            noticed,
+        }
+    }
+
+    /// Returns what peers with that principal may do.
+    fn view(&mut self, principal: &Principal) -> Arc<View> {
+        let key = (principal.user_id(), principal.token().map(|token| token.id));
+        if let Some(view) = self.views.get(&key) {
+            return Arc::clone(view);
+        }
+        if self.views.len() >= MOST_VIEWS {
+            self.views.clear();
+        }
+        let rights = self.policy.as_ref();
+        let rights = rights.map_or_else(|| Arc::clone(&EVERYTHING), |policy| policy.rights(key.0));
+        let view = Arc::new(View::new(within_token(rights, principal)));
+        self.views.insert(key, Arc::clone(&view));
+        view
     }
 }
 
@@ -52,11 +77,10 @@ fn within_token(rights: Arc<Rights>, principal: &Principal) -> Arc<Rights> {
 }
 
 /// What a peer may do, as of one version of the rules.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PeerRights {
-    /// `None` if they were not computed yet.
-    version: Option<u64>,
-    pub(super) rights: Arc<Rights>,
+    version: u64,
+    pub(super) view: Arc<View>,
     /// The decisions about requests to services, by service.
     calls: HashMap<PeerId, Coverage>,
     /// The last service of which every attribute is allowed.
@@ -70,18 +94,21 @@ impl PeerRights {
     #[inline]
     pub(super) fn current<'a>(
         place: &'a mut Option<Box<Self>>,
-        rules: &Rules,
+        rules: &mut Rules,
         principal: &Principal,
     ) -> &'a mut Self {
-        let rights = place.get_or_insert_default();
-        if rights.version != Some(rules.version) {
-            **rights = Self {
-                version: Some(rules.version),
-                rights: rules.rights(principal),
-                ..Self::default()
-            };
+        if place.as_ref().is_none_or(|own| own.version != rules.version) {
+            *place = None;
         }
-        rights
+        place.get_or_insert_with(|| {
+            Box::new(Self {
+                version: rules.version,
+                view: rules.view(principal),
+                calls: HashMap::default(),
+                everything_at: PeerId::default(),
+                notify: None,
+            })
+        })
     }
 
     /// Decides about a request to a service that is connected.
@@ -92,7 +119,7 @@ impl PeerRights {
         if self.calls.len() >= MOST_KEPT && !self.calls.contains_key(&service) {
             self.calls.clear();
         }
-        let rights = &self.rights;
+        let rights = self.view.rights();
         let coverage = self
             .calls
             .entry(service)
@@ -110,28 +137,17 @@ impl PeerRights {
 pub(crate) enum Sight {
     /// All peers.
     All,
-    /// The services that the rights allow to see, and no client but itself.
+    /// The services that may be seen, and no client but itself.
     Some {
-        rights: Arc<Rights>,
+        view: Arc<View>,
         /// The peer's own name.
-        own: Box<str>,
+        own: Arc<str>,
         /// The present in seconds since 1970.
         now: i64,
     },
 }
 
 impl Sight {
-    fn new(rights: &Arc<Rights>, own: &str, present: Present<'_>) -> Self {
-        if rights.is_everywhere(Action::See) {
-            return Self::All;
-        }
-        Self::Some {
-            rights: Arc::clone(rights),
-            own: own.into(),
-            now: present.seconds(),
-        }
-    }
-
     /// Returns whether it includes a client, by its name `NAME[HOST:PORT]`.
     pub(super) fn has_client(&self, name: &str) -> bool {
         match self {
@@ -144,14 +160,14 @@ impl Sight {
     pub(super) fn has_service(&self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Some { rights, now, .. } => rights.allows(&Access::to(Action::See, name), *now),
+            Self::Some { view, now, .. } => view.sees(name, *now),
         }
     }
 }
 
 /// Returns the refusal of an access that is not allowed.
 #[cold]
-fn refusal(access: &Access<'_>, principal: &Principal, present: Present<'_>) -> Refusal {
+pub(super) fn refusal(access: &Access<'_>, principal: &Principal, present: Present<'_>) -> Refusal {
     let token = principal.token();
     let by_token = token.filter(|token| !token.rights.allows(access, present.seconds()));
     let access = Access {
@@ -171,20 +187,26 @@ impl Registry {
     /// more; dropping them takes a while if there are many.
     ///
     /// They apply from the next request of each peer on.
-    pub(crate) fn set_policy(&mut self, policy: Policy, version: u64) -> Option<Policy> {
+    pub(crate) fn set_policy(
+        &mut self,
+        policy: Policy,
+        version: u64,
+        present: Present<'_>,
+    ) -> Option<Policy> {
         let is_newer = self.rules.as_ref().is_none_or(|rules| rules.version < version);
         if !is_newer {
             return Some(policy);
         }
-        let policy = Some(policy);
-        self.rules.replace(Rules { policy, version })?.policy
+        let rules = Rules::new(Some(policy), version, present.seconds());
+        let before = self.rules.replace(rules);
+        self.begin_revoking();
+        before?.policy
     }
 
     /// Checks from now on what tokens allow, also in a manager without rules.
     pub(super) fn restrict_tokens(&mut self) {
         // Policies are numbered from 1.
-        let (policy, version) = (None, 0);
-        self.rules.get_or_insert(Rules { policy, version });
+        self.rules.get_or_insert_with(|| Rules::new(None, 0, 0));
     }
 
     /// Returns whether there is anything to check.
@@ -198,13 +220,14 @@ impl Registry {
         self.rules.as_ref().is_some_and(|rules| rules.policy.is_some())
     }
 
-    /// Returns the rights of a peer that may not be connected yet; `None` if it may do everything.
-    fn rights_of_principal(&self, principal: &Principal) -> Option<Arc<Rights>> {
-        match &self.rules {
-            Some(rules) => Some(rules.rights(principal)),
-            None => principal
-                .token()
-                .map(|_| within_token(Arc::clone(&EVERYTHING), principal)),
+    /// Returns what a peer may do that may not be connected yet; `None` if it may do everything.
+    fn view_of_principal(&mut self, principal: &Principal) -> Option<Arc<View>> {
+        match &mut self.rules {
+            Some(rules) => Some(rules.view(principal)),
+            None => principal.token().map(|_| {
+                let rights = within_token(Arc::clone(&EVERYTHING), principal);
+                Arc::new(View::new(rights))
+            }),
         }
     }
 
@@ -216,7 +239,7 @@ impl Registry {
         (service, attribute): (&Text<'_>, &Text<'_>),
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let (Some(rules), Some(client)) = (&self.rules, self.clients.get_mut(id)) else {
+        let (Some(rules), Some(client)) = (&mut self.rules, self.clients.get_mut(id)) else {
             return Ok(());
         };
         let Client {
@@ -231,7 +254,7 @@ impl Registry {
         };
         let is_allowed = match found {
             Some(found) => own.may_call(found, &access, present),
-            None => own.rights.allows(&access, present.seconds()),
+            None => own.view.rights().allows(&access, present.seconds()),
         };
         if is_allowed {
             Ok(())
@@ -247,24 +270,30 @@ impl Registry {
         access: &Access<'_>,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let Some((rights, principal)) = self.rights_of(peer) else {
+        let Some(view) = self.view_of(peer) else {
             return Ok(());
         };
-        if rights.allows(access, present.seconds()) {
-            Ok(())
+        // What is kept is bounded by the number of services, not by what clients make up.
+        let is_allowed = if self.service_names.contains_key(access.object) {
+            let until = view.until(access.action, access.object);
+            until.includes(|| present.seconds())
         } else {
-            Err(refusal(access, principal, present))
+            view.rights().allows(access, present.seconds())
+        };
+        match self.principal(peer).filter(|_| !is_allowed) {
+            Some(principal) => Err(refusal(access, principal, present)),
+            None => Ok(()),
         }
     }
 
     /// Checks whether a connected service may emit notifications.
     pub(crate) fn permit_notification(&mut self, id: PeerId, present: Present<'_>) -> Result<(), Refusal> {
-        let (Some(rules), Some(service)) = (&self.rules, self.services.get_mut(id)) else {
+        let (Some(rules), Some(service)) = (&mut self.rules, self.services.get_mut(id)) else {
             return Ok(());
         };
         let access = Access::to(Action::Notify, &service.name);
         let own = PeerRights::current(&mut service.rights, rules, &service.principal);
-        let rights = &own.rights;
+        let rights = own.view.rights();
         let coverage = own
             .notify
             .get_or_insert_with(|| rights.on(access.action, access.object));
@@ -277,37 +306,68 @@ impl Registry {
 
     /// Checks whether a peer with that principal may be the service of that name.
     pub(crate) fn permit_service(
-        &self,
+        &mut self,
         name: &str,
         principal: &Principal,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
-        let Some(rights) = self.rights_of_principal(principal) else {
+        let Some(view) = self.view_of_principal(principal) else {
             return Ok(());
         };
         let access = Access::to(Action::Register, name);
-        if rights.allows(&access, present.seconds()) {
+        if view.rights().allows(&access, present.seconds()) {
             Ok(())
         } else {
             Err(refusal(&access, principal, present))
         }
     }
 
-    /// Returns what a connected peer sees of the others.
-    pub(crate) fn sight(&mut self, peer: PeerId, present: Present<'_>) -> Sight {
-        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
-        match self.rights_of(peer) {
-            None => Sight::All,
-            Some((rights, _)) => Sight::new(rights, &name.unwrap_or_else(|| "".into()), present),
-        }
+    /// Returns whether a peer may still be what it is, when it returns.
+    pub(crate) fn may_return(&mut self, id: PeerId, present: Present<'_>) -> bool {
+        let Some(service) = self.services.get(id) else {
+            return true;
+        };
+        let (name, principal) = (Arc::clone(&service.name), Arc::clone(&service.principal));
+        self.permit_service(&name, &principal, present).is_ok()
     }
 
-    /// Returns what a peer with that principal sees before it is registered.
-    pub(crate) fn sight_of_stranger(&self, principal: &Principal, present: Present<'_>) -> Sight {
-        match self.rights_of_principal(principal) {
-            None => Sight::All,
-            Some(rights) => Sight::new(&rights, "", present),
-        }
+    /// Returns what a connected peer sees of the others. `None` if it takes long to decide: call it
+    /// again in another step.
+    pub(crate) fn sight(&mut self, peer: PeerId, present: Present<'_>) -> Option<Sight> {
+        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
+        let view = self.view_of(peer);
+        self.sight_by(view, name, present)
+    }
+
+    /// As [`sight`](Self::sight), for a peer with that principal that is not registered yet.
+    pub(crate) fn sight_of_stranger(&mut self, principal: &Principal, present: Present<'_>) -> Option<Sight> {
+        let view = self.view_of_principal(principal);
+        self.sight_by(view, None, present)
+    }
+
+    fn sight_by(
+        &self,
+        view: Option<Arc<View>>,
+        own: Option<Arc<str>>,
+        present: Present<'_>,
+    ) -> Option<Sight> {
+        let Some(view) = view.filter(|view| !view.sees_all()) else {
+            return Some(Sight::All);
+        };
+        let is_decided = view.decide_some(self.service_roster.names());
+        is_decided.then(|| Sight::Some {
+            view,
+            own: own.unwrap_or_else(|| "".into()),
+            now: present.seconds(),
+        })
+    }
+
+    /// Returns what a subscriber to the manager's own topics may learn; `None` if that is everything.
+    pub(crate) fn eyes(&mut self, peer: PeerId) -> Option<Eyes> {
+        let view = self.view_of(peer).filter(|view| !view.sees_all())?;
+        let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
+        let own = name.unwrap_or_else(|| self.full_name(peer).into());
+        Some(Eyes { view, own })
     }
 
     /// Returns whether a client has a link with a service, a lock on it, or waits for one.
@@ -326,9 +386,9 @@ impl Registry {
                 .is_some_and(|client| client.lock_waits.iter().any(|(service, _)| *service == id))
     }
 
-    /// Returns the rights of a connected peer and its principal; `None` without rules.
-    fn rights_of(&mut self, peer: PeerId) -> Option<(&Arc<Rights>, &Principal)> {
-        let rules = self.rules.as_ref()?;
+    /// Returns what a connected peer may do; `None` without rules.
+    pub(super) fn view_of(&mut self, peer: PeerId) -> Option<Arc<View>> {
+        let rules = self.rules.as_mut()?;
         let (place, principal) = if let Some(Client {
             rights, principal, ..
         }) = self.clients.get_mut(peer)
@@ -341,6 +401,6 @@ impl Registry {
             (rights, principal)
         };
         let current = PeerRights::current(place, rules, principal);
-        Some((&current.rights, principal))
+        Some(Arc::clone(&current.view))
     }
 }

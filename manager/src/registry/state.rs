@@ -25,6 +25,7 @@ use super::peers::{PeerId, Peers};
 use super::permissions::{PeerRights, Rules};
 use super::requests::{EmptyPlaces, Requests};
 use super::reservations::Reservations;
+use super::revoking::Revoking;
 use super::roster::Roster;
 use super::settling::Unsettled;
 use super::tracked::Tracked;
@@ -245,6 +246,8 @@ pub(crate) struct Registry {
     pub(super) rules: Option<Rules>,
     /// The peers that have logged in as a user.
     pub(super) logins: HashMap<PeerId, Arc<Dismissal>>,
+    /// The peers that are to be checked by new rules.
+    pub(super) revoking: Revoking,
     pub(super) last_number: u64,
     pub(super) clients: Peers<Client>,
     pub(super) services: Peers<Service>,
@@ -296,6 +299,7 @@ impl Registry {
             manager,
             rules: None,
             logins: HashMap::default(),
+            revoking: Revoking::default(),
             last_number: 0,
             clients: Peers::default(),
             services: Peers::default(),

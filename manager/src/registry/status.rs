@@ -45,7 +45,7 @@ pub(crate) enum Kind {
 impl Registry {
     /// Returns a page as JSON text. `now` is the present in microseconds since the manager started,
     /// and `subscriptions` returns the number of a peer's subscriptions. Only peers in sight are
-    /// listed.
+    /// listed and counted.
     pub(crate) fn status(
         &self,
         page: &Page,
@@ -53,11 +53,11 @@ impl Registry {
         now: u64,
         subscriptions: impl Fn(PeerId) -> usize,
     ) -> String {
-        let (clients, services) = self.counts();
+        let (clients, services, in_flight) = self.totals(sight);
         let mut text = format!(
             r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{},"page":["#,
             seconds(now),
-            self.in_flight(),
+            in_flight,
         );
         let roster = match page.kind {
             Kind::Clients => &self.client_roster,
@@ -88,6 +88,26 @@ impl Registry {
         // Writing to a string cannot fail.
         let _ = write!(text, r#"],"next":{next}}}"#);
         text
+    }
+
+    /// Returns the numbers of clients, of services, and of requests in flight, as far as they are in
+    /// sight.
+    fn totals(&self, sight: &Sight) -> (usize, usize, usize) {
+        let Sight::Some { own, .. } = sight else {
+            let (clients, services) = self.counts();
+            return (clients, services, self.in_flight());
+        };
+        let names = self.service_names.iter();
+        let (mut services, mut in_flight) = (0, 0);
+        for (_, id) in names.filter(|(name, _)| sight.has_service(name)) {
+            services += 1;
+            in_flight += self.services.get(*id).map_or(0, |service| service.in_flight);
+        }
+        (
+            usize::from(self.client_names.contains_key(own)),
+            services,
+            in_flight,
+        )
     }
 
     fn client_status(&self, name: &Arc<str>, subscriptions: &impl Fn(PeerId) -> usize) -> Option<String> {

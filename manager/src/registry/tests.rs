@@ -1,6 +1,7 @@
 mod departures;
 mod links;
 mod locks;
+mod permissions;
 mod requests;
 mod reservations;
 mod status;

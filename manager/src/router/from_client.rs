@@ -19,7 +19,7 @@ use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::record::About;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::{Acquired, Listing};
+use crate::registry::{Acquired, Listing, Subject};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// An answer of the manager.
@@ -233,6 +233,7 @@ impl Router<'_> {
         if from.log(refusal) {
             self.work += self.events.emit_limited(
                 "refused",
+                Subject::Peer(from.name),
                 || json!({ "message": refusal.summary(), "name": from.name }),
             );
         }
@@ -293,7 +294,10 @@ impl Router<'_> {
 
     /// Queues the manager's identity for a peer, with those of the others that it may see.
     pub(super) fn answer_identity(&mut self, from: &Sender<'_>, uid: &Uid<'_>) -> Step {
-        let sight = self.sight(from);
+        let sight = match self.sight(from) {
+            Ok(sight) => sight,
+            Err(step) => return step,
+        };
         let registry = &*self.registry;
         let written = from.answer(uid, |writer| registry.write_identity(&sight, writer));
         self.work += REFUSAL_WORK + written / BYTES_PER_WORK + registry.work_of(&sight);
@@ -320,7 +324,10 @@ impl Router<'_> {
         match read_page(frame.content(), envelope) {
             Ok(page) => {
                 // Composed before it is queued: the status contains the size of this very queue.
-                let sight = self.sight(from);
+                let sight = match self.sight(from) {
+                    Ok(sight) => sight,
+                    Err(step) => return step,
+                };
                 let topics = &self.events.topics;
                 let status = self
                     .registry

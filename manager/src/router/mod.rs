@@ -23,6 +23,7 @@ mod tests;
 #[cfg(test)]
 mod tests_of_calls;
 
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, MutexGuard};
 
 use labwire_wire::buffers::BuffersError;
@@ -70,6 +71,8 @@ pub(crate) enum Step {
     /// Convert the buffers of the message for receivers without the feature `binary`, then route it
     /// again.
     Convert(Conversion),
+    /// Let others go first, then route the same line again: there is more to decide.
+    Decide,
     /// End the connection.
     Leave,
 }
@@ -98,6 +101,8 @@ pub(crate) struct Router<'a> {
     pub(crate) started: Instant,
     /// The same by the time of day, in seconds since 1970.
     pub(crate) started_at: i64,
+    /// The latest present with which ends of grants were compared.
+    pub(crate) latest: &'a AtomicI64,
     /// The work of the current line, in [units](crate::work). [`Attachment::router`] sets it to 1
     /// before each line, and routing adds to it.
     ///

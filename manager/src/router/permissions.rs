@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::Refusal;
 use crate::registry::Sight;
-use crate::work::REFUSAL_WORK;
+use crate::work::{REFUSAL_WORK, TURN_WORK};
 
 impl<'a> Router<'a> {
     /// Checks a request to a service. Costs nothing in a manager without rules.
@@ -64,9 +64,16 @@ impl<'a> Router<'a> {
     }
 
     /// Returns what the sender sees of other peers.
-    pub(super) fn sight(&mut self, from: &Sender<'_>) -> Sight {
+    ///
+    /// # Errors
+    /// The step before it is routed again, if it takes long to decide.
+    pub(super) fn sight(&mut self, from: &Sender<'_>) -> Result<Sight, Step> {
         let present = self.present();
-        self.registry.sight(from.id, present)
+        let sight = self.registry.sight(from.id, present);
+        sight.ok_or_else(|| {
+            self.work += TURN_WORK;
+            Step::Decide
+        })
     }
 
     /// Refuses an administrator's request.
@@ -97,6 +104,7 @@ impl<'a> Router<'a> {
             clock: self.clock,
             start: self.started_at,
             micros: self.now,
+            latest: self.latest,
         }
     }
 }

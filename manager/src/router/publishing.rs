@@ -19,15 +19,12 @@ use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
-use crate::topics::{Subscription, topic_frame};
+use crate::topics::{MANAGERS_EVENTS, Subscription, topic_frame};
 use crate::work::{BYTES_PER_WORK, QUEUES_PER_WORK, REFUSAL_WORK};
 
 /// The longest topic or keyword arguments of a request about a topic, in bytes of JSON: each
 /// character of a topic may be an escape.
 const SHORT_BYTES: usize = 2_048;
-
-/// The pattern of the topics that a link with the manager subscribes to.
-const MANAGERS_EVENTS: &str = "manager.>";
 
 /// The arguments of a request to publish a value.
 struct Publication<'a> {
@@ -180,6 +177,7 @@ impl Router<'_> {
             .events
             .topics
             .subscribe(from.id, from.outbox, Subscription::Pattern(pattern))?;
+        self.restrict_events(from);
         Ok(())
     }
 
@@ -207,7 +205,15 @@ impl Router<'_> {
             .events
             .topics
             .subscribe(from.id, from.outbox, Subscription::Manager)?;
+        self.restrict_events(from);
         Ok(self.registry.manager_as_service().into())
+    }
+
+    /// Restricts what a subscriber learns of the manager's own topics to what it may see.
+    fn restrict_events(&mut self, from: &Sender<'_>) {
+        if self.registry.has_rules() {
+            self.events.topics.set_eyes(from.id, self.registry.eyes(from.id));
+        }
     }
 
     /// Ends a client's link with the manager itself. Returns `false` if it has none.

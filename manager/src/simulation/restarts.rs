@@ -171,6 +171,7 @@ impl World {
         };
         let proof = Proof::Login {
             user: "ada".into(),
+            id: 1,
             is_admin: false,
             token: None,
         };

@@ -8,7 +8,7 @@ mod frame;
 mod retained;
 mod subscribers;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::counters::Counters;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
-use crate::registry::PeerId;
+use crate::registry::{Eyes, PeerId, Subject};
 use crate::work::{BYTES_PER_WORK, COMPARED_PER_WORK, QUEUES_PER_WORK};
 
 pub(crate) use frame::topic_frame;
@@ -27,6 +27,9 @@ pub(crate) use subscribers::Receivers;
 use retained::Retained;
 use subscribers::Subscribers;
 
+/// The pattern of the topics that a link with the manager subscribes to.
+pub(crate) const MANAGERS_EVENTS: &str = "manager.>";
+
 /// The subscriptions of all peers, and the values that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
@@ -34,6 +37,8 @@ pub(crate) struct Topics {
     /// The number of subscriptions that the manager's own topics can match. While there is none, an
     /// event costs one load.
     watching: AtomicUsize,
+    /// Whether what some subscribers learn of the manager's own topics has been restricted.
+    is_restricted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +57,14 @@ pub(crate) enum Subscription {
 }
 
 impl Subscription {
+    /// Returns the pattern of topics for which the permission is needed.
+    pub(crate) fn needed(&self) -> &str {
+        match self {
+            Self::Pattern(pattern) => pattern.as_str(),
+            Self::Manager => MANAGERS_EVENTS,
+        }
+    }
+
     fn matches(&self, topic: &Topic) -> bool {
         match self {
             Self::Pattern(pattern) => pattern.matches(topic),
@@ -123,6 +136,19 @@ impl Topics {
         self.watching.fetch_sub(watched, Ordering::Relaxed);
     }
 
+    /// Returns the subscriptions of a peer.
+    pub(crate) fn of(&self, peer: PeerId) -> Vec<Subscription> {
+        self.state().subscribers.of(peer)
+    }
+
+    /// Restricts what a subscriber learns of the manager's own topics; with `None` not at all.
+    pub(crate) fn set_eyes(&self, peer: PeerId, eyes: Option<Eyes>) {
+        if eyes.is_some() {
+            self.is_restricted.store(true, Ordering::Relaxed);
+        }
+        self.state().subscribers.set_eyes(peer, eyes);
+    }
+
     /// Returns the number of a peer's subscriptions.
     pub(crate) fn subscriptions_of(&self, peer: PeerId) -> usize {
         self.state().subscribers.count_of(peer)
@@ -159,12 +185,13 @@ impl Topics {
         self.state().retained.replace(topic, sender, frame)
     }
 
-    /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to its
-    /// subscribers. One that does not read loses it: the manager cannot wait for a queue. Returns the
+    /// Sends a value of one of the manager's own topics, `manager.` and the name of the event, to those
+    /// of its subscribers who may learn of its subject at the present, in seconds since 1970. One that does not read loses it: the manager cannot wait for a queue. Returns the
     /// [work](crate::work).
     pub(crate) fn emit(
         &self,
         event: &str,
+        (subject, now): (Subject<'_>, i64),
         manager: &str,
         counters: &Counters,
         value: impl FnOnce() -> Value,
@@ -179,8 +206,17 @@ impl Topics {
         if receivers.is_empty() {
             return work;
         }
+        let state = self.is_restricted.load(Ordering::Relaxed).then(|| self.state());
+        let sees = |peer| {
+            let subscribers = state.as_ref().map(|state| &state.subscribers);
+            subscribers.is_none_or(|subscribers| subscribers.sees(peer, subject, now))
+        };
+        let mut seeing = receivers.iter().filter(|(peer, _)| sees(*peer)).peekable();
+        if seeing.peek().is_none() {
+            return work + receivers.len() / QUEUES_PER_WORK;
+        }
         let frame = topic_frame(&topic, value().to_string().as_bytes(), manager, false);
-        for (_, outbox) in receivers.iter() {
+        for (_, outbox) in seeing {
             if outbox.is_filling() {
                 Counters::count(&counters.events_left_out);
             } else {
@@ -205,6 +241,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const ANY: (Subject<'_>, i64) = (Subject::Peer("a[h:1]"), 0);
 
     fn topic(name: &str) -> Topic {
         Topic::new(name).unwrap()
@@ -301,7 +339,13 @@ mod tests {
             .subscribe(PeerId::sample(1), &outbox, Subscription::Manager)
             .unwrap();
         for _ in 0..1_000 {
-            let work = topics.emit("left", "Manager[h:1]", &counters, || json!({"name": "a[h:1]"}));
+            let work = topics.emit(
+                "left",
+                ANY,
+                "Manager[h:1]",
+                &counters,
+                || json!({"name": "a[h:1]"}),
+            );
             assert!(work > 0);
         }
         assert!(counters.events_left_out.load(Ordering::Relaxed) > 0);
@@ -312,7 +356,7 @@ mod tests {
     async fn an_event_reaches_those_who_watch_the_manager_and_never_waits() {
         let (topics, counters) = (Topics::default(), Counters::default());
         let emit = |event: &str| {
-            let _ = topics.emit(event, "Manager[h:1]", &counters, || json!({"a": 1}));
+            let _ = topics.emit(event, ANY, "Manager[h:1]", &counters, || json!({"a": 1}));
         };
         let (watcher, other, slow) = (Outbox::alone(10_000), Outbox::alone(10_000), Outbox::alone(10));
         let peers = [1, 2, 3].map(PeerId::sample);

@@ -11,7 +11,7 @@ use crate::bounds::{MOST_PATTERNS, MOST_SUBSCRIPTIONS};
 use crate::budget::Pool;
 use crate::outbox::Outbox;
 use crate::refusal::{Refusal, TopicRefusal};
-use crate::registry::PeerId;
+use crate::registry::{Eyes, PeerId, Subject};
 
 /// The subscriptions that each peer may have regardless of others.
 const FREE_SUBSCRIPTIONS: usize = 16;
@@ -76,6 +76,8 @@ impl Remembered {
 struct Subscriber {
     outbox: Arc<Outbox>,
     subscriptions: BTreeSet<Subscription>,
+    /// What it may learn of the manager's own topics; `None` for everything.
+    eyes: Option<Eyes>,
 }
 
 impl Subscriber {
@@ -117,6 +119,7 @@ impl Subscribers {
         let own = self.by_peer.entry(peer).or_insert_with(|| Subscriber {
             outbox: Arc::clone(outbox),
             subscriptions: BTreeSet::new(),
+            eyes: None,
         });
         own.subscriptions.insert(subscription);
         Ok((true, compared))
@@ -159,6 +162,26 @@ impl Subscribers {
     pub(super) fn receives(&self, peer: PeerId, topic: &Topic) -> bool {
         let own = self.by_peer.get(&peer);
         own.is_some_and(|own| own.receives(topic))
+    }
+
+    /// Returns the subscriptions of a peer.
+    pub(super) fn of(&self, peer: PeerId) -> Vec<Subscription> {
+        let own = self.by_peer.get(&peer);
+        own.map_or_else(Vec::new, |own| own.subscriptions.iter().cloned().collect())
+    }
+
+    /// Restricts what a subscriber learns of the manager's own topics. Does nothing for a peer without
+    /// a subscription.
+    pub(super) fn set_eyes(&mut self, peer: PeerId, eyes: Option<Eyes>) {
+        if let Some(own) = self.by_peer.get_mut(&peer) {
+            own.eyes = eyes;
+        }
+    }
+
+    /// Returns whether a subscriber may learn of an event. `now` is in seconds since 1970.
+    pub(super) fn sees(&self, peer: PeerId, subject: Subject<'_>, now: i64) -> bool {
+        let eyes = self.by_peer.get(&peer).and_then(|own| own.eyes.as_ref());
+        eyes.is_none_or(|eyes| eyes.see(subject, now))
     }
 
     /// Returns the number of subscriptions of a peer.

@@ -1,7 +1,11 @@
 //! Changes the tables.
 
-use labwire_access::{EVERYONE, Grantee, Pattern, Permission, Scope, check_name, permissions_of_built_in};
+use labwire_access::{
+    EVERYONE, Grantee, MOST_COMPARISONS, Pattern, Permission, Policy, Scope, check_name,
+    permissions_of_built_in,
+};
 use labwire_home::nearest;
+use labwire_wire::quoted;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::error::{AccessError, Named};
@@ -10,6 +14,15 @@ use crate::error::StoreError;
 
 /// The most rows of one table. It bounds the time to prepare the rules.
 pub(crate) const MOST_ROWS: usize = 100_000;
+
+/// The most permissions of one role.
+pub const MOST_PERMISSIONS: usize = 256;
+
+/// The most patterns of one set.
+pub const MOST_SET_PATTERNS: usize = 256;
+
+/// The most grants to one user, or to one group.
+pub const MOST_GRANTS: usize = 1_000;
 
 /// A change of groups, roles, sets or grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +107,51 @@ impl Database {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         self.check_change(change)?;
         let id = apply(&transaction, change)?;
+        self.expect_bounded(change)?;
         transaction.commit()?;
         Ok(id)
+    }
+
+    /// Checks the rules with a change that adds some: the work of a decision is bounded.
+    fn expect_bounded(&self, change: &AccessChange) -> Result<(), StoreError> {
+        match change {
+            AccessChange::AddRole { role, .. } => {
+                let sql = "SELECT count(*) FROM labwire_permissions WHERE role = ?1";
+                self.expect_few(sql, role, MOST_PERMISSIONS, "permissions in the role")?;
+            }
+            AccessChange::AddSet { set, .. } => {
+                let sql = "SELECT count(*) FROM labwire_set_members WHERE set_name = ?1";
+                self.expect_few(sql, set, MOST_SET_PATTERNS, "patterns in the set")?;
+            }
+            AccessChange::Grant { to, .. } => match to {
+                Grantee::User(user) => {
+                    let sql = "SELECT count(*) FROM labwire_grants WHERE username = ?1";
+                    self.expect_few(sql, user, MOST_GRANTS, "grants to the user")?;
+                }
+                Grantee::Group(group) => {
+                    let sql = "SELECT count(*) FROM labwire_grants WHERE group_name = ?1";
+                    self.expect_few(sql, group, MOST_GRANTS, "grants to the group")?;
+                }
+            },
+            AccessChange::Join { .. } => {}
+            // These add no rules.
+            _ => return Ok(()),
+        }
+        let heaviest = Policy::new(&self.access_rows()?).heaviest();
+        match heaviest.filter(|load| load.comparisons > MOST_COMPARISONS) {
+            None => Ok(()),
+            Some(load) => Err(AccessError::TooManyRules(load).into()),
+        }
+    }
+
+    /// Refuses what makes a list longer than it may be. `sql` counts its rows.
+    fn expect_few(&self, sql: &str, name: &str, most: usize, what: &str) -> Result<(), StoreError> {
+        let count: i64 = self.connection.query_row(sql, [name], |row| row.get(0))?;
+        if usize::try_from(count).is_ok_and(|count| count > most) {
+            let of = format!("{what} {}", quoted(name));
+            return Err(AccessError::TooLong { of, most }.into());
+        }
+        Ok(())
     }
 
     fn check_change(&self, change: &AccessChange) -> Result<(), StoreError> {

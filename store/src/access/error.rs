@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use labwire_access::{Action, NameError, PatternError, PermissionError, ScopeError, UnknownAction};
+use labwire_access::{
+    Action, Load, MOST_COMPARISONS, NameError, PatternError, PermissionError, ScopeError, UnknownAction,
+};
 use labwire_home::nearest;
 use labwire_wire::quoted;
 
@@ -168,6 +170,24 @@ pub enum AccessError {
         /// The limit.
         limit: usize,
     },
+    /// A role, a set, or what is granted to somebody would be longer than it may be.
+    #[error("there may be at most {most} {of}; write patterns (such as DMM*), or use more than one")]
+    TooLong {
+        /// What there would be too many of, and in what.
+        of: String,
+        /// The limit.
+        most: usize,
+    },
+    /// Somebody would have more rules than the manager can compare in time.
+    #[error(
+        "{} would have {} rules for the action {}, and may have {MOST_COMPARISONS} at most: grant roles with fewer \
+         permissions, or write patterns (such as DMM*) in place of lists",
+        whom(.0), .0.comparisons, .0.action
+    )]
+    TooManyRules(
+        /// The user, the action, and the number of rules.
+        Load,
+    ),
     /// A text is not a permission.
     #[error("the permission {}: {error}{}", quoted(text), nearest_action(error))]
     Permission {
@@ -219,6 +239,13 @@ impl AccessError {
             nearest: nearest(name, known).map(str::to_owned),
         }
     }
+}
+
+fn whom(load: &Load) -> String {
+    load.user.as_deref().map_or_else(
+        || "the group 'everyone'".to_owned(),
+        |user| format!("the user {}", quoted(user)),
+    )
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

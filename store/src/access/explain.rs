@@ -1,11 +1,11 @@
 //! Explains a decision.
 
-use labwire_access::{Access, Action, Permission, Policy, Reason, Rows, Scope};
+use labwire_access::{Access, Action, Permission, Policy, Reason, Rows, Scope, Until};
 use labwire_home::nearest;
 use serde_json::{Value, json};
 
 use super::error::{AccessError, Named};
-use super::rows::describe_grant;
+use super::rows::{describe_grant, rfc3339};
 
 /// A decision, and what each rule means for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +14,16 @@ pub struct Explanation {
     pub permission: String,
     /// Whether it is allowed.
     pub is_allowed: bool,
+    /// Until when it is allowed, or was: the last end of all rules that allow it at some time.
+    pub until: Until,
     /// The permissions for the same action in all roles that the user has.
     pub reasons: Vec<Reason>,
 }
 
 impl Explanation {
-    /// Returns it as a JSON object: `allowed`, `permission`, and `rules`, each with its `grant` (`null`
-    /// for an administrator), its `permission` and its `verdict`.
+    /// Returns it as a JSON object: `allowed`, `permission`, `until` (a date and time, or `null` if it
+    /// is not allowed or has no end), and `rules`, each with its `grant` (`null` for an
+    /// administrator), its `permission` and its `verdict`.
     pub fn to_json(&self) -> Value {
         let rules = self.reasons.iter().map(|reason| {
             json!({
@@ -29,10 +32,15 @@ impl Explanation {
                 "verdict": reason.verdict.to_string(),
             })
         });
+        let until = match self.until {
+            Until::Time(end) if self.is_allowed => Some(rfc3339(end)),
+            _ => None,
+        };
         json!({
             "allowed": self.is_allowed,
             "permission": self.permission,
             "rules": rules.collect::<Vec<_>>(),
+            "until": until,
         })
     }
 }
@@ -44,18 +52,20 @@ impl Explanation {
 /// [`AccessError::Unknown`] if there is no such user.
 pub fn explain(rows: &Rows, user: &str, access: &Access<'_>, now: i64) -> Result<Explanation, AccessError> {
     let policy = Policy::new(rows);
-    if !policy.has_user(user) {
-        let known = rows.users.iter().map(|(name, _)| name.as_str());
+    let Some(id) = policy.user(user) else {
+        let known = rows.users.iter().map(|user| user.name.as_str());
         return Err(AccessError::Unknown {
             what: Named::User,
             name: user.to_owned(),
             nearest: nearest(user, known).map(str::to_owned),
         });
-    }
-    let rights = policy.rights(Some(user));
+    };
+    let rights = policy.rights(Some(id));
+    let until = rights.until(access);
     Ok(Explanation {
         permission: access.to_string(),
-        is_allowed: rights.allows(access, now),
+        is_allowed: until.includes(|| now),
+        until,
         reasons: rights.explain(access, now),
     })
 }

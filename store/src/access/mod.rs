@@ -10,8 +10,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use change::AccessChange;
 pub(crate) use change::MOST_ROWS;
+pub use change::{AccessChange, MOST_GRANTS, MOST_PERMISSIONS, MOST_SET_PATTERNS};
 pub use error::{AccessError, Named};
 pub use explain::{Explanation, explain, explain_permission};
 pub use rows::describe_grant;

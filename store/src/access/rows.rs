@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use labwire_access::{BUILT_IN_ROLES, EVERYONE, Grant, Grantee, Permission, Rows, permissions_of_built_in};
+use labwire_access::{
+    BUILT_IN_ROLES, EVERYONE, Grant, Grantee, Permission, Rows, User, permissions_of_built_in,
+};
 use rusqlite::{Transaction, TransactionBehavior};
 use serde_json::{Value, json};
 
@@ -28,8 +30,14 @@ impl Database {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         };
         let mut statement =
-            view.prepare_cached("SELECT username, is_admin FROM auth_users ORDER BY username")?;
-        let users = statement.query_map([], |row| Ok((text(row, 0), integer(row, 1) != 0)))?;
+            view.prepare_cached("SELECT pid, username, is_admin FROM auth_users ORDER BY username")?;
+        let users = statement.query_map([], |row| {
+            Ok(User {
+                id: integer(row, 0),
+                name: text(row, 1),
+                is_admin: integer(row, 2) != 0,
+            })
+        })?;
         let users = users.collect::<rusqlite::Result<_>>()?;
         let members = pairs("SELECT group_name, username FROM labwire_members ORDER BY 1, 2")?;
         let roles = pairs(
@@ -147,12 +155,15 @@ pub fn describe_grant(grant: &Grant) -> Value {
         Grantee::User(user) => (Some(user), None),
         Grantee::Group(group) => (None, Some(group)),
     };
-    let until = until.map(|until| {
-        Timestamp::from_second(until)
-            .unwrap_or(Timestamp::MAX)
-            .to_string()
-    });
+    let until = until.map(rfc3339);
     json!({ "id": id, "role": role, "user": user, "group": group, "on": on.to_string(), "until": until })
+}
+
+/// Returns a time in seconds since 1970 as text, in UTC.
+pub(super) fn rfc3339(seconds: i64) -> String {
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::MAX)
+        .to_string()
 }
 
 /// Reads the second text of each pair, and leaves out those that cannot be read.

@@ -25,7 +25,8 @@ fn to_user(name: &str) -> Grantee {
 }
 
 fn may_read(database: &Database, user: &str) -> bool {
-    let rights = Policy::new(&database.access().unwrap()).rights(Some(user));
+    let policy = Policy::new(&database.access().unwrap());
+    let rights = policy.rights(Some(policy.user(user).unwrap_or(-1)));
     rights.allows(&Access::call("DMM", "read"), 0)
 }
 
@@ -228,11 +229,72 @@ async fn a_change_of_another_program_is_noticed() {
     let store = Store::open(&path, &StoreOptions::default()).unwrap();
     let first = store.policy(None).await.unwrap().unwrap();
     let access = Access::call("DMM", "read");
-    assert!(!first.policy.rights(Some("ada")).allows(&access, 0));
+    assert!(!first.policy.rights(Some(1)).allows(&access, 0));
     assert!(store.policy(Some(first.file)).await.unwrap().is_none());
     other.change_access(&grant("operator", to_user("ada"))).unwrap();
     let second = store.policy(Some(first.file)).await.unwrap().unwrap();
     assert!(second.number > first.number);
-    assert!(second.policy.rights(Some("ada")).allows(&access, 0));
+    assert!(second.policy.rights(Some(1)).allows(&access, 0));
     store.close().await;
+}
+
+#[test]
+fn lists_are_bounded_and_so_is_what_one_user_has() {
+    let (_folder, path) = empty_database();
+    let mut database = Database::open(&path).unwrap();
+    add_user(&mut database, "ada");
+    let role = |name: &str, numbers: std::ops::Range<usize>| AccessChange::AddRole {
+        role: name.to_owned(),
+        permissions: numbers
+            .map(|number| format!("see Device{number}").parse().unwrap())
+            .collect(),
+    };
+    let set = |numbers: std::ops::Range<usize>| AccessChange::AddSet {
+        set: "bench".to_owned(),
+        patterns: numbers
+            .map(|number| format!("Device{number}").parse().unwrap())
+            .collect(),
+    };
+    let refusal = |database: &mut Database, change: &AccessChange| {
+        database.change_access(change).unwrap_err().to_string()
+    };
+    database
+        .change_access(&role("reader", 0..MOST_PERMISSIONS))
+        .unwrap();
+    database.change_access(&set(0..MOST_SET_PATTERNS)).unwrap();
+    let next = MOST_PERMISSIONS..MOST_PERMISSIONS + 1;
+    assert_eq!(
+        refusal(&mut database, &role("reader", next.clone())),
+        "there may be at most 256 permissions in the role 'reader'; write patterns (such as DMM*), or use more than one"
+    );
+    assert!(refusal(&mut database, &set(next)).contains("256 patterns in the set 'bench'"));
+    assert_eq!(
+        database.roles().unwrap()["reader"].len(),
+        MOST_PERMISSIONS,
+        "nothing is changed"
+    );
+
+    // 39 times 256 permissions, and some more.
+    for _ in 0..39 {
+        database.change_access(&grant("reader", to_user("ada"))).unwrap();
+    }
+    assert_eq!(
+        refusal(&mut database, &grant("reader", to_user("ada"))),
+        "the user 'ada' would have 10240 rules for the action see, and may have 10000 at most: grant roles with \
+         fewer permissions, or write patterns (such as DMM*) in place of lists"
+    );
+    // A grant to everyone counts for each user.
+    let everyone = Grantee::Group(EVERYONE.to_owned());
+    assert!(refusal(&mut database, &grant("reader", everyone)).contains("10240 rules"));
+
+    database.change_access(&role("one", 0..1)).unwrap();
+    add_user(&mut database, "bob");
+    for _ in 0..MOST_GRANTS {
+        database.change_access(&grant("one", to_user("bob"))).unwrap();
+    }
+    let refused = refusal(&mut database, &grant("one", to_user("bob")));
+    assert!(
+        refused.contains("at most 1000 grants to the user 'bob'"),
+        "{refused}"
+    );
 }

@@ -20,6 +20,8 @@ const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 pub struct LoginOutcome {
     /// Whether the user is an administrator.
     pub is_admin: bool,
+    /// The number of the user, which no later user of the same name has.
+    pub id: i64,
     /// The token that was given as the password; `None` for the password.
     pub token: Option<LoginToken>,
 }
@@ -150,15 +152,25 @@ impl Store {
         let (is_match, Credentials { stored, token, .. }) = self
             .hashing(move || (credentials.check(&secret).is_match, credentials))
             .await?;
-        if let Some(FoundToken { token, is_admin }) = token {
-            let token = Some(token);
-            return Ok(Some((LoginOutcome { is_admin, token }, None)));
+        if let Some(FoundToken {
+            token,
+            is_admin,
+            user,
+        }) = token
+        {
+            let outcome = LoginOutcome {
+                is_admin,
+                id: user,
+                token: Some(token),
+            };
+            return Ok(Some((outcome, None)));
         }
-        let Some(StoredPassword { hashed, is_admin }) = stored.filter(|_| is_match) else {
+        let Some(StoredPassword { hashed, is_admin, id }) = stored.filter(|_| is_match) else {
             return Ok(None);
         };
         let outcome = LoginOutcome {
             is_admin,
+            id,
             token: None,
         };
         Ok(Some((outcome, Some(hashed))))

@@ -3,9 +3,8 @@
 use std::io::Write;
 
 use clap::{ArgGroup, Args, Subcommand};
-use jiff::Timestamp;
 use labwire_access::{Grant, Grantee, Scope};
-use labwire_home::{local_time_zone, present};
+use labwire_home::present;
 use labwire_store::{AccessChange, AccessError, describe_grant};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, until};
@@ -207,15 +206,13 @@ fn in_words(grant: &Grant) -> String {
         Grantee::Group(group) => format!("{} to the group {group}", grant.role),
     };
     let on = (!grant.on.is_everything()).then(|| format!("on {}", grant.on));
-    let end = grant.until.map(|until| {
-        let word = if present().as_second() >= until {
+    let end = grant.until.map(|end| {
+        let word = if present().as_second() >= end {
             "ended"
         } else {
             "until"
         };
-        let time = Timestamp::from_second(until).unwrap_or(Timestamp::MAX);
-        let time = time.to_zoned(local_time_zone());
-        format!("{word} {}", time.strftime("%Y-%m-%d %H:%M:%S"))
+        format!("{word} {}", until::shown(end))
     });
     let parts: Vec<_> = [Some(to), on, end].into_iter().flatten().collect();
     parts.join(", ")

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use clap::Args;
-use labwire_access::{Access, Action, Rows, Verdict};
+use labwire_access::{Access, Action, Rows, Until, Verdict};
 use labwire_home::present;
 use labwire_store::{AccessError, Explanation, explain, explain_permission};
 
-use super::{Chosen, choose};
+use super::{Chosen, choose, until};
 use crate::cli::database::DatabaseArgs;
 use crate::cli::output::output;
 
@@ -17,8 +17,8 @@ Tell whether a user may do something, and why.
 With an attribute, the question is whether the user may call it. Without one, all actions on the \
 service are listed. --permission asks about anything else, such as 'publish lab.oven'.
 
-Each rule that is about the same action is listed with what it means: allows, ended, outside the \
-grant, other object, or other attribute.
+Each rule that is about the same action is listed with what it means: allows (until when), ended \
+(when), outside the grant, other object, or other attribute.
 
 The answer is that of a manager with --roles. The exit code is 0 if the user may do it, or at least \
 one of the actions, and 1 if not.";
@@ -129,14 +129,26 @@ fn write_explanation(user: &str, explanation: &Explanation, output: &mut impl Wr
     let Explanation {
         permission,
         is_allowed,
+        until: end,
         reasons,
     } = explanation;
     let answer = if *is_allowed { "may" } else { "may not" };
-    writeln!(output, "{user} {answer} {permission}")?;
+    let end = match end {
+        Until::Time(end) if *is_allowed => format!(" until {}", until::shown(*end)),
+        _ => String::new(),
+    };
+    writeln!(output, "{user} {answer} {permission}{end}")?;
     for reason in reasons {
-        let verdict = match reason.verdict {
-            Verdict::Allows => "allows it".to_owned(),
-            other => other.to_string(),
+        let end = reason
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.until)
+            .map(until::shown);
+        let verdict = match (reason.verdict, end) {
+            (Verdict::Allows, Some(end)) => format!("allows it until {end}"),
+            (Verdict::Allows, None) => "allows it".to_owned(),
+            (Verdict::Ended, Some(end)) => format!("ended {end}"),
+            (other, _) => other.to_string(),
         };
         writeln!(output, "  {verdict}: {reason}")?;
     }

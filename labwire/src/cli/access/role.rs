@@ -19,6 +19,8 @@ a pattern, * stands for any characters and ? for one. Behind 'call', the part af
 the attribute. @NAME is a set of services (see: labwire set). Without a pattern, the permission \
 applies to everything.
 
+A role has up to 256 permissions, and a pattern up to 8 *.
+
 Four roles are always there: observer, operator, owner and administrator.";
 
 const EXAMPLES: &str = "\

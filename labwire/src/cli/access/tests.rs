@@ -121,7 +121,7 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
     let (printed, error) = shell.run(&["may", "ada", "DMM", "read"]);
     assert_eq!(
         printed,
-        "ada may not call DMM.read\n  ended: grant 2, role operator to the user ada on DMM*: call\n  other object: \
+        "ada may not call DMM.read\n  ended 2001-01-01 00:00:00: grant 2, role operator to the user ada on DMM*: call\n  other object: \
          grant 1, role reader to the group students: call @bench3.read*\n"
     );
     assert_eq!(
@@ -167,6 +167,41 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
 }
 
 #[test]
+fn a_grant_on_every_service_is_one_without_a_limit() {
+    let shell = Shell::with_users(&["ada"]);
+    for (line, expected) in [
+        (
+            &["grant", "add", "administrator", "--to", "ada", "--on", "*"][..],
+            "Added the grant 1: administrator to the user ada\n",
+        ),
+        (
+            &["may", "ada", "--permission", "administer stats"],
+            "ada may administer stats\n  allows it: grant 1, role administrator to the user ada: administer\n",
+        ),
+    ] {
+        assert_eq!(shell.types(line), expected, "{line:?}");
+    }
+}
+
+#[test]
+fn an_explanation_says_until_when_the_permission_holds() {
+    let shell = Shell::with_users(&["ada"]);
+    for end in ["2101-01-01", "2102-01-01", "2001-01-01"] {
+        shell.types(&["grant", "add", "observer", "--to", "ada", "--until", end]);
+    }
+    let rule = "grant 1, role observer to the user ada: see";
+    assert_eq!(
+        shell.types(&["may", "ada", "--permission", "see DMM"]),
+        format!(
+            "ada may see DMM until 2102-01-01 00:00:00\n  allows it until 2101-01-01 00:00:00: {rule}\n  allows it until \
+             2102-01-01 00:00:00: {}\n  ended 2001-01-01 00:00:00: {}\n",
+            rule.replace('1', "2"),
+            rule.replace('1', "3"),
+        )
+    );
+}
+
+#[test]
 fn lists_and_explanations_are_json_objects_one_per_line() {
     let shell = Shell::with_users(&["ada"]);
     shell.types(&["group", "add", "students"]);
@@ -190,7 +225,7 @@ fn lists_and_explanations_are_json_objects_one_per_line() {
         (
             &["may", "ada", "--permission", "see PSU31", "--json"],
             format!(
-                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","verdict":"allows"}}]}}"#
+                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","verdict":"allows"}}],"until":null}}"#
             ),
         ),
     ] {

@@ -49,6 +49,13 @@ fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     })
 }
 
+/// Returns a time in seconds since 1970 as text, in this computer's time zone.
+pub(super) fn shown(seconds: i64) -> String {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    let time = time.to_zoned(local_time_zone());
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -123,6 +123,9 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if let Some(empty) = hints::empty_variables() {
         report.tell("authentication", &Doubtful(empty))?;
     }
+    if options.roles.unwrap_or(false) {
+        report.tell("roles", &roles(&options))?;
+    }
     report.tell("record", &record(&options, &path))?;
     report.tell("memory", &memory(&options, &limits))?;
     report.tell("log", &log(&super::log_path(&home, &options)))?;
@@ -309,6 +312,17 @@ fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, dat
                 .to_owned(),
         ),
     }
+}
+
+fn roles(options: &Options) -> Finding {
+    if options.auth_login.unwrap_or(false) {
+        return Good("users may do only what is granted to them: labwire grant list".to_owned());
+    }
+    Doubtful(
+        "nobody has a user without --auth-login, so everyone may do only what is granted to the group 'everyone': add \
+         --auth-login, or grant it: labwire grant add operator --to-group everyone"
+            .to_owned(),
+    )
 }
 
 fn memory(options: &Options, limits: &Limits) -> Finding {

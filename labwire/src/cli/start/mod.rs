@@ -332,7 +332,7 @@ fn tell_roles(authentication: &Authentication) {
     } else {
         warn!(
             "no peer has a user without --auth-login, so peers may do only what is granted to the group 'everyone' \
-             (--roles)"
+             (--roles); add --auth-login, or grant it: labwire grant add operator --to-group everyone"
         );
     }
 }

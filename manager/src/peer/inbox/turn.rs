@@ -174,7 +174,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             match step {
                 Step::Next => bytes = rest,
                 // The line stays in front of the rest.
-                Step::Wait(..) => return (step, bytes),
+                Step::Wait(..) | Step::Decide => return (step, bytes),
                 _ => return (step, rest),
             }
             left = left.saturating_sub(work);
@@ -192,7 +192,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
         };
         let incoming = Incoming::of(line, is_whole);
         let (step, work) = router(incoming.frame.view(), &incoming.kind);
-        if matches!(step, Step::Wait(..)) {
+        if matches!(step, Step::Wait(..) | Step::Decide) {
             self.front = Some(Box::new(incoming));
         }
         (step, work)

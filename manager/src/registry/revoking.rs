@@ -1,0 +1,175 @@
+//! Ends what peers have and may have no longer, after the rules have changed or a grant has ended.
+//!
+//! The peers are checked one after another, in many steps. Requests are checked by the new rules from
+//! the beginning.
+
+use std::sync::Arc;
+
+use labwire_access::{Access, Action, Until};
+
+use super::event::{Event, LinkRevoked};
+use super::moment::Moment;
+use super::peers::PeerId;
+use super::permissions::refusal;
+use super::state::Registry;
+use super::view::View;
+use crate::clock::Present;
+use crate::refusal::{LockCause, LockEnd, WaitEnd};
+use crate::work::COMPARED_PER_WORK;
+
+/// What is still to be checked.
+#[derive(Debug, Default)]
+pub(super) struct Revoking {
+    peers: Vec<PeerId>,
+    /// The services that the client is linked with which is being checked, or for whose locks it
+    /// waits.
+    links: Option<(PeerId, Vec<PeerId>)>,
+}
+
+/// What was checked.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// A peer of which the links and subscriptions are to be checked.
+    Peer {
+        id: PeerId,
+        /// What it may do.
+        view: Arc<View>,
+        /// A service that may no longer be one.
+        ended: Option<Event<'static>>,
+    },
+    /// A link, and the lock that comes with it.
+    Link {
+        /// What has ended.
+        events: Vec<Event<'static>>,
+        /// The [work](crate::work) of deciding.
+        work: usize,
+    },
+}
+
+impl Registry {
+    /// Lets all peers be checked.
+    pub(super) fn begin_revoking(&mut self) {
+        let clients = self.clients.iter().map(|(id, _)| id);
+        let services = self.services.iter().map(|(id, _)| id);
+        self.revoking = Revoking {
+            peers: clients.chain(services).collect(),
+            links: None,
+        };
+    }
+
+    /// Lets a peer be checked, if there are rules.
+    pub(crate) fn check_again(&mut self, peer: PeerId) {
+        if self.has_rules() {
+            self.revoking.peers.push(peer);
+        }
+    }
+
+    /// Lets all peers be checked if a grant has ended since they were checked before.
+    pub(crate) fn notice_ends(&mut self, present: Present<'_>) {
+        let Some(rules) = &mut self.rules else { return };
+        let now = present.seconds();
+        let next = rules
+            .policy
+            .as_ref()
+            .and_then(|policy| policy.next_end(rules.noticed));
+        let has_ended = next.is_some_and(|end| end <= now);
+        rules.noticed = rules.noticed.max(now);
+        if has_ended {
+            self.begin_revoking();
+        }
+    }
+
+    /// Checks the next peer, or the next link of a client. Returns `None` if all are checked.
+    pub(crate) fn check_next(&mut self, now: Moment, present: Present<'_>) -> Option<Checked> {
+        if let Some((client, services)) = &mut self.revoking.links {
+            let client = *client;
+            if let Some(service) = services.pop() {
+                return Some(self.check_link(client, service, now, present));
+            }
+            self.revoking.links = None;
+        }
+        loop {
+            let id = self.revoking.peers.pop()?;
+            // It may have left meanwhile.
+            let Some(view) = self.view_of(id) else { continue };
+            if let Some(client) = self.clients.get(id) {
+                let mut services: Vec<_> = client.links.iter().copied().collect();
+                services.extend(client.lock_waits.iter().map(|(service, _)| *service));
+                services.sort_unstable();
+                services.dedup();
+                self.revoking.links = Some((id, services));
+            }
+            let ended = self.check_service(id, &view, present);
+            return Some(Checked::Peer { id, view, ended });
+        }
+    }
+
+    fn check_service(&self, id: PeerId, view: &View, present: Present<'_>) -> Option<Event<'static>> {
+        let service = self.services.get(id)?;
+        let access = Access::to(Action::Register, &service.name);
+        if view.rights().allows(&access, present.seconds()) {
+            return None;
+        }
+        Some(Event::ServiceRevoked {
+            name: service.full_name.clone(),
+            outbox: Arc::clone(&service.outbox),
+            refusal: refusal(&access, &service.principal, present),
+        })
+    }
+
+    fn check_link(&mut self, client: PeerId, id: PeerId, now: Moment, present: Present<'_>) -> Checked {
+        let mut checked = (Vec::new(), 1);
+        let (Some(view), Some(service)) = (self.view_of(client), self.services.get(id)) else {
+            let (events, work) = checked;
+            return Checked::Link { events, work };
+        };
+        let name = Arc::clone(&service.name);
+        let has_lock = service.locks.contains(client);
+        let missing = [Action::Link, Action::Lock].into_iter().find(|action| {
+            let is_needed = *action == Action::Link || has_lock || self.awaits_lock(client, id);
+            checked.1 += view.rights().comparisons(*action) / COMPARED_PER_WORK;
+            let until = if is_needed {
+                view.until(*action, &name)
+            } else {
+                Until::Always
+            };
+            !until.includes(|| present.seconds())
+        });
+        if let Some(missing) = missing {
+            let permission = Access::to(missing, &name).to_string().into();
+            let end = LockEnd {
+                at: now.time,
+                cause: LockCause::NotPermitted { permission },
+            };
+            self.end_wait(client, id, &WaitEnd::Broken(end.clone()));
+            if has_lock {
+                checked.0.extend(self.end_lock(client, id, end));
+            } else if missing == Action::Link {
+                checked.0.extend(self.end_link(client, id));
+            }
+        }
+        let (events, work) = checked;
+        Checked::Link { events, work }
+    }
+
+    pub(super) fn awaits_lock(&self, client: PeerId, service: PeerId) -> bool {
+        let client = self.clients.get(client);
+        client.is_some_and(|client| client.lock_waits.iter().any(|(id, _)| *id == service))
+    }
+
+    /// Ends the link of a client that holds no lock.
+    fn end_link(&mut self, client: PeerId, id: PeerId) -> Option<Event<'static>> {
+        if !self.remove_link(client, id) {
+            return None;
+        }
+        let (service, client) = (self.services.get(id)?, self.clients.get(client)?);
+        Some(Event::LinkRevoked(LinkRevoked {
+            client: Arc::clone(&client.name),
+            service: Arc::clone(&service.name),
+            principal: Arc::clone(&client.principal),
+            links: service.links.len(),
+            locks: service.locks.len(),
+            told: client.features.unlinked.then(|| Arc::clone(&client.outbox)),
+        }))
+    }
+}
