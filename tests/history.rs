@@ -597,6 +597,41 @@ fn a_row_of_csv_is_one_line_whatever_a_peer_asks_for() {
 }
 
 #[test]
+fn another_program_that_opens_the_record_takes_nothing_from_a_manager_that_was_asked_for_it() {
+    let manager = Manager::start_in(home(), &["--disable-tls", "--auth-login"]);
+    // The manager itself reads the file.
+    assert!(!entries(&manager, &["--kind", "start"]).is_empty());
+    let path = manager.home().path("manager.record.sqlite3");
+    let log = manager.home().path("manager.record.sqlite3-wal");
+    assert!(log.exists(), "the manager writes it");
+    let count = || {
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.query_row("SELECT count(*) FROM entries", [], |row| row.get::<_, i64>(0))
+    };
+    let before = count().unwrap();
+    assert!(
+        log.exists(),
+        "the log of the manager was removed although the manager uses it"
+    );
+    let mut bob = RawPeer::connect(&manager);
+    log_in_as(&mut bob, "bob", "bob's own");
+    let begun = Instant::now();
+    while count().unwrap() == before {
+        assert!(begun.elapsed() < DEADLINE, "the login is not in the file");
+        std::thread::sleep(super::support::POLL_INTERVAL);
+    }
+}
+
+/// Answers the manager's questions for a username and a password.
+fn log_in_as(peer: &mut RawPeer, user: &str, password: &str) {
+    for answer in [user, password] {
+        assert_eq!(peer.read_json()["error"], false);
+        peer.send_line(&json!({ "result": answer }).to_string());
+    }
+    assert_eq!(peer.read_json()["attribute"], "identity");
+}
+
+#[test]
 fn a_kill_loses_no_more_than_the_last_second() {
     let manager = Manager::start_in(home(), &["--disable-tls"]);
     let _early = RawPeer::client(&manager, "Early");

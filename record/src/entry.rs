@@ -222,22 +222,22 @@ impl Entry {
         }
     }
 
-    /// Whether it is the manager's own, or that of an administrator who broke a lock: no other peer can
-    /// cause it, and it is always written.
+    /// Whether it is the manager's own: no peer can cause it, and it is always written.
     pub(crate) fn is_managers(&self) -> bool {
         match self.kind {
             Kind::Start | Kind::Stop => true,
             Kind::Gap => self.peer.is_none(),
-            _ => self.outcome == Outcome::Broken,
+            _ => false,
         }
     }
 
-    /// Whether only a peer that has logged in can cause it.
+    /// Whether only a peer that has logged in can cause it: also one that may do no more than break
+    /// the locks on one service, or on services that do not exist.
     pub(crate) fn is_proved(&self) -> bool {
         match self.kind {
             Kind::Admin => true,
             Kind::Login => self.outcome != Outcome::Refused,
-            _ => false,
+            _ => self.outcome == Outcome::Broken,
         }
     }
 }

@@ -244,7 +244,7 @@ fn whole(number: u64) -> i64 {
 }
 
 /// Returns the first bytes of a text, at most [`LONGEST_TEXT`].
-fn truncated(text: &str) -> &str {
+pub(crate) fn truncated(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_TEXT)]
 }
 

@@ -89,16 +89,11 @@ impl Reader {
     /// [`RecordError::TooNew`], and [`RecordError::Database`] if SQLite cannot read it.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
         expect_no_pipe(path)?;
-        // SQLite does not say why it cannot open a file.
-        std::fs::File::open(path).map_err(|reason| RecordError::Unreachable {
-            path: path.to_owned(),
-            reason,
-        })?;
         let connection = if is_at_rest(path) {
             // Nobody writes it. SQLite would leave files beside it otherwise.
             open_unchanging(path)?
         } else {
-            Connection::open_with_flags(path, READING)?
+            Connection::open_with_flags(path, READING).map_err(|error| why_not(path, error))?
         };
         connection.busy_timeout(PATIENCE)?;
         expect_record(&connection, path)?;
@@ -240,13 +235,31 @@ pub fn inspect_record(path: &Path) -> Result<(), RecordError> {
 }
 
 /// Returns whether a file has a write-ahead log that was copied into it when it was closed.
+///
+/// A file that this process writes is not opened: closing any descriptor of a file gives up all locks
+/// that the process has on it (`fcntl(2)`), so that another program would take the log for one that
+/// nobody uses, and remove it.
 fn is_at_rest(path: &Path) -> bool {
-    let mut header = [0; 20];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
+    if Path::new(&log).exists() {
+        return false;
+    }
+    let mut header = [0; 20];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
     // The versions of the format for writing and for reading: 2 with a write-ahead log.
-    read.is_ok() && header[18..] == [2, 2] && !Path::new(&log).exists()
+    read.is_ok() && header[18..] == [2, 2]
+}
+
+/// Returns why SQLite cannot open a file, which it does not say.
+fn why_not(path: &Path, error: rusqlite::Error) -> RecordError {
+    match std::fs::File::open(path) {
+        Ok(_) => error.into(),
+        Err(reason) => RecordError::Unreachable {
+            path: path.to_owned(),
+            reason,
+        },
+    }
 }
 
 /// Opens a file as one that nobody changes.

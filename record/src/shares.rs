@@ -9,7 +9,7 @@
 //!   come.
 //! - *Each computer* has a share of entries of each class, [`OF_ONE`]. What exceeds it is counted, and
 //!   one entry tells how many were left out, and of whom. What only somebody with a password can cause
-//!   needs no share.
+//!   has a larger share of its own, [`PROVED`].
 //! - *All computers together* have a share, [`OF_ALL`]. When it is used up, each still has some entries
 //!   per hour, [`RESERVED`]. So many computers that cause much do not hide what the others do.
 //!
@@ -49,6 +49,10 @@ const RESERVED: Rate = Rate {
     per_second: 5.0 / 3_600.0,
 };
 
+/// The entries of one computer that only somebody with a password can cause. A script of an
+/// administrator may cause thousands at once.
+const PROVED: Rate = Rate::per_minute(5_000.0, 60.0);
+
 /// The first window of time.
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -62,8 +66,11 @@ const PACE: Duration = Duration::from_secs(1);
 /// shares for that.
 const MOST_EQUALS: usize = 16_384;
 
-/// The most computers with a share of their own. Further ones have one together.
+/// The most computers with a share of their own. Further ones share [`GROUPS`] others.
 const MOST_COMPUTERS: usize = 4_096;
+
+/// The number of shares of further computers, so that some of them do not use up those of all others.
+const GROUPS: u64 = 256;
 
 /// The most computers at one time with an entry of their own about what was left out.
 const MOST_TOLD: usize = 16;
@@ -200,15 +207,23 @@ struct Equals {
     counted: Option<Counted>,
 }
 
-/// A computer: an address, or the half of an IPv6 address that names a network. `None` for entries
-/// without an address, and for all computers behind the first [`MOST_COMPUTERS`].
-type Computer = Option<IpAddr>;
+/// What has a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Computer {
+    /// Entries without an address.
+    Unknown,
+    /// An address, or the half of an IPv6 address that names a network.
+    One(IpAddr),
+    /// Some of the computers behind the first [`MOST_COMPUTERS`], by the group's number.
+    Group(u64),
+}
 
 /// The shares of a computer.
 #[derive(Debug)]
 struct Shares {
     buckets: [Bucket; Class::ALL.len()],
     reserved: [Bucket; Class::ALL.len()],
+    proved: Bucket,
     left_out: [Option<Counted>; Class::ALL.len()],
     window: Window,
 }
@@ -218,6 +233,7 @@ impl Shares {
         Self {
             buckets: OF_ONE.map(|rate| Bucket::full(rate, now)),
             reserved: [Bucket::full(RESERVED, now); Class::ALL.len()],
+            proved: Bucket::full(PROVED, now),
             left_out: [const { None }; Class::ALL.len()],
             window: Window::first(now),
         }
@@ -346,7 +362,7 @@ impl Bounds {
 
     /// Takes a place of the shares of an entry's computer and of all. Returns whether there was one.
     fn takes_place(&mut self, entry: &Entry, class: Class, now: Instant) -> bool {
-        if entry.is_proved() {
+        if entry.is_proved() && self.shares(entry.address, now).proved.take(PROVED, now) {
             return true;
         }
         let class = class.index();
@@ -363,11 +379,18 @@ impl Bounds {
     }
 
     fn shares(&mut self, address: Option<IpAddr>, now: Instant) -> &mut Shares {
-        let computer = address.map(computer);
-        let is_known = self.computers.contains_key(&computer) || self.computers.len() < MOST_COMPUTERS;
-        self.computers
-            .entry(computer.filter(|_| is_known))
-            .or_insert_with(|| Shares::new(now))
+        let computer = match address.map(computer) {
+            None => Computer::Unknown,
+            Some(address) => {
+                let one = Computer::One(address);
+                if self.computers.contains_key(&one) || self.computers.len() < MOST_COMPUTERS {
+                    one
+                } else {
+                    Computer::Group(self.hashes.hash_one(address) % GROUPS)
+                }
+            }
+        };
+        self.computers.entry(computer).or_insert_with(|| Shares::new(now))
     }
 
     fn leave_out(&mut self, entry: Entry, class: Class, count: u64, now: Instant) {
@@ -403,7 +426,9 @@ impl Bounds {
                 shares.window.next(now)
             };
             let reserved = shares.reserved.iter_mut().map(|bucket| (bucket, RESERVED));
-            let mut buckets = shares.buckets.iter_mut().zip(OF_ONE).chain(reserved);
+            let proved = std::iter::once((&mut shares.proved, PROVED));
+            let buckets = shares.buckets.iter_mut().zip(OF_ONE);
+            let mut buckets = buckets.chain(reserved).chain(proved);
             let is_full = buckets.all(|(bucket, rate)| {
                 bucket.refill(rate, now);
                 bucket.left >= rate.most

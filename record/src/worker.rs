@@ -9,7 +9,7 @@ use labwire_home::present;
 
 use crate::calls::{Batch, Call, Calls};
 use crate::entry::{Entry, Kind};
-use crate::file::RecordFile;
+use crate::file::{RecordFile, truncated};
 use crate::pruning::RecordLimits;
 use crate::shares::Bounds;
 
@@ -147,7 +147,13 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, entry: Entry) {
+    pub(crate) fn push(&self, mut entry: Entry) {
+        // What waits must not be larger than what is written.
+        if let Some(text) = &mut entry.text
+            && text.len() > truncated(text).len()
+        {
+            *text = truncated(text).into();
+        }
         let mut queue = self.queue();
         if queue.state != State::Open {
             self.lost.fetch_add(1, Ordering::Relaxed);

@@ -166,7 +166,7 @@ fn many_computers_that_flood_the_record_hide_nothing_of_one_that_causes_little()
 }
 
 #[test]
-fn what_an_administrator_does_and_a_login_need_no_share() {
+fn what_an_administrator_does_and_a_login_have_a_share_of_their_own() {
     let mut rig = Rig::new();
     for number in 0..10_000 {
         rig.take(of(1, &format!("{number}[pc:1]"), Kind::Join, Outcome::Ok));
@@ -240,7 +240,7 @@ fn whatever_comes_is_written_or_counted_and_what_is_held_is_bounded() {
                 rig.pass(SECOND * u32::try_from(numbers.below(100)).unwrap());
             }
             assert!(rig.bounds.equals.len() <= MOST_EQUALS);
-            assert!(rig.bounds.computers.len() <= MOST_COMPUTERS + 1);
+            assert!(rig.bounds.computers.len() <= MOST_COMPUTERS + 1 + usize::try_from(GROUPS).unwrap());
         }
         // Nothing is held for those who come no more.
         rig.pass(2 * HOUR);
@@ -252,4 +252,39 @@ fn whatever_comes_is_written_or_counted_and_what_is_held_is_bounded() {
         assert_eq!(rig.bounds.search_at(), None);
         assert_eq!(counts(&rig.end()), taken, "{seed}");
     }
+}
+
+#[test]
+fn who_may_break_locks_does_not_fill_the_record() {
+    let mut rig = Rig::new();
+    for number in 0..100_000 {
+        let mut entry = of(1, "ada[pc:1]", Kind::Admin, Outcome::Ok);
+        entry.service = Some(format!("bench{number}").into());
+        rig.take(entry);
+        let mut broken = of(1, "ada[pc:1]", Kind::Unlock, Outcome::Broken);
+        broken.service = Some(format!("bench{number}").into());
+        rig.take(broken);
+    }
+    let most = PROVED.most + OF_ONE[Class::Change.index()].most;
+    assert!(rig.written.len() as f64 <= most, "{} entries", rig.written.len());
+    rig.take(of(2, "honest[other:1]", Kind::Lock, Outcome::Ok));
+    let last = rig.written.last().expect("there are some");
+    assert_eq!((last.kind, last.address), (Kind::Lock, Some([0, 0, 0, 2].into())));
+    let written = rig.end();
+    assert_eq!(counts(&written), 200_001, "the others are counted");
+}
+
+#[test]
+fn computers_behind_the_first_thousands_are_in_the_record_too() {
+    let mut rig = Rig::new();
+    for number in 0..6_000_u32 {
+        for _ in 0..3 {
+            rig.take(refusal(1_000 + number, "a[pc:1]"));
+        }
+    }
+    let before = rig.written.len();
+    for computer in [1, 2, 3] {
+        rig.take(of(computer, "honest[other:1]", Kind::Lock, Outcome::Ok));
+    }
+    assert_eq!(rig.written.len(), before + 3);
 }
