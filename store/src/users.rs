@@ -12,6 +12,7 @@ use crate::passwords::{
     COMPATIBLE_ROUNDS, Credentials, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS,
     StoredPassword,
 };
+use crate::standing::{LoginUser, number_of};
 
 /// A table of Labwire beside those of the reference.
 pub(crate) const ROUNDS_TABLE: &str = "labwire_password_rounds";
@@ -148,19 +149,27 @@ impl Database {
             )?
             .query_row([COMPATIBLE_ROUNDS], |row| row.get(0))?;
         let mut statement = view.prepare_cached(
-            "SELECT user.key, user.salt, user.is_admin, coalesce(record.rounds, ?2) FROM auth_users AS user
+            "SELECT user.key, user.salt, user.is_admin, coalesce(record.rounds, ?2), user.pid FROM auth_users AS user
                 LEFT JOIN labwire_password_rounds AS record ON record.salt = user.salt
                 WHERE user.username = ?1",
         )?;
         let mut rows = statement.query(params![username, COMPATIBLE_ROUNDS])?;
-        let stored = rows.next()?.map(|row| StoredPassword {
-            hashed: HashedPassword {
-                key: bytes(row, 0),
-                salt: bytes(row, 1),
-                rounds: bounded(integer(row, 3)),
-            },
-            is_admin: integer(row, 2) != 0,
-        });
+        let stored = match rows.next()? {
+            Some(row) => Some(StoredPassword {
+                hashed: HashedPassword {
+                    key: bytes(row, 0),
+                    salt: bytes(row, 1),
+                    rounds: bounded(integer(row, 3)),
+                },
+                is_admin: integer(row, 2) != 0,
+                user: LoginUser {
+                    id: integer(row, 4),
+                    number: number_of(&view, integer(row, 4))?,
+                    read: 0,
+                },
+            }),
+            None => None,
+        };
         // Without any user there is nothing to conceal; the work is that for a new user.
         Ok(Credentials {
             stored,

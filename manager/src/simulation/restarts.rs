@@ -171,6 +171,7 @@ impl World {
         };
         let proof = Proof::Login {
             user: "ada".into(),
+            row: labwire_store::LoginUser::default(),
             is_admin: false,
             token: None,
         };

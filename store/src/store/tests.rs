@@ -77,21 +77,9 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 async fn a_login_says_who_is_an_administrator_and_nothing_about_who_is_not_let_in() {
     let (_folder, _path, store) = python_store(false);
     let login = store.verify_login("a.smith", "!PaSsWoRd*").await.unwrap();
-    assert_eq!(
-        login,
-        Some(LoginOutcome {
-            is_admin: true,
-            token: None
-        })
-    );
+    assert_eq!(login.map(|login| login.is_admin), Some(true));
     let login = store.verify_login("j.doe", "a good password").await.unwrap();
-    assert_eq!(
-        login,
-        Some(LoginOutcome {
-            is_admin: false,
-            token: None
-        })
-    );
+    assert_eq!(login.map(|login| login.is_admin), Some(false));
     for (username, password) in [
         ("j.doe", "wrong"),
         ("nobody", "a good password"),
@@ -125,13 +113,7 @@ async fn users_are_managed_and_mistakes_named_in_the_order_of_the_reference() {
         .await
         .unwrap();
     let login = store.verify_login("bob", "three").await.unwrap();
-    assert_eq!(
-        login,
-        Some(LoginOutcome {
-            is_admin: true,
-            token: None
-        })
-    );
+    assert_eq!(login.map(|login| login.is_admin), Some(true));
 
     let mistakes = [
         store.insert_user("eve:1", "", false, 1).await,
@@ -212,13 +194,7 @@ async fn a_login_is_good_even_if_its_row_cannot_be_upgraded() {
         .execute_batch("CREATE TRIGGER no BEFORE UPDATE ON auth_users BEGIN SELECT RAISE(ABORT, 'no'); END")
         .unwrap();
     let login = store.verify_login("a.smith", "!PaSsWoRd*").await.unwrap();
-    assert_eq!(
-        login,
-        Some(LoginOutcome {
-            is_admin: true,
-            token: None
-        })
-    );
+    assert_eq!(login.map(|login| login.is_admin), Some(true));
     store.close().await;
 }
 
