@@ -105,7 +105,7 @@ fn an_administrator_disables_a_user_at_once_who_uses_the_python_package() {
     let manager = Manager::start_in(home(), &LOGIN);
     python::run_script("accounts.py", &manager.connection(), &json!({}));
     let stats = administer(&mut client(&manager, "root"), "stats", json!({}));
-    assert_eq!(stats["result"]["logins_ended"], 1, "{stats}");
+    assert_eq!(stats["result"]["logins_ended"], 2, "{stats}");
 }
 
 #[test]
@@ -153,4 +153,131 @@ fn what_is_known_of_a_user_is_set_and_listed_by_commands_and_over_the_network() 
     });
     let listed = administer(&mut root, "access.users", json!({}));
     assert_eq!(listed["result"], json!(users(home)));
+}
+
+/// Connects as a client without features, with a password or a token.
+fn plain_client(manager: &Manager, user: &str, secret: &str) -> RawPeer {
+    let mut peer = RawPeer::connect(manager);
+    for credential in [user, secret] {
+        peer.read_json();
+        peer.send_line(&json!({ "result": credential }).to_string());
+    }
+    peer.identify(&json!({ "type": "client", "name": user }));
+    peer
+}
+
+#[test]
+fn an_administrator_who_is_demoted_is_none_on_open_connections_which_stay() {
+    let home = home();
+    home.prepare(&["user", "add", "ops", "--admin", "--compatible", "--password", "x"]);
+    let added = home.labwire(&[
+        "token",
+        "add",
+        "--json",
+        "--user",
+        "root",
+        "--may",
+        "administer users_table.*",
+    ]);
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let manager = Manager::start_in(home, &LOGIN);
+    let mut ops = client(&manager, "ops");
+    for by_command in [false, true] {
+        let secrets = ["x", added["secret"].as_str().unwrap()];
+        let mut roots = secrets.map(|secret| plain_client(&manager, "root", secret));
+        for root in &mut roots {
+            let listed = administer(root, "users_table.usernames", json!({}));
+            assert_eq!(listed["error"], false, "{listed}");
+        }
+        if by_command {
+            manager.home().prepare(&["user", "update", "root"]);
+            manager.wait_for_log("is no administrator any more");
+            wait_until("an administrator is still one", || {
+                let sessions = administer(&mut ops, "sessions", json!({}))["result"].clone();
+                let sessions = sessions.as_array().unwrap().clone();
+                sessions
+                    .iter()
+                    .all(|peer| peer["user"] == "ops" || peer["is_admin"] == false)
+            });
+        } else {
+            let demoted = json!({ "username": "root", "is_admin": false });
+            assert_eq!(
+                administer(&mut ops, "users_table.update", demoted)["error"],
+                false
+            );
+        }
+        for root in &mut roots {
+            let insert = json!({ "username": "eve", "password": "x", "is_admin": true });
+            let asked = administer(root, "users_table.insert", insert);
+            assert_eq!(asked["attribute"], "username", "{asked}");
+            // It may log in as somebody else, or go on without.
+            root.send_line(&json!({ "result": "root" }).to_string());
+            assert_eq!(root.read_json()["attribute"], "password");
+            root.send_line(&json!({ "result": "x" }).to_string());
+            let refused = root.read_json();
+            assert!(
+                refused["message"].as_str().unwrap().contains("administrator"),
+                "{refused}"
+            );
+            assert_eq!(root.request(&request("Manager", "identity"))["error"], false);
+        }
+        let promoted = json!({ "username": "root", "is_admin": true });
+        assert_eq!(
+            administer(&mut ops, "users_table.update", promoted)["error"],
+            false
+        );
+    }
+    assert!(users(manager.home()).iter().all(|user| user["username"] != "eve"));
+}
+
+#[test]
+fn a_user_who_is_removed_is_out_also_if_one_of_the_same_name_is_added_at_once() {
+    const REMOVED: &str = "PermissionError: the user was removed, as which this peer had logged in";
+    for options in [&LOGIN[..], &["--disable-tls", "--auth-login", "--roles"]] {
+        let manager = Manager::start_in(home(), options);
+        let home = manager.home();
+        let mut dmm = log_in(&manager, "root");
+        dmm.identify(&json!({ "type": "service", "name": "DMM", "attributes": {} }));
+        let mut root = client(&manager, "root");
+        wait_until("the service never appeared", || {
+            !root.request(&request("Manager", "identity"))["result"]["services"]["DMM"].is_null()
+        });
+        for by_command in [false, true] {
+            let owner = json!({ "role": "owner", "user": "ada" });
+            assert_eq!(administer(&mut root, "access.grant", owner)["error"], false);
+            let mut ada = client(&manager, "ada");
+            let link = json!({ "service": "DMM" });
+            assert_eq!(administer(&mut ada, "link", link.clone())["error"], false);
+            assert_eq!(administer(&mut ada, "acquire_lock", link)["error"], false);
+            if by_command {
+                home.prepare(&["user", "remove", "ada"]);
+                home.prepare(&["user", "add", "ada", "--admin", "--compatible", "--password", "y"]);
+            } else {
+                let removed = administer(&mut root, "users_table.delete", json!({ "username": "ada" }));
+                assert_eq!(removed["error"], false, "{removed}");
+                let again = json!({ "username": "ada", "password": "x", "is_admin": false });
+                assert_eq!(administer(&mut root, "users_table.insert", again)["error"], false);
+            }
+            let told = ada.read_json();
+            assert_eq!(told["message"], REMOVED, "{told}");
+            ada.expect_closed();
+            wait_until("the lock is still held", || {
+                let locks = administer(&mut root, "service_locks", json!({}))["result"].clone();
+                locks["DMM"] == json!([])
+            });
+        }
+        // The new user is not disconnected.
+        let mut ada = plain_client(&manager, "ada", "y");
+        assert_eq!(administer(&mut ada, "stats", json!({}))["error"], false);
+        home.prepare(&["user", "remove", "root"]);
+        for peer in [&mut dmm, &mut root] {
+            let told = peer.read_json();
+            assert_eq!(told["message"], REMOVED, "{told}");
+            peer.expect_closed();
+        }
+        assert_eq!(
+            administer(&mut ada, "stats", json!({}))["result"]["logins_ended"],
+            4
+        );
+    }
 }

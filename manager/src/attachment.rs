@@ -261,6 +261,18 @@ impl Attachment {
         }
     }
 
+    /// Notes if the user of a peer that had logged in as an administrator is none any more.
+    pub(crate) fn follow_demotion(&mut self) {
+        let is_admin = self
+            .routing
+            .registry()
+            .principal(self.id)
+            .is_some_and(Principal::is_admin);
+        if !is_admin {
+            self.login.end_administration();
+        }
+    }
+
     /// Replaces the principal of a client that has logged in.
     pub(crate) fn set_principal(&self, principal: Principal) {
         let routing = &self.routing;

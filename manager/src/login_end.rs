@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 pub(crate) enum LoginEnd {
     /// The user was disabled.
     UserDisabled,
-    /// The token of that number was revoked, or its user was removed.
+    /// The user was removed, also if there is a new one of the same name.
+    UserRemoved,
+    /// The token of that number was revoked.
     TokenRevoked(i64),
     /// The token of that number has ended.
     TokenEnded(i64),
@@ -20,7 +22,7 @@ impl LoginEnd {
     /// Returns what the peer is told.
     pub(crate) fn told(self) -> String {
         let preposition = match self {
-            Self::UserDisabled => "as",
+            Self::UserDisabled | Self::UserRemoved => "as",
             Self::TokenRevoked(_) | Self::TokenEnded(_) => "with",
         };
         format!("{self}, {preposition} which this peer had logged in")
@@ -31,6 +33,7 @@ impl fmt::Display for LoginEnd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UserDisabled => formatter.write_str("the user was disabled"),
+            Self::UserRemoved => formatter.write_str("the user was removed"),
             Self::TokenRevoked(id) => write!(formatter, "the token {id} was revoked"),
             Self::TokenEnded(id) => write!(formatter, "the token {id} has ended"),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use labwire_access::Rights;
-use labwire_store::{LoginOutcome, LoginToken};
+use labwire_store::{LoginOutcome, LoginToken, LoginUser};
 use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
@@ -34,9 +34,9 @@ pub(crate) enum Proof {
     /// The peer has logged in as a user of the database.
     Login {
         user: Arc<str>,
-        /// The number of the user, which no later user of the same name has.
-        id: i64,
-        /// Whether the user was an administrator at that time.
+        /// The row of the user, which no later user of the same name has.
+        row: LoginUser,
+        /// Whether the user was an administrator at that time, and has been since.
         is_admin: bool,
         /// The token that it presented in the place of the password.
         token: Option<Arc<Token>>,
@@ -45,14 +45,19 @@ pub(crate) enum Proof {
 
 impl Proof {
     /// Returns the proof of a login that was checked.
-    pub(crate) fn of_login(user: &str, LoginOutcome { is_admin, id, token }: LoginOutcome) -> Self {
+    pub(crate) fn of_login(user: &str, outcome: LoginOutcome) -> Self {
+        let LoginOutcome {
+            is_admin,
+            user: row,
+            token,
+        } = outcome;
         let of = |LoginToken { id, may, until }| {
             let rights = Arc::new(Rights::of(&may, until));
             Arc::new(Token { id, until, rights })
         };
         Self::Login {
             user: user.into(),
-            id,
+            row,
             is_admin,
             token: token.map(of),
         }
@@ -86,6 +91,23 @@ impl Principal {
         }
     }
 
+    /// Returns the row of the user that the peer has logged in as, or `None` if it has not.
+    pub(crate) fn row(&self) -> Option<&LoginUser> {
+        match &self.proof {
+            Proof::Login { row, .. } => Some(row),
+            _ => None,
+        }
+    }
+
+    /// Returns the same principal, which is no administrator.
+    pub(crate) fn without_administration(&self) -> Self {
+        let mut principal = self.clone();
+        if let Proof::Login { is_admin, .. } = &mut principal.proof {
+            *is_admin = false;
+        }
+        principal
+    }
+
     /// Returns the token that the peer has logged in with, or `None` if it has not.
     pub(crate) fn token(&self) -> Option<&Arc<Token>> {
         match &self.proof {
@@ -97,7 +119,7 @@ impl Principal {
     /// Returns the number of the user that the peer has logged in as.
     pub(crate) fn user_id(&self) -> Option<i64> {
         match &self.proof {
-            Proof::Login { id, .. } => Some(*id),
+            Proof::Login { row, .. } => Some(row.id),
             _ => None,
         }
     }

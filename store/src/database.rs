@@ -54,7 +54,8 @@ pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 ///
 /// Managers and other programs may have the same file open. When a method that changes something
 /// has returned, the change is on disk. A running manager uses changed users from the next login
-/// on, and changed hostnames once it is asked to reload.
+/// on, ends the logins of those who were removed within about a second, and uses changed hostnames once it is asked to
+/// reload.
 ///
 /// ```
 /// use labwire_store::{DEFAULT_ROUNDS, Database, HashedPassword};

@@ -72,6 +72,7 @@ mod leases;
 mod passwords;
 mod pruning;
 mod schema;
+mod standing;
 mod store;
 mod tokens;
 mod users;
@@ -90,6 +91,7 @@ pub use inspect::{
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+pub use standing::{LoginUser, UserStandings};
 pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions, ValidLogins};
 pub use tokens::{
     IssuedToken, LoginToken, MOST_TOKEN_NOTE, MOST_TOKEN_PERMISSIONS, NewToken, TOKEN_PREFIX, Token,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::{constant_time, pbkdf2, rand};
 
 use crate::error::StoreError;
+use crate::standing::LoginUser;
 use crate::tokens::FoundToken;
 
 /// The PBKDF2-HMAC-SHA256 rounds for a new password: the value of OWASP's password storage cheat
@@ -72,8 +73,8 @@ impl HashedPassword {
 pub(crate) struct StoredPassword {
     pub(crate) hashed: HashedPassword,
     pub(crate) is_admin: bool,
-    /// The number of the row, which no later user of the same name has.
-    pub(crate) id: i64,
+    /// The caller counts the readings.
+    pub(crate) user: LoginUser,
 }
 
 /// The data against which a login is checked.
@@ -158,7 +159,7 @@ mod tests {
         StoredPassword {
             hashed,
             is_admin: false,
-            id: 1,
+            user: LoginUser::default(),
         }
     }
 

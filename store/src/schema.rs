@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 12] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 13] = [
     "labwire_accounts",
     "labwire_grants",
     "labwire_groups",
@@ -23,6 +23,7 @@ pub(crate) const OPTIONAL_TABLES: [&str; 12] = [
     "labwire_set_members",
     "labwire_sets",
     "labwire_tokens",
+    "labwire_users",
 ];
 
 /// The table with the version.
@@ -41,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     crate::access::TABLES,
     crate::tokens::TABLE,
     crate::accounts::TABLE,
+    crate::standing::TABLE,
 ];
 
 impl Database {
@@ -140,6 +142,7 @@ mod tests {
                 "labwire_grants",
                 "labwire_tokens",
                 "labwire_accounts",
+                "labwire_users",
             ] {
                 assert!(!columns(&database, table).is_empty(), "{table}");
             }

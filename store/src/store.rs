@@ -5,7 +5,7 @@ mod logins;
 mod tests;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -118,6 +118,17 @@ pub(crate) struct StoreCounts {
     pub(crate) failures: AtomicU64,
     /// Rules that were read.
     pub(crate) policies: AtomicU64,
+    /// Users that were read, for logins and for [`ValidLogins`].
+    pub(crate) readings: AtomicU64,
+    /// Changes by this store of users, tokens and accounts.
+    pub(crate) logins_changed: AtomicI64,
+}
+
+impl StoreCounts {
+    /// Returns the number of a reading of users, on the thread of the database.
+    fn next_reading(&self) -> u64 {
+        self.readings.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// Limits how many passwords are hashed at the same time.
@@ -482,14 +493,15 @@ impl Store {
             None => None,
         };
         let username = username.to_owned();
-        self.ask(move |database| database.update_user(&username, hashed.as_ref(), is_admin))
+        self.change_logins(move |database| database.update_user(&username, hashed.as_ref(), is_admin))
             .await
     }
 
     /// Removes a user. Fails with [`StoreError::UserMissing`] if the user is not in the table.
     pub async fn delete_user(&self, username: &str) -> Result<(), StoreError> {
         let username = username.to_owned();
-        self.ask(move |database| database.delete_user(&username)).await
+        self.change_logins(move |database| database.delete_user(&username))
+            .await
     }
 
     /// Returns how many passwords can be hashed at the same time.

@@ -17,6 +17,7 @@ use crate::access::{AccessError, MOST_ROWS};
 use crate::database::{Database, integer, text};
 use crate::error::StoreError;
 use crate::passwords::Credentials;
+use crate::standing::{LoginUser, number_of};
 
 /// The table and its triggers. `may` has one permission per line; `until`, `added` and `last_used` are
 /// in seconds since 1970.
@@ -138,8 +139,8 @@ pub struct LoginToken {
 pub(crate) struct FoundToken {
     pub(crate) token: LoginToken,
     pub(crate) is_admin: bool,
-    /// The number of the user's row.
-    pub(crate) user: i64,
+    /// The caller counts the readings.
+    pub(crate) user: LoginUser,
 }
 
 /// Returns what a token allows with which one service of that name, and nothing else, can register.
@@ -287,7 +288,8 @@ impl Database {
             return Ok(None);
         }
         let mut statement = self.connection.prepare_cached(
-            "SELECT token.id, token.may, token.until, user.username, user.is_admin, user.pid FROM labwire_tokens AS token
+            "SELECT token.id, token.may, token.until, user.username, user.is_admin, user.pid
+                FROM labwire_tokens AS token
                 JOIN auth_users AS user ON user.username = token.username WHERE token.hash = ?1",
         )?;
         let found = statement
@@ -297,10 +299,16 @@ impl Database {
                     may: permissions(&text(row, 1)),
                     until: row.get(2)?,
                 };
+                let is_admin = integer(row, 4) != 0;
+                let user = LoginUser {
+                    id: integer(row, 5),
+                    number: number_of(&self.connection, integer(row, 5))?,
+                    read: 0,
+                };
                 let found = FoundToken {
                     token,
-                    is_admin: integer(row, 4) != 0,
-                    user: integer(row, 5),
+                    is_admin,
+                    user,
                 };
                 Ok((text(row, 3), found))
             })

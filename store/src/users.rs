@@ -12,6 +12,7 @@ use crate::passwords::{
     COMPATIBLE_ROUNDS, Credentials, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS,
     StoredPassword,
 };
+use crate::standing::{LoginUser, number_of};
 
 /// A table of Labwire beside those of the reference.
 pub(crate) const ROUNDS_TABLE: &str = "labwire_password_rounds";
@@ -153,15 +154,22 @@ impl Database {
                 WHERE user.username = ?1",
         )?;
         let mut rows = statement.query(params![username, COMPATIBLE_ROUNDS])?;
-        let stored = rows.next()?.map(|row| StoredPassword {
-            hashed: HashedPassword {
-                key: bytes(row, 0),
-                salt: bytes(row, 1),
-                rounds: bounded(integer(row, 3)),
-            },
-            is_admin: integer(row, 2) != 0,
-            id: integer(row, 4),
-        });
+        let stored = match rows.next()? {
+            Some(row) => Some(StoredPassword {
+                hashed: HashedPassword {
+                    key: bytes(row, 0),
+                    salt: bytes(row, 1),
+                    rounds: bounded(integer(row, 3)),
+                },
+                is_admin: integer(row, 2) != 0,
+                user: LoginUser {
+                    id: integer(row, 4),
+                    number: number_of(&view, integer(row, 4))?,
+                    read: 0,
+                },
+            }),
+            None => None,
+        };
         // Without any user there is nothing to conceal; the work is that for a new user.
         Ok(Credentials {
             stored,

@@ -73,6 +73,12 @@ impl Login {
         }
     }
 
+    /// Asks for a login again before the next administrator's request: the user is no administrator any
+    /// more.
+    pub(crate) fn end_administration(&mut self) {
+        self.is_admin = false;
+    }
+
     /// Returns whether no question is open.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.question, Question::Idle)

@@ -199,9 +199,16 @@ impl Routing {
     }
 
     /// Ends the connections of peers whose logins are not valid any more, and the sessions of those that
-    /// are away.
+    /// are away. A peer whose user is no administrator any more stays, and is none.
     pub(crate) fn end_logins(self: &Arc<Self>, valid: &ValidLogins) {
-        let ended = self.registry().ended_logins(valid, self.present().seconds());
+        let (demoted, ended) = {
+            let mut registry = self.registry();
+            let demoted = registry.demote(valid);
+            (demoted, registry.ended_logins(valid, self.present().seconds()))
+        };
+        for name in demoted {
+            info!("{name} has logged in as a user who is no administrator any more");
+        }
         for (id, dismissal, end) in ended {
             match self.sessions.expire(id) {
                 Some(parked) => {

@@ -32,6 +32,7 @@ impl Session<'_> {
             Administration::Allowed => self.execute(call).await,
             Administration::Refused(refusal) => self.refuse_administration(&call, &refusal),
             Administration::NeedsLogin => {
+                self.attachment.follow_demotion();
                 let next = self.attachment.login.call(call, unrouted);
                 self.go_on_with(next).await?;
             }

@@ -51,7 +51,7 @@ impl Introduction {
     pub(crate) fn of_administrator(mut self) -> Self {
         let proof = Proof::Login {
             user: "administrator".into(),
-            id: 1,
+            row: labwire_store::LoginUser::default(),
             is_admin: true,
             token: None,
         };

@@ -41,6 +41,32 @@ impl Registry {
         !self.logins.is_empty()
     }
 
+    /// Takes the rights of an administrator from peers whose users have them no longer. Returns the peers'
+    /// names.
+    pub(crate) fn demote(&mut self, valid: &ValidLogins) -> Vec<String> {
+        let is_demoted = |id: &PeerId| {
+            let principal = self.principal(*id).filter(|principal| principal.is_admin());
+            let row = principal.and_then(Principal::row);
+            row.is_some_and(|row| valid.users.is_no_administrator(row))
+        };
+        let demoted: Vec<_> = self.logins.keys().copied().filter(is_demoted).collect();
+        let demoted = demoted.into_iter();
+        demoted.filter_map(|id| self.end_administration(id)).collect()
+    }
+
+    fn end_administration(&mut self, id: PeerId) -> Option<String> {
+        let (principal, rights, name) = match self.clients.get_mut(id) {
+            Some(client) => (&mut client.principal, &mut client.rights, &*client.name),
+            None => {
+                let service = self.services.get_mut(id)?;
+                (&mut service.principal, &mut service.rights, &*service.full_name)
+            }
+        };
+        *principal = Arc::new(principal.without_administration());
+        *rights = None;
+        Some(name.to_owned())
+    }
+
     /// Returns the peers whose logins are not valid any more at `now`, in seconds since 1970.
     pub(crate) fn ended_logins(
         &self,
@@ -56,6 +82,9 @@ impl Registry {
 }
 
 fn end_of_login(principal: &Principal, valid: &ValidLogins, now: i64) -> Option<LoginEnd> {
+    if principal.row().is_some_and(|row| valid.users.is_removed(row)) {
+        return Some(LoginEnd::UserRemoved);
+    }
     if principal
         .user()
         .is_some_and(|user| valid.disabled.contains(&**user))

@@ -171,7 +171,7 @@ impl World {
         };
         let proof = Proof::Login {
             user: "ada".into(),
-            id: 1,
+            row: labwire_store::LoginUser::default(),
             is_admin: false,
             token: None,
         };

@@ -1,15 +1,19 @@
 //! Logins, and what they are checked against: passwords, tokens and accounts.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use labwire_home::present;
 
 use super::Store;
 use crate::accounts::AccountChange;
+use crate::database::Database;
 use crate::error::StoreError;
 use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPassword};
-use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, TokenNumbers};
+use crate::standing::{LoginUser, UserStandings};
+use crate::tokens::{IssuedToken, LoginToken, NewToken, TokenNumbers};
 use crate::worker::{Command, Job};
 
 /// How long the note that a user has logged in waits for another program's lock. Logins wait meanwhile.
@@ -20,8 +24,8 @@ const NOTE_PATIENCE: Duration = Duration::from_millis(100);
 pub struct LoginOutcome {
     /// Whether the user is an administrator.
     pub is_admin: bool,
-    /// The number of the user, which no later user of the same name has.
-    pub id: i64,
+    /// The row of the user.
+    pub user: LoginUser,
     /// The token that was given as the password; `None` for the password.
     pub token: Option<LoginToken>,
 }
@@ -33,7 +37,10 @@ pub struct ValidLogins {
     pub tokens: TokenNumbers,
     /// The users that are disabled.
     pub disabled: HashSet<String>,
-    /// As [`LoadedPolicy::file`](super::LoadedPolicy::file).
+    /// The users that are there.
+    pub users: UserStandings,
+    /// A number that is another one after a change of the file by another program, and after one of users,
+    /// tokens and accounts by this store, also if its caller did not wait for the end of the change.
     pub file: i64,
 }
 
@@ -62,19 +69,23 @@ impl Opened {
 }
 
 impl Store {
-    /// Returns who may stay logged in, unless no other program has changed the file since the number
-    /// `unless` of [`ValidLogins::file`] was read.
+    /// Returns who may stay logged in, unless nothing has changed since the number `unless` of
+    /// [`ValidLogins::file`] was read.
     pub async fn valid_logins(&self, unless: Option<i64>) -> Result<Option<ValidLogins>, StoreError> {
+        let counts = Arc::clone(&self.counts);
         self.ask(move |database| {
-            let file = database.version_of_others()?;
+            let own = counts.logins_changed.load(Ordering::Relaxed);
+            let file = database.version_of_others()?.wrapping_add(own);
             if unless == Some(file) {
                 return Ok(None);
             }
+            let users = database.user_standings(counts.next_reading())?;
             let tokens = database.token_numbers()?;
             let disabled = database.disabled_users()?;
             Ok(Some(ValidLogins {
                 tokens,
                 disabled,
+                users,
                 file,
             }))
         })
@@ -84,7 +95,7 @@ impl Store {
     /// Changes what is known of a user: see [`Database::change_account`](crate::Database::change_account).
     pub async fn change_account(&self, change: AccountChange) -> Result<(), StoreError> {
         let now = self.opened.present();
-        self.ask(move |database| database.change_account(&change, now))
+        self.change_logins(move |database| database.change_account(&change, now))
             .await
     }
 
@@ -96,7 +107,23 @@ impl Store {
 
     /// Revokes a token: see [`Database::revoke_token`](crate::Database::revoke_token).
     pub async fn revoke_token(&self, id: i64) -> Result<(), StoreError> {
-        self.ask(move |database| database.revoke_token(id)).await
+        self.change_logins(move |database| database.revoke_token(id))
+            .await
+    }
+
+    /// Makes a change after which logins may not be valid any more.
+    pub(super) async fn change_logins<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let counts = Arc::clone(&self.counts);
+        self.ask(move |database| {
+            let changed = change(database);
+            // Also after a failure: a database can fail after it has written.
+            counts.logins_changed.fetch_add(1, Ordering::Relaxed);
+            changed
+        })
+        .await
     }
 
     /// Checks a password, or the secret of a token in its place. Returns `None` for an unknown user, for
@@ -144,33 +171,37 @@ impl Store {
         now: i64,
     ) -> Result<Option<(LoginOutcome, Option<HashedPassword>)>, StoreError> {
         let (name, given) = (username.to_owned(), password.to_owned());
-        let credentials = self
-            .ask(move |database| database.login(&name, &given, now))
+        let counts = Arc::clone(&self.counts);
+        let (credentials, read) = self
+            .ask(move |database| {
+                let credentials = database.login(&name, &given, now)?;
+                Ok((credentials, counts.next_reading()))
+            })
             .await?;
         let secret = password.to_owned();
         // Also for a token, so that the time does not tell which it was.
         let (is_match, Credentials { stored, token, .. }) = self
             .hashing(move || (credentials.check(&secret).is_match, credentials))
             .await?;
-        if let Some(FoundToken {
-            token,
-            is_admin,
-            user,
-        }) = token
-        {
+        if let Some(found) = token {
             let outcome = LoginOutcome {
-                is_admin,
-                id: user,
-                token: Some(token),
+                is_admin: found.is_admin,
+                user: LoginUser { read, ..found.user },
+                token: Some(found.token),
             };
             return Ok(Some((outcome, None)));
         }
-        let Some(StoredPassword { hashed, is_admin, id }) = stored.filter(|_| is_match) else {
+        let Some(StoredPassword {
+            hashed,
+            is_admin,
+            user,
+        }) = stored.filter(|_| is_match)
+        else {
             return Ok(None);
         };
         let outcome = LoginOutcome {
             is_admin,
-            id,
+            user: LoginUser { read, ..user },
             token: None,
         };
         Ok(Some((outcome, Some(hashed))))

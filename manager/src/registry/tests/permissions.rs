@@ -78,7 +78,10 @@ fn principal(user: &str, id: i64) -> Arc<Principal> {
     let from = Arc::clone(&Principal::sample().from);
     let proof = Proof::Login {
         user: user.into(),
-        id,
+        row: labwire_store::LoginUser {
+            id,
+            ..labwire_store::LoginUser::default()
+        },
         is_admin: false,
         token: None,
     };

@@ -136,7 +136,7 @@ fn a_lock_is_noted_for_the_user_of_the_handshake_and_not_for_the_administrator_o
     let principal = Principal {
         proof: crate::principal::Proof::Login {
             user: "ada".into(),
-            id: 1,
+            row: labwire_store::LoginUser::default(),
             is_admin: true,
             token: None,
         },
