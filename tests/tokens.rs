@@ -371,3 +371,24 @@ fn a_token_of_a_session_that_is_away_ends_too() {
         root.request(&request("Manager", "identity"))["result"]["services"] == json!({})
     });
 }
+
+#[test]
+fn a_program_that_retries_with_a_revoked_token_keeps_no_other_of_its_user_out() {
+    let home = home();
+    let [revoked, valid] = [0; 2].map(|_| add(&home, &["bob", "--may", "DMM"]));
+    home.prepare(&["token", "revoke", &revoked.id.to_string()]);
+    let manager = Manager::start_in(home, &LOGIN);
+    let tries = || {
+        let mut peer = RawPeer::connect(&manager);
+        for credential in ["bob", &revoked.secret] {
+            peer.read_json();
+            peer.send_line(&json!({ "result": credential }).to_string());
+        }
+        peer.read_json()["message"].as_str().unwrap().to_owned()
+    };
+    wait_until("it is refused", || tries().contains("too many failed logins"));
+    for secret in [valid.secret.as_str(), "x"] {
+        let answer = client(&manager, "bob", secret).request(&request("Manager", "identity"));
+        assert_eq!(answer["error"], false, "{answer}");
+    }
+}
