@@ -326,7 +326,9 @@ fn a_token_ends_in_time_also_if_the_clock_jumps() {
     let mut dmm = service(&manager, "bob", "x", "DMM");
     let mut peer = modern_client(&manager, "bob", &token.secret);
     call(&mut peer, &mut dmm, "DMM", "read");
+    let mut asking = modern_client(&manager, "bob", &token.secret);
     std::fs::write(&time, "+31d").unwrap();
+    asking.send_line(&request("DMM", "read").to_string());
     let told = peer.read_json();
     let expected = format!(
         "PermissionError: the token {} has ended, with which this peer had logged in",
@@ -334,6 +336,9 @@ fn a_token_ends_in_time_also_if_the_clock_jumps() {
     );
     assert_eq!(told["message"], expected, "{told}");
     peer.expect_closed();
+    // Whether the request came before the end of the connection or not.
+    let told = asking.read_json();
+    assert_eq!(told["message"], expected, "{told}");
     let mut late = RawPeer::connect(&manager);
     for credential in ["bob", &token.secret] {
         late.read_json();
