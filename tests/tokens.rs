@@ -378,6 +378,44 @@ fn a_token_of_a_session_that_is_away_ends_too() {
 }
 
 #[test]
+fn a_token_that_needs_more_than_is_granted_to_its_user_is_added_with_a_note() {
+    let home = home();
+    let noted = |options: &[&str]| {
+        let added = home.labwire(&[&["token", "add", "--user"], options].concat());
+        assert!(added.status.success(), "{added:?}");
+        let said = String::from_utf8(added.stderr).unwrap();
+        let note = said
+            .lines()
+            .find_map(|line| line.strip_prefix("labwire: with --roles, "));
+        note.map(str::to_owned)
+    };
+    // Without grants nobody uses roles.
+    assert_eq!(noted(&["bob", "--register", "DMM"]), None);
+    home.prepare(&["grant", "add", "operator", "--to", "bob", "--on", "DMM*"]);
+    for (options, expected) in [
+        (
+            &["bob", "--register", "DMM"][..],
+            Some("bob also needs a grant of 'register DMM' and 'notify DMM'"),
+        ),
+        (
+            &["bob", "--may", "Oven"],
+            Some("bob also needs a grant of 'call Oven', 'see Oven' and 'link Oven'"),
+        ),
+        (&["bob", "--may", "DMM.read*"], None),
+        (&["bob", "--everything"], None),
+        (&["ada", "--register", "DMM"], None),
+    ] {
+        assert_eq!(noted(options).as_deref(), expected, "{options:?}");
+    }
+    let listed = String::from_utf8(home.labwire(&["token", "list"]).stdout).unwrap();
+    let first = listed.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "1  bob: the token allows register DMM, notify DMM; never used"
+    );
+}
+
+#[test]
 fn a_program_that_retries_with_a_revoked_token_keeps_no_other_of_its_user_out() {
     let home = home();
     let [revoked, valid] = [0; 2].map(|_| add(&home, &["bob", "--may", "DMM"]));
