@@ -377,6 +377,92 @@ fn a_token_of_a_session_that_is_away_ends_too() {
     });
 }
 
+/// Returns a member of the recorded entries that `labwire history` shows with these options.
+fn recorded(home: &Home, options: &[&str], member: &str) -> Vec<String> {
+    let file = [
+        "history",
+        "--file",
+        "manager.record.sqlite3",
+        "--json",
+        "--limit",
+        "0",
+    ];
+    let shown = home.labwire(&[&file, options].concat());
+    assert!(shown.status.success(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let entries = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    entries
+        .map(|entry| entry[member].as_str().unwrap_or("-").to_owned())
+        .collect()
+}
+
+#[test]
+fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secret() {
+    let home = home();
+    let token = add(&home, &["bob", "--register", "DMM", "--note", "bench 3"]);
+    let manager = Manager::start_in(home, &LOGIN);
+    let mut dmm = service(&manager, "bob", &token.secret, "DMM");
+    let other = json!({ "type": "service", "name": "PSU", "attributes": {} });
+    let refused = connect(&manager, "bob", &token.secret, &other).read_json();
+    expect_refused(&refused, "register PSU", &not_of(&token, "bob"));
+    let mut peer = client(&manager, "bob", &token.secret);
+    let refused = peer.request(&to_manager("link", json!(["PSU"]), json!({})));
+    expect_refused(&refused, "link PSU", &not_of(&token, "bob"));
+    let mut by_password = modern_client(&manager, "bob", "x");
+    let home = manager.home();
+    home.prepare(&["token", "revoke", &token.id.to_string()]);
+    dmm.read_json();
+    dmm.expect_closed();
+    peer.expect_closed();
+    home.prepare(&["user", "disable", "bob", "--reason", "on leave"]);
+    by_password.read_json();
+    by_password.expect_closed();
+    home.prepare(&["user", "set", "bob", "--full-name", "Bob"]);
+    home.prepare(&["user", "enable", "bob"]);
+
+    let home = manager.end();
+    let commands = ["--kind", "command"];
+    let attributes = recorded(&home, &commands, "attribute");
+    assert_eq!(
+        attributes[3..],
+        [
+            "token add",
+            "token revoke",
+            "user disable",
+            "user set",
+            "user enable"
+        ]
+    );
+    assert_eq!(
+        recorded(&home, &commands, "text")[3..],
+        [
+            "Added the token 1 for bob, which allows register DMM, notify DMM; bench 3",
+            "Revoked the token 1",
+            "bob cannot log in any more: on leave",
+            "Updated bob",
+            "bob can log in",
+        ]
+    );
+    let logins = ["--kind", "login", "--user", "bob"];
+    let [by_token, by_password] = ["with the token 1", "-"];
+    assert_eq!(
+        recorded(&home, &logins, "text"),
+        [by_token, by_token, by_password]
+    );
+    let refused = ["--outcome", "refused", "--service", "PSU", "--user", "bob"];
+    assert_eq!(recorded(&home, &refused, "kind"), ["reject", "link"]);
+    let ends = |options: &[&str]| recorded(&home, &[&["--kind", "leave"], options].concat(), "text");
+    assert_eq!(ends(&["--service", "DMM"]), ["the token 1 was revoked"]);
+    assert_eq!(
+        ends(&["--peer", "script"]),
+        ["the token 1 was revoked", "the user was disabled"]
+    );
+    let all = recorded(&home, &[], "text").join("\n");
+    assert!(!all.contains(&token.secret), "{all}");
+}
+
 #[test]
 fn a_token_that_needs_more_than_is_granted_to_its_user_is_added_with_a_note() {
     let home = home();

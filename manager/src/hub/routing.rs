@@ -203,13 +203,11 @@ impl Routing {
     pub(crate) fn end_logins(self: &Arc<Self>, valid: &ValidLogins) {
         let ended = self.registry().ended_logins(valid, self.present().seconds());
         for (id, dismissal, end) in ended {
-            match self.sessions.expire(id) {
-                Some(parked) => {
-                    Counters::count(&self.counters.logins_ended);
-                    info!("{} does not return to its session: {end}", parked.name);
-                    parked.leave(self);
-                }
-                None => dismissal.give(end),
+            dismissal.give(end);
+            if let Some(parked) = self.sessions.expire(id) {
+                Counters::count(&self.counters.logins_ended);
+                info!("{} does not return to its session: {end}", parked.name);
+                parked.leave(self);
             }
         }
     }
