@@ -324,7 +324,9 @@ fn a_token_ends_in_time_also_if_the_clock_jumps() {
     let mut dmm = service(&manager, "bob", "x", "DMM");
     let mut peer = modern_client(&manager, "bob", &token.secret);
     call(&mut peer, &mut dmm, "DMM", "read");
+    let mut asking = modern_client(&manager, "bob", &token.secret);
     std::fs::write(&time, "+31d").unwrap();
+    asking.send_line(&request("DMM", "read").to_string());
     let told = peer.read_json();
     let expected = format!(
         "PermissionError: the token {} has ended, with which this peer had logged in",
@@ -332,6 +334,9 @@ fn a_token_ends_in_time_also_if_the_clock_jumps() {
     );
     assert_eq!(told["message"], expected, "{told}");
     peer.expect_closed();
+    // Whether the request came before the end of the connection or not.
+    let told = asking.read_json();
+    assert_eq!(told["message"], expected, "{told}");
     let mut late = RawPeer::connect(&manager);
     for credential in ["bob", &token.secret] {
         late.read_json();
@@ -368,4 +373,149 @@ fn a_token_of_a_session_that_is_away_ends_too() {
     wait_until("the name is still taken", || {
         root.request(&request("Manager", "identity"))["result"]["services"] == json!({})
     });
+}
+
+/// Returns a member of the recorded entries that `labwire history` shows with these options.
+fn recorded(home: &Home, options: &[&str], member: &str) -> Vec<String> {
+    let file = [
+        "history",
+        "--file",
+        "manager.record.sqlite3",
+        "--json",
+        "--limit",
+        "0",
+    ];
+    let shown = home.labwire(&[&file, options].concat());
+    assert!(shown.status.success(), "{shown:?}");
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let entries = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    entries
+        .map(|entry| entry[member].as_str().unwrap_or("-").to_owned())
+        .collect()
+}
+
+#[test]
+fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secret() {
+    let home = home();
+    let token = add(&home, &["bob", "--register", "DMM", "--note", "bench 3"]);
+    let manager = Manager::start_in(home, &LOGIN);
+    let mut dmm = service(&manager, "bob", &token.secret, "DMM");
+    let other = json!({ "type": "service", "name": "PSU", "attributes": {} });
+    let refused = connect(&manager, "bob", &token.secret, &other).read_json();
+    expect_refused(&refused, "register PSU", &not_of(&token, "bob"));
+    let mut peer = client(&manager, "bob", &token.secret);
+    let refused = peer.request(&to_manager("link", json!(["PSU"]), json!({})));
+    expect_refused(&refused, "link PSU", &not_of(&token, "bob"));
+    let mut by_password = modern_client(&manager, "bob", "x");
+    let home = manager.home();
+    home.prepare(&["token", "revoke", &token.id.to_string()]);
+    dmm.read_json();
+    dmm.expect_closed();
+    peer.expect_closed();
+    home.prepare(&["user", "disable", "bob", "--reason", "on leave"]);
+    by_password.read_json();
+    by_password.expect_closed();
+    home.prepare(&["user", "set", "bob", "--full-name", "Bob"]);
+    home.prepare(&["user", "enable", "bob"]);
+
+    let home = manager.end();
+    let commands = ["--kind", "command"];
+    let attributes = recorded(&home, &commands, "attribute");
+    assert_eq!(
+        attributes[3..],
+        [
+            "token add",
+            "token revoke",
+            "user disable",
+            "user set",
+            "user enable"
+        ]
+    );
+    assert_eq!(
+        recorded(&home, &commands, "text")[3..],
+        [
+            "Added the token 1 for bob, which allows register DMM, notify DMM; bench 3",
+            "Revoked the token 1",
+            "bob cannot log in any more: on leave",
+            "Updated bob",
+            "bob can log in",
+        ]
+    );
+    let logins = ["--kind", "login", "--user", "bob"];
+    let [by_token, by_password] = ["with the token 1", "-"];
+    assert_eq!(
+        recorded(&home, &logins, "text"),
+        [by_token, by_token, by_password]
+    );
+    let refused = ["--outcome", "refused", "--service", "PSU", "--user", "bob"];
+    assert_eq!(recorded(&home, &refused, "kind"), ["reject", "link"]);
+    let ends = |options: &[&str]| recorded(&home, &[&["--kind", "leave"], options].concat(), "text");
+    assert_eq!(ends(&["--service", "DMM"]), ["the token 1 was revoked"]);
+    assert_eq!(
+        ends(&["--peer", "script"]),
+        ["the token 1 was revoked", "the user was disabled"]
+    );
+    let all = recorded(&home, &[], "text").join("\n");
+    assert!(!all.contains(&token.secret), "{all}");
+}
+
+#[test]
+fn a_token_that_needs_more_than_is_granted_to_its_user_is_added_with_a_note() {
+    let home = home();
+    let noted = |options: &[&str]| {
+        let added = home.labwire(&[&["token", "add", "--user"], options].concat());
+        assert!(added.status.success(), "{added:?}");
+        let said = String::from_utf8(added.stderr).unwrap();
+        let note = said
+            .lines()
+            .find_map(|line| line.strip_prefix("labwire: with --roles, "));
+        note.map(str::to_owned)
+    };
+    // Without grants nobody uses roles.
+    assert_eq!(noted(&["bob", "--register", "DMM"]), None);
+    home.prepare(&["grant", "add", "operator", "--to", "bob", "--on", "DMM*"]);
+    for (options, expected) in [
+        (
+            &["bob", "--register", "DMM"][..],
+            Some("bob also needs a grant of 'register DMM' and 'notify DMM'"),
+        ),
+        (
+            &["bob", "--may", "Oven"],
+            Some("bob also needs a grant of 'call Oven', 'see Oven' and 'link Oven'"),
+        ),
+        (&["bob", "--may", "DMM.read*"], None),
+        (&["bob", "--everything"], None),
+        (&["ada", "--register", "DMM"], None),
+    ] {
+        assert_eq!(noted(options).as_deref(), expected, "{options:?}");
+    }
+    let listed = String::from_utf8(home.labwire(&["token", "list"]).stdout).unwrap();
+    let first = listed.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "1  bob: the token allows register DMM, notify DMM; never used"
+    );
+}
+
+#[test]
+fn a_program_that_retries_with_a_revoked_token_keeps_no_other_of_its_user_out() {
+    let home = home();
+    let [revoked, valid] = [0; 2].map(|_| add(&home, &["bob", "--may", "DMM"]));
+    home.prepare(&["token", "revoke", &revoked.id.to_string()]);
+    let manager = Manager::start_in(home, &LOGIN);
+    let tries = || {
+        let mut peer = RawPeer::connect(&manager);
+        for credential in ["bob", &revoked.secret] {
+            peer.read_json();
+            peer.send_line(&json!({ "result": credential }).to_string());
+        }
+        peer.read_json()["message"].as_str().unwrap().to_owned()
+    };
+    wait_until("it is refused", || tries().contains("too many failed logins"));
+    for secret in [valid.secret.as_str(), "x"] {
+        let answer = client(&manager, "bob", secret).request(&request("Manager", "identity"));
+        assert_eq!(answer["error"], false, "{answer}");
+    }
 }

@@ -214,7 +214,7 @@ impl Counters {
             Refusal::Call(CallRefusal::WrongDeadline { .. } | CallRefusal::DeadlineNeedsUid) => {
                 &self.deadlines_refused
             }
-            Refusal::NotPermitted { .. } => &self.not_permitted,
+            Refusal::NotPermitted { .. } | Refusal::LoginEnded(_) => &self.not_permitted,
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,

@@ -156,6 +156,7 @@ impl Events {
                 name,
                 is_service,
                 principal,
+                login_end: _,
                 requests,
                 unlinked,
                 left_behind,

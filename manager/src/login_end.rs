@@ -55,11 +55,16 @@ impl Dismissal {
         self.given.notify_one();
     }
 
+    /// Returns why the connection ends, if it does because of the login.
+    pub(crate) fn end(&self) -> Option<LoginEnd> {
+        self.end.get().copied()
+    }
+
     /// Waits until the connection is to end. Returns the reason. Cancel safe.
     pub(crate) async fn given(&self) -> LoginEnd {
         loop {
-            if let Some(end) = self.end.get() {
-                return *end;
+            if let Some(end) = self.end() {
+                return end;
             }
             self.given.notified().await;
         }

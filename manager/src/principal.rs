@@ -74,6 +74,13 @@ pub(crate) struct Token {
     pub(crate) rights: Arc<Rights>,
 }
 
+impl Token {
+    /// Returns whether it has ended at `now`, in seconds since 1970.
+    pub(crate) fn has_ended(&self, now: i64) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id

@@ -114,23 +114,29 @@ impl Record {
                 principal,
                 ..
             } => self.joined(name, *is_service, principal),
-            Event::LoggedIn { name, principal } => self.note(|| Entry {
-                text: Some("as an administrator".into()),
-                ..of_peer(Kind::Login, name, principal)
+            Event::LoggedIn { name, principal } => self.note(|| {
+                let token = with_token(principal).map_or_else(String::new, |token| format!(", {token}"));
+                Entry {
+                    text: Some(format!("as an administrator{token}").into()),
+                    ..of_peer(Kind::Login, name, principal)
+                }
             }),
             Event::Left {
                 name,
                 is_service,
                 principal,
+                login_end,
                 requests,
                 unlinked,
                 ..
             } => {
                 self.unlinked(name, principal, unlinked, "it has left");
-                let text = (*requests > 0).then(|| format!("{requests} request(s) were in flight").into());
+                let end = login_end.as_ref().map(ToString::to_string);
+                let in_flight = (*requests > 0).then(|| format!("{requests} request(s) were in flight"));
+                let texts: Vec<_> = [end, in_flight].into_iter().flatten().collect();
                 self.note(|| Entry {
                     service: is_service.then(|| own_name(name).into()),
-                    text,
+                    text: (!texts.is_empty()).then(|| texts.join(", ").into()),
                     ..of_peer(Kind::Leave, name, principal)
                 });
             }
@@ -180,11 +186,19 @@ impl Record {
         });
     }
 
-    /// Records that a peer was not admitted.
-    pub(crate) fn rejected(&self, kind: Kind, peer: &PeerAddress, user: Option<Arc<str>>, text: String) {
+    /// Records that a peer was not admitted. `user` is whom it tried to log in as, or has; `service` the
+    /// name that it would have had as a service.
+    pub(crate) fn rejected(
+        &self,
+        kind: Kind,
+        peer: &PeerAddress,
+        (user, service): (Option<Arc<str>>, Option<&str>),
+        text: String,
+    ) {
         self.note(|| Entry {
             outcome: Outcome::Refused,
             user,
+            service: service.map(|service| excerpt(service).into()),
             peer: Some(peer.address.as_str().into()),
             address: Some(peer.ip),
             text: Some(text.into()),
@@ -199,7 +213,10 @@ impl Record {
             ..of_peer(Kind::Join, name, principal)
         });
         if principal.user().is_some() {
-            self.note(|| of_peer(Kind::Login, name, principal));
+            self.note(|| Entry {
+                text: with_token(principal).map(Into::into),
+                ..of_peer(Kind::Login, name, principal)
+            });
         }
     }
 
@@ -344,6 +361,13 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
         address: Some(principal.from.ip),
         ..Entry::new(kind)
     }
+}
+
+/// Returns which token a peer has logged in with, if it has with one.
+fn with_token(principal: &Principal) -> Option<String> {
+    principal
+        .token()
+        .map(|token| format!("with the token {}", token.id))
 }
 
 /// Returns the terms of a lock, as far as they are not the usual ones.

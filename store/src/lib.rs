@@ -95,6 +95,6 @@ pub use standing::{LoginUser, UserStandings};
 pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions, ValidLogins};
 pub use tokens::{
     IssuedToken, LoginToken, MOST_TOKEN_NOTE, MOST_TOKEN_PERMISSIONS, NewToken, TOKEN_PREFIX, Token,
-    TokenNumbers, token_to_serve,
+    TokenNumbers, is_token_secret, token_to_serve,
 };
 pub use users::check_username;

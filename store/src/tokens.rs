@@ -160,9 +160,27 @@ pub fn token_to_serve(name: &str) -> Result<Vec<Permission>, AccessError> {
 /// The hash of a secret.
 type SecretHash = [u8; 32];
 
+/// Returns whether a text has the form of a token's secret: `lwt_` and 64 hexadecimal digits. Nobody can
+/// guess such a secret.
+///
+/// ```
+/// assert!(labwire_store::is_token_secret(&format!("lwt_{}", "0".repeat(64))));
+/// assert!(!labwire_store::is_token_secret("lwt_0"));
+/// ```
+pub fn is_token_secret(text: &str) -> bool {
+    text.strip_prefix(TOKEN_PREFIX).is_some_and(|digits| {
+        digits.len() == 2 * SECRET_BYTES
+            && digits
+                .bytes()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// Returns the hash of what a peer presents as its password; `None` if it is no token's secret.
 fn hash_of_secret(password: &str) -> Option<SecretHash> {
-    password.strip_prefix(TOKEN_PREFIX)?;
+    if !is_token_secret(password) {
+        return None;
+    }
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, password.as_bytes()).as_ref());
     Some(hash)
@@ -262,19 +280,32 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the data for checking a login: the user's password, whether the user is disabled, and the token whose secret may have been
-    /// given in its place at the time `now`.
+    /// Returns the data for checking a login: the user's password, whether the user is disabled, and the
+    /// token whose secret may have been given in its place at the time `now`.
     pub(crate) fn login(&mut self, username: &str, given: &str, now: i64) -> Result<Credentials, StoreError> {
         let is_disabled = self.is_disabled(username)?;
-        let token = match hash_of_secret(given) {
-            Some(hash) if !is_disabled => self.token_of(username, &hash, now)?,
-            _ => None,
-        };
+        let token = self.login_with_token(username, given, now)?;
         Ok(Credentials {
             is_disabled,
             token,
             ..self.credentials(username)?
         })
+    }
+
+    /// Returns the token with that secret if a user who is not disabled may log in with it at `now`.
+    pub(crate) fn login_with_token(
+        &self,
+        username: &str,
+        given: &str,
+        now: i64,
+    ) -> Result<Option<FoundToken>, StoreError> {
+        let Some(hash) = hash_of_secret(given) else {
+            return Ok(None);
+        };
+        let found = self.token_of(username, &hash, now)?;
+        // Asked for in any case, so that the work does not tell who is disabled.
+        let is_disabled = self.is_disabled(username)?;
+        Ok(found.filter(|_| !is_disabled))
     }
 
     /// Returns the token with that hash if it is one of the user and has not ended at `now`.
@@ -416,6 +447,24 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let secret = secret.as_bytes();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret));
+    }
+
+    #[test]
+    fn a_secret_is_64_hexadecimal_digits_behind_the_prefix() {
+        assert!(is_token_secret(&new_secret().unwrap()));
+        let digits = "0123456789abcdef".repeat(4);
+        for (text, is_secret) in [
+            (format!("lwt_{digits}"), true),
+            (format!("lwt_{digits}0"), false),
+            (format!("lwt_{}", &digits[1..]), false),
+            (format!("lwt_{}", digits.to_uppercase()), false),
+            (format!("lwt-{digits}"), false),
+            (format!("lwt_{}ä", &digits[2..]), false),
+            (digits, false),
+            ("lwt_".to_owned(), false),
+        ] {
+            assert_eq!(is_token_secret(&text), is_secret, "{text}");
+        }
     }
 
     #[test]

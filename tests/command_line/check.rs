@@ -362,6 +362,9 @@ fn authentication_that_admits_nobody_or_everybody_is_found() {
         output.contains("know the password") && !output.contains("sesame"),
         "{output}"
     );
+    let output = check(&home, " -p 0 --roles").succeeded();
+    let line = "doubtful  roles          no peer has a user without --auth-login";
+    assert!(output.contains(line), "{output}");
 }
 
 #[test]

@@ -12,21 +12,27 @@ use super::database::Chosen;
 use super::{set_variable, tell};
 
 /// Records that a command, such as `grant add`, has changed the database, and writes what it has done.
-///
-/// The change is made already: if it cannot be recorded, standard error says so, and the command goes on.
+/// As [`record`] otherwise.
 pub(super) fn done(
     chosen: &Chosen,
     command: &str,
     what: &str,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
+    record(chosen, command, what);
+    writeln!(output, "{what}")?;
+    Ok(())
+}
+
+/// Records that a command, such as `grant add`, has changed the database.
+///
+/// The change is made already: if it cannot be recorded, standard error says so, and the command goes on.
+pub(super) fn record(chosen: &Chosen, command: &str, what: &str) {
     if let Some(record) = chosen.record()
         && let Err(error) = note(record, &chosen.path, command, what)
     {
         tell(format_args!("labwire: this change is not in the record: {error}"));
     }
-    writeln!(output, "{what}")?;
-    Ok(())
 }
 
 fn note(record: &Path, database: &Path, command: &str, what: &str) -> Result<(), RecordError> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use labwire_home::present;
 use labwire_record::Kind;
 use labwire_store::{LoginOutcome, Store};
-use labwire_wire::{Executed, MANAGER_NAME};
+use labwire_wire::{Executed, MANAGER_NAME, Role};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -17,6 +17,7 @@ use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
 use crate::login::{Logins, Verdict, refused};
 use crate::names::{PeerAddress, Resolver};
+use crate::principal::Introduced;
 use crate::record::{Record, Recording};
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::ManagerIdentity;
@@ -87,7 +88,19 @@ impl Admission {
     /// record.
     pub(crate) fn record_rejection(&self, peer: &PeerAddress, message: &str, text: String) {
         self.record(peer, message);
-        self.record.rejected(Kind::Reject, peer, None, text);
+        self.record.rejected(Kind::Reject, peer, (None, None), text);
+    }
+
+    /// As [`record_rejection`](Self::record_rejection), for a peer that has authenticated and identified
+    /// itself.
+    pub(crate) fn record_rejection_of(&self, introduced: &Introduced, message: &str, text: String) {
+        let Introduced {
+            identity, principal, ..
+        } = introduced;
+        self.record(&principal.from, message);
+        let service = matches!(identity.role, Role::Service { .. }).then_some(&*identity.name);
+        let who = (principal.user().cloned(), service);
+        self.record.rejected(Kind::Reject, &principal.from, who, text);
     }
 
     /// Writes an entry about a login that was refused to the record. The name that was tried is
@@ -107,7 +120,7 @@ impl Admission {
                 format!("{text} (a name of no user)")
             };
             let user = is_user.then(|| excerpt(&username).into());
-            record.rejected(Kind::Login, &peer, user, text);
+            record.rejected(Kind::Login, &peer, (user, None), text);
         });
     }
 

@@ -210,13 +210,11 @@ impl Routing {
             info!("{name} has logged in as a user who is no administrator any more");
         }
         for (id, dismissal, end) in ended {
-            match self.sessions.expire(id) {
-                Some(parked) => {
-                    Counters::count(&self.counters.logins_ended);
-                    info!("{} does not return to its session: {end}", parked.name);
-                    parked.leave(self);
-                }
-                None => dismissal.give(end),
+            dismissal.give(end);
+            if let Some(parked) = self.sessions.expire(id) {
+                Counters::count(&self.counters.logins_ended);
+                info!("{} does not return to its session: {end}", parked.name);
+                parked.leave(self);
             }
         }
     }

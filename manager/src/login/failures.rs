@@ -27,6 +27,16 @@ pub(super) struct Penalties {
 /// The hash of a username. Names that a peer invents may be long, and are remembered for a while.
 pub(super) type UserHash = u64;
 
+/// What was tried in a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// A password, for this user.
+    Password(UserHash),
+    /// A text with the form of a token's secret, for whomever. Nobody can guess one: it comes from a
+    /// program whose token was revoked or has ended.
+    Token,
+}
+
 /// The key by which failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Suspect {
@@ -38,6 +48,9 @@ pub(super) enum Suspect {
     Pair(IpAddr, UserHash),
     /// This name tried from anywhere. It is never refused, but answers to failures are held back.
     User(UserHash),
+    /// Tokens tried from this address, with any names. No password is refused for them, and no token
+    /// that is valid.
+    Tokens(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +83,24 @@ impl Failures {
     pub(super) fn refused_in_name_for(
         &self,
         address: IpAddr,
-        user: UserHash,
+        tried: Tried,
         now: Instant,
     ) -> Option<Duration> {
-        let pair = self.wait(Suspect::Pair(address, user), now);
-        pair.max(self.refused_for(address, now))
+        match tried {
+            Tried::Password(user) => {
+                let pair = self.wait(Suspect::Pair(address, user), now);
+                pair.max(self.refused_for(address, now))
+            }
+            Tried::Token => self.wait(Suspect::Tokens(address), now),
+        }
     }
 
     /// Returns how long to hold back the answer to a wrong password for this user, given the
-    /// failures so far. A right password is answered at once.
-    pub(super) fn held_back(&self, user: UserHash, now: Instant) -> Duration {
+    /// failures so far. A right password is answered at once, and so is a token.
+    pub(super) fn held_back(&self, tried: Tried, now: Instant) -> Duration {
+        let Tried::Password(user) = tried else {
+            return Duration::ZERO;
+        };
         match self.remembered(Suspect::User(user), now) {
             Some(record) => self.penalty(record).min(self.penalties.longest_of_user),
             None => Duration::ZERO,
@@ -93,7 +114,10 @@ impl Failures {
 
     /// Counts a failed login. Only the first failure for a user counts for the address, so that a
     /// program that tries an old password again and again keeps nobody else out.
-    pub(super) fn note_in_name(&mut self, address: IpAddr, user: UserHash, now: Instant) {
+    pub(super) fn note_in_name(&mut self, address: IpAddr, tried: Tried, now: Instant) {
+        let Tried::Password(user) = tried else {
+            return self.add(Suspect::Tokens(address), now);
+        };
         let pair = Suspect::Pair(address, user);
         if self.remembered(pair, now).is_none() {
             self.add(Suspect::Address(address), now);
@@ -103,8 +127,10 @@ impl Failures {
     }
 
     /// Forgets the failures for a user from anywhere, after a good login.
-    pub(super) fn forgive(&mut self, user: UserHash) {
-        self.records.remove(&Suspect::User(user));
+    pub(super) fn forgive(&mut self, tried: Tried) {
+        if let Tried::Password(user) = tried {
+            self.records.remove(&Suspect::User(user));
+        }
     }
 
     fn wait(&self, suspect: Suspect, now: Instant) -> Option<Duration> {
@@ -157,6 +183,7 @@ impl Failures {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use super::Tried::{Password, Token};
     use super::*;
 
     const PENALTIES: Penalties = Penalties {
@@ -192,11 +219,11 @@ mod tests {
         let mut failures = Failures::new(PENALTIES);
         let now = Instant::now();
         for _ in 0..20 {
-            failures.note_in_name(ADDRESS, 1, now);
+            failures.note_in_name(ADDRESS, Password(1), now);
         }
-        assert!(failures.refused_in_name_for(ADDRESS, 1, now).is_some());
-        assert_eq!(failures.refused_in_name_for(ADDRESS, 2, now), None);
-        assert_eq!(failures.refused_in_name_for(ELSEWHERE, 1, now), None);
+        assert!(failures.refused_in_name_for(ADDRESS, Password(1), now).is_some());
+        assert_eq!(failures.refused_in_name_for(ADDRESS, Password(2), now), None);
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, Password(1), now), None);
     }
 
     #[test]
@@ -204,11 +231,15 @@ mod tests {
         let mut failures = Failures::new(PENALTIES);
         let now = Instant::now();
         for user in 1..=u64::from(PENALTIES.from) {
-            assert_eq!(failures.refused_in_name_for(ADDRESS, 100, now), None);
-            failures.note_in_name(ADDRESS, user, now);
+            assert_eq!(failures.refused_in_name_for(ADDRESS, Password(100), now), None);
+            failures.note_in_name(ADDRESS, Password(user), now);
         }
-        assert!(failures.refused_in_name_for(ADDRESS, 100, now).is_some());
-        assert_eq!(failures.refused_in_name_for(ELSEWHERE, 100, now), None);
+        assert!(
+            failures
+                .refused_in_name_for(ADDRESS, Password(100), now)
+                .is_some()
+        );
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, Password(100), now), None);
     }
 
     #[test]
@@ -218,15 +249,34 @@ mod tests {
         let addresses = (0..8_u8).map(|last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)));
         let held: Vec<_> = addresses
             .map(|address| {
-                let held = failures.held_back(1, now).as_secs();
-                failures.note_in_name(address, 1, now);
+                let held = failures.held_back(Password(1), now).as_secs();
+                failures.note_in_name(address, Password(1), now);
                 held
             })
             .collect();
         assert_eq!(held, [0, 0, 0, 0, 0, 1, 2, 2]);
-        assert_eq!(failures.held_back(2, now), Duration::ZERO);
-        failures.forgive(1);
-        assert_eq!(failures.held_back(1, now), Duration::ZERO);
+        assert_eq!(failures.held_back(Password(2), now), Duration::ZERO);
+        failures.forgive(Password(1));
+        assert_eq!(failures.held_back(Password(1), now), Duration::ZERO);
+    }
+
+    #[test]
+    fn tokens_that_fail_keep_out_no_password_and_passwords_that_fail_no_token() {
+        let now = Instant::now();
+        let mut failures = Failures::new(PENALTIES);
+        for _ in 0..20 {
+            failures.note_in_name(ADDRESS, Token, now);
+        }
+        assert!(failures.refused_in_name_for(ADDRESS, Token, now).is_some());
+        assert_eq!(failures.refused_in_name_for(ADDRESS, Password(1), now), None);
+        assert_eq!(failures.refused_for(ADDRESS, now), None);
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, Token, now), None);
+        assert_eq!(failures.held_back(Token, now), Duration::ZERO);
+        let mut failures = Failures::new(PENALTIES);
+        for user in 0..20 {
+            failures.note_in_name(ADDRESS, Password(user), now);
+        }
+        assert_eq!(failures.refused_in_name_for(ADDRESS, Token, now), None);
     }
 
     #[test]
@@ -234,12 +284,12 @@ mod tests {
         let mut failures = Failures::new(PENALTIES);
         let now = Instant::now();
         for _ in 0..20 {
-            failures.note_in_name(ADDRESS, 1, now);
+            failures.note_in_name(ADDRESS, Password(1), now);
         }
         let later = now + MEMORY + Duration::from_secs(1);
-        assert_eq!(failures.held_back(1, later), Duration::ZERO);
-        failures.note_in_name(ADDRESS, 1, later);
-        assert_eq!(failures.refused_in_name_for(ADDRESS, 1, later), None);
+        assert_eq!(failures.held_back(Password(1), later), Duration::ZERO);
+        failures.note_in_name(ADDRESS, Password(1), later);
+        assert_eq!(failures.refused_in_name_for(ADDRESS, Password(1), later), None);
     }
 
     #[test]
@@ -262,7 +312,7 @@ mod tests {
         let mut now = Instant::now();
         for number in 0..3 * REMEMBERED as u64 {
             now += Duration::from_millis(1);
-            failures.note_in_name(ADDRESS, number, now);
+            failures.note_in_name(ADDRESS, Password(number), now);
             assert!(failures.records.len() <= REMEMBERED);
         }
     }

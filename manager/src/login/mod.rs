@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use labwire_store::{LoginOutcome, Store};
+use labwire_store::{LoginOutcome, Store, is_token_secret};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -20,7 +20,7 @@ use crate::names::network_of;
 use crate::refusal::Refusal;
 use crate::routing_thread::{Measured, Task};
 
-use failures::{Failures, Penalties};
+use failures::{Failures, Penalties, Tried};
 use queue::{Credentials, Queue};
 
 /// The outcome of an attempt.
@@ -78,15 +78,34 @@ impl Logins {
         }
     }
 
-    /// Checks a login once it is the address's turn.
+    /// Checks a login once it is the address's turn. A valid token is admitted however many tokens have
+    /// failed at that address: it cannot be guessed, and finding it takes no hashing of passwords.
     pub(crate) async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
+        let verdict = self.attempt_in_turn(store, ip, username, password).await;
+        if !matches!(verdict, Verdict::Refused(_)) || !is_token_secret(password) {
+            return verdict;
+        }
+        match store.verify_token(username, password).await {
+            Ok(Some(outcome)) => Verdict::Good(outcome),
+            Ok(None) => verdict,
+            Err(error) => {
+                warn!("cannot check a login: {error}");
+                Verdict::Unchecked(error.peer_text())
+            }
+        }
+    }
+
+    async fn attempt_in_turn(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
         let address = network_of(ip);
         let credentials = self.credentials(username, password);
         let now = Instant::now();
         let (waiter, verdict) = oneshot::channel();
         {
             let mut state = self.shared.lock();
-            if let Some(wait) = state.failures.refused_in_name_for(address, credentials.user, now) {
+            if let Some(wait) = state
+                .failures
+                .refused_in_name_for(address, credentials.tried, now)
+            {
                 return Verdict::Refused(wait);
             }
             for displaced in state.queue.push(address, credentials, waiter, now) {
@@ -115,10 +134,16 @@ impl Logins {
         context.update(password.as_bytes());
         let mut digest = [0; 32];
         digest.copy_from_slice(context.finish().as_ref());
+        let user = self.hasher.hash_one(username);
         Credentials {
             username: username.to_owned(),
             password: password.to_owned(),
-            user: self.hasher.hash_one(username),
+            user,
+            tried: if is_token_secret(password) {
+                Tried::Token
+            } else {
+                Tried::Password(user)
+            },
             digest,
         }
     }
@@ -178,7 +203,7 @@ impl Worker {
             let Credentials {
                 username,
                 password,
-                user,
+                tried,
                 ..
             } = &credentials;
             let outcome = store.verify_login(username, password).await;
@@ -186,7 +211,7 @@ impl Worker {
             let now = Instant::now();
             let mut state = self.shared.lock();
             match outcome {
-                Ok(outcome) => state.tell(address, *user, outcome.as_ref(), now),
+                Ok(outcome) => state.tell(address, *tried, outcome.as_ref(), now),
                 Err(error) => {
                     warn!("cannot check a login: {error}");
                     for waiter in state.queue.finish(address, None, now) {
@@ -204,7 +229,9 @@ impl Worker {
         while let Some((address, credentials)) = state.queue.next(now) {
             // Failures on other connections since the attempt was queued count too. Otherwise a
             // hundred parallel guesses would be checked for the price of one.
-            let refused = state.failures.refused_in_name_for(address, credentials.user, now);
+            let refused = state
+                .failures
+                .refused_in_name_for(address, credentials.tried, now);
             if let Some(wait) = refused {
                 for waiter in state.queue.finish(address, None, now) {
                     let _ = waiter.send(Verdict::Refused(wait));
@@ -239,17 +266,17 @@ impl Drop for Worker {
 
 impl State {
     /// Sends the outcome of an attempt to all of its callers.
-    fn tell(&mut self, address: IpAddr, user: u64, outcome: Option<&LoginOutcome>, now: Instant) {
+    fn tell(&mut self, address: IpAddr, tried: Tried, outcome: Option<&LoginOutcome>, now: Instant) {
         if outcome.is_some() {
-            self.failures.forgive(user);
+            self.failures.forgive(tried);
         }
         for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
-            let verdict = match (outcome, self.failures.refused_in_name_for(address, user, now)) {
+            let verdict = match (outcome, self.failures.refused_in_name_for(address, tried, now)) {
                 (Some(outcome), _) => Verdict::Good(outcome.clone()),
                 (None, Some(wait)) => Verdict::Refused(wait),
                 (None, None) => {
-                    let held_back = self.failures.held_back(user, now);
-                    self.failures.note_in_name(address, user, now);
+                    let held_back = self.failures.held_back(tried, now);
+                    self.failures.note_in_name(address, tried, now);
                     Verdict::Wrong(held_back)
                 }
             };
@@ -261,7 +288,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use labwire_store::{HashedPassword, MINIMUM_ROUNDS, StoreOptions};
+    use labwire_access::permissions_to_use;
+    use labwire_store::{HashedPassword, MINIMUM_ROUNDS, NewToken, StoreOptions};
 
     use super::*;
 
@@ -303,6 +331,66 @@ mod tests {
             .filter(|verdict| matches!(verdict, Verdict::Refused(_)));
         assert_eq!((checked.count(), refused.count()), (5, 3), "{verdicts:?}");
         assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
+        store.close().await;
+    }
+
+    /// Adds a token for ada. Returns its number and its secret.
+    async fn add_token(store: &Store) -> (i64, String) {
+        let new = NewToken {
+            user: "ada".to_owned(),
+            may: permissions_to_use("DMM").unwrap(),
+            until: None,
+            note: String::new(),
+        };
+        let issued = store.add_token(new).await.unwrap();
+        (issued.id, issued.secret)
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_that_is_tried_again_and_again_keeps_no_other_token_and_no_password_out() {
+        let (_folder, store) = store();
+        let logins = Logins::new(&Limits::default());
+        let (revoked, other) = (add_token(&store).await, add_token(&store).await);
+        store.revoke_token(revoked.0).await.unwrap();
+        let mut refused = 0;
+        for _ in 0..20 {
+            match logins.attempt(&store, ip(1), "ada", &revoked.1).await {
+                Verdict::Wrong(held_back) => assert_eq!(held_back, Duration::ZERO),
+                Verdict::Refused(_) => refused += 1,
+                verdict => panic!("{verdict:?}"),
+            }
+        }
+        assert_eq!(refused, 15);
+        assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
+        // What is wrong gets the same answer for a name of nobody, and is hashed no more.
+        let verdict = logins.attempt(&store, ip(1), "nobody", &other.1).await;
+        assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+        assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
+        for secret in [other.1.as_str(), "right"] {
+            let verdict = logins.attempt(&store, ip(1), "ada", secret).await;
+            let Verdict::Good(outcome) = &verdict else {
+                panic!("{verdict:?}");
+            };
+            let token = outcome.token.as_ref().map(|token| token.id);
+            assert_eq!(token, (secret != "right").then_some(other.0));
+        }
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn passwords_that_fail_keep_no_token_out() {
+        let (_folder, store) = store();
+        let logins = Logins::new(&Limits::default());
+        let (_, secret) = add_token(&store).await;
+        for number in 0..6 {
+            logins
+                .attempt(&store, ip(1), "ada", &format!("guess {number}"))
+                .await;
+        }
+        let verdict = logins.attempt(&store, ip(1), "ada", "right").await;
+        assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+        let verdict = logins.attempt(&store, ip(1), "ada", &secret).await;
+        assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
         store.close().await;
     }
 

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::failures::UserHash;
+use super::failures::{Tried, UserHash};
 use super::standings::{Rank, Standings};
 
 /// The most attempts of one address that wait. At ten hashes a second, further ones would wait for
@@ -32,6 +32,7 @@ pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: String,
     pub(super) user: UserHash,
+    pub(super) tried: Tried,
     /// A digest of both, to recognise equal attempts without comparing passwords.
     pub(super) digest: [u8; 32],
 }
@@ -227,6 +228,7 @@ mod tests {
             username: String::new(),
             password: number.to_string(),
             user: 0,
+            tried: Tried::Password(0),
             digest,
         }
     }

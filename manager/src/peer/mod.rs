@@ -101,7 +101,7 @@ where
             limit: admission.limits.handshake,
         }),
     };
-    reject(&hub.admission, peer, came, stream, &ended).await;
+    reject(&hub.admission, (peer, came), None, stream, &ended).await;
     None
 }
 
@@ -144,8 +144,7 @@ pub(crate) async fn serve<S>(
             }
             Ok(None) => {}
             Err(refusal) => {
-                let ended = Rejection::Refused(refusal);
-                reject(&hub.admission, peer, introduced.came, &mut stream, &ended).await;
+                reject_introduced(hub, peer, &introduced, &mut stream, refusal).await;
             }
         }
         return;
@@ -167,17 +166,29 @@ pub(crate) async fn serve<S>(
             session.run(stream, socket, splitter).instrument(span).await;
         }
         Err(refusal) => {
-            let ended = Rejection::Refused(refusal);
-            reject(&hub.admission, peer, introduced.came, &mut stream, &ended).await;
+            reject_introduced(hub, peer, &introduced, &mut stream, refusal).await;
         }
     }
 }
 
-/// Sends a peer the reason why it is not admitted, as far as it still reads.
+/// Sends a peer that has authenticated and identified itself the reason why it is not admitted.
+async fn reject_introduced<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    peer: &Arc<PeerAddress>,
+    introduced: &Introduced,
+    stream: &mut S,
+    refusal: Refusal,
+) {
+    let (from, ended) = ((peer, introduced.came), Rejection::Refused(refusal));
+    reject(&hub.admission, from, Some(introduced), stream, &ended).await;
+}
+
+/// Sends a peer the reason why it is not admitted, as far as it still reads. `introduced` is set once it
+/// has authenticated and identified itself.
 async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     admission: &Admission,
-    peer: &Arc<PeerAddress>,
-    came: Timestamp,
+    (peer, came): (&Arc<PeerAddress>, Timestamp),
+    introduced: Option<&Introduced>,
     stream: &mut S,
     ended: &Rejection,
 ) {
@@ -212,7 +223,12 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
                     admission.record(peer, &message);
                     admission.record_failed_login(peer, username, refusal);
                 }
-                _ => admission.record_rejection(peer, &message, refusal.recorded()),
+                _ => match introduced {
+                    Some(introduced) => {
+                        admission.record_rejection_of(introduced, &message, refusal.recorded());
+                    }
+                    None => admission.record_rejection(peer, &message, refusal.recorded()),
+                },
             }
             let _ = timeout(FAREWELL, tell(admission, stream, refusal)).await;
         }

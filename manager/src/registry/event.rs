@@ -14,6 +14,7 @@ use super::peers::PeerId;
 use super::stopping::{EndedEarly, LeftBehind, Stop};
 use super::terms::Terms;
 use crate::log_limit::LogLimit;
+use crate::login_end::LoginEnd;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::refusal::{LockEnd, Refusal};
@@ -62,6 +63,8 @@ pub(crate) enum Event<'a> {
         name: Box<str>,
         is_service: bool,
         principal: Arc<Principal>,
+        /// The end of its login, if it had to leave because of that.
+        login_end: Option<LoginEnd>,
         /// The number of requests that it held as a service.
         requests: usize,
         /// The services with which it was linked as a client. The clients of a service that has

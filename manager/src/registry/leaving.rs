@@ -91,13 +91,14 @@ impl Registry {
     /// Removes a peer and everything that belongs to it. Returns `None` if it has left already. A
     /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
-        self.logins.remove(&id);
+        let login_end = self.logins.remove(&id).and_then(|dismissal| dismissal.end());
         if let Some(client) = self.clients.remove(id) {
             let (unlinked, left_behind) = self.forget_client(id, &client);
             let event = Event::Left {
                 name: (*client.name).into(),
                 is_service: false,
                 principal: client.principal,
+                login_end,
                 requests: 0,
                 unlinked,
                 left_behind,
@@ -124,6 +125,7 @@ impl Registry {
             name: service.full_name,
             is_service: true,
             principal: service.principal,
+            login_end,
             requests,
             unlinked: Vec::new(),
             left_behind: Vec::new(),

@@ -95,8 +95,5 @@ fn end_of_login(principal: &Principal, valid: &ValidLogins, now: i64) -> Option<
     if valid.tokens.is_removed(token.id) {
         return Some(LoginEnd::TokenRevoked(token.id));
     }
-    token
-        .until
-        .is_some_and(|until| now >= until)
-        .then_some(LoginEnd::TokenEnded(token.id))
+    token.has_ended(now).then_some(LoginEnd::TokenEnded(token.id))
 }

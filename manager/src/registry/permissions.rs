@@ -14,6 +14,7 @@ use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
 use super::view::{Eyes, View};
 use crate::clock::Present;
+use crate::login_end::LoginEnd;
 use crate::principal::Principal;
 use crate::refusal::{Refusal, excerpt};
 
@@ -168,8 +169,12 @@ impl Sight {
 /// Returns the refusal of an access that is not allowed.
 #[cold]
 pub(super) fn refusal(access: &Access<'_>, principal: &Principal, present: Present<'_>) -> Refusal {
-    let token = principal.token();
-    let by_token = token.filter(|token| !token.rights.allows(access, present.seconds()));
+    let (token, now) = (principal.token(), present.seconds());
+    // The peer is disconnected within about a second.
+    if let Some(token) = token.filter(|token| token.has_ended(now)) {
+        return Refusal::LoginEnded(LoginEnd::TokenEnded(token.id));
+    }
+    let by_token = token.filter(|token| !token.rights.allows(access, now));
     let access = Access {
         action: access.action,
         object: excerpt(access.object),

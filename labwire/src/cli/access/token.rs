@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use clap::{ArgGroup, Args, Subcommand};
-use labwire_access::{Permission, permissions_to_use};
+use labwire_access::{Access, Permission, Policy, Scope, permissions_to_use};
 use labwire_home::present;
-use labwire_store::{AccessError, NewToken, Token, token_to_serve};
+use labwire_store::{AccessError, Database, NewToken, Token, token_to_serve};
 use serde_json::json;
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, notes, until};
 use crate::cli::output::output;
+use crate::cli::recorded::{done, record};
 use crate::cli::{UsageError, tell};
 
 const LONG_ABOUT: &str = "\
@@ -150,25 +151,32 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
                 .iter()
                 .filter_map(|text| notes::of_blank(text))
                 .for_each(tell);
-            let new = args.token()?;
-            let issued = database.add_token(&new, present().as_second())?;
+            let (new, now) = (args.token()?, present().as_second());
+            let issued = database.add_token(&new, now)?;
+            let what = format!("Added the token {} for {}", issued.id, in_words(&new));
+            record(chosen, "token add", &what);
             if args.json {
                 let issued = json!({ "id": issued.id, "secret": issued.secret });
                 writeln!(output, "{issued}")?;
             } else {
                 tell(format_args!(
-                    "added the token {}: {} may {}; its secret is shown this once:",
+                    "added the token {}, which allows {}; its secret is shown this once:",
                     issued.id,
-                    new.user,
                     allowed(&new.may)
                 ));
                 writeln!(output, "{}", issued.secret)?;
+            }
+            if let (false, Some(lacking)) = (args.everything, not_granted(&database, &new, now)?) {
+                tell(format_args!(
+                    "labwire: with --roles, {} also needs {lacking}",
+                    new.user
+                ));
             }
         }
         Action::Revoke(args) => {
             for id in &args.ids {
                 database.revoke_token(*id)?;
-                writeln!(output, "Revoked the token {id}")?;
+                done(chosen, "token revoke", &format!("Revoked the token {id}"), output)?;
             }
         }
         Action::List(args) => {
@@ -183,7 +191,7 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
                 let width = tokens.iter().map(|token| token.id.to_string().len()).max();
                 let width = width.unwrap_or_default();
                 for token in &tokens {
-                    writeln!(output, "{:width$}  {}", token.id, in_words(token))?;
+                    writeln!(output, "{:width$}  {}", token.id, listed(token))?;
                 }
             }
         }
@@ -218,25 +226,80 @@ impl AddArgs {
     }
 }
 
-/// Returns permissions in words: `call DMM.read*, …`.
-fn allowed(may: &[Permission]) -> String {
-    let everything = labwire_access::Action::ALL.map(Permission::everything);
-    if everything.iter().all(|permission| may.contains(permission)) {
-        return "do everything".to_owned();
+/// Returns the grants that a user lacks for what a token allows, as `a grant of 'register DMM' and 'notify
+/// DMM'`. `None` if nothing is missing, or if the database has no grants, as without `--roles`.
+fn not_granted(database: &Database, new: &NewToken, now: i64) -> anyhow::Result<Option<String>> {
+    let rows = database.access()?;
+    if rows.grants.is_empty() {
+        return Ok(None);
     }
-    let may: Vec<_> = may.iter().map(Permission::to_string).collect();
-    may.join(", ")
+    let policy = Policy::new(&rows);
+    let rights = policy.rights(policy.user(&new.user));
+    // A pattern is taken for the name of one thing. Its characters match a wider pattern.
+    let is_granted = |permission: &&Permission| match &permission.object {
+        Scope::Pattern(object) => {
+            let (action, object) = (permission.action, object.as_str());
+            let attribute = permission.attribute.as_str();
+            rights.allows(
+                &Access {
+                    action,
+                    object,
+                    attribute,
+                },
+                now,
+            )
+        }
+        Scope::Set(_) => false,
+    };
+    let lacking = new.may.iter().filter(|permission| !is_granted(permission));
+    let lacking: Vec<_> = lacking.map(|permission| format!("'{permission}'")).collect();
+    Ok(lacking.split_last().map(|(last, others)| match others {
+        [] => format!("a grant of {last}"),
+        _ => format!("a grant of {} and {last}", others.join(", ")),
+    }))
 }
 
-/// Returns a token in words: `ada may call DMM.read*, …; until …; last used …; night series`.
-fn in_words(token: &Token) -> String {
-    let may = allowed(&token.may);
-    let end = token.until.map(until::in_words);
+/// Returns a token in words: `ada: the token allows call DMM.read*, …; until …; last used …; night
+/// series`.
+fn listed(token: &Token) -> String {
     let used = match token.last_used {
         Some(used) => format!("last used {}", until::shown(used)),
         None => "never used".to_owned(),
     };
     let note = (!token.note.is_empty()).then(|| token.note.clone());
-    let parts = [Some(format!("{} may {may}", token.user)), end, Some(used), note];
+    let parts = [
+        Some(format!(
+            "{}: the token allows {}",
+            token.user,
+            allowed(&token.may)
+        )),
+        end(token.until),
+        Some(used),
+        note,
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Returns a token that is added in words: `ada, which allows call DMM.read*, …; until …; night series`.
+fn in_words(new: &NewToken) -> String {
+    let note = (!new.note.is_empty()).then(|| new.note.clone());
+    let parts = [
+        Some(format!("{}, which allows {}", new.user, allowed(&new.may))),
+        end(new.until),
+        note,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn allowed(may: &[Permission]) -> String {
+    let everything = labwire_access::Action::ALL.map(Permission::everything);
+    if everything.iter().all(|permission| may.contains(permission)) {
+        return "everything".to_owned();
+    }
+    let may: Vec<_> = may.iter().map(Permission::to_string).collect();
+    may.join(", ")
+}
+
+fn end(until: Option<i64>) -> Option<String> {
+    until.map(until::in_words)
 }

@@ -12,7 +12,7 @@ use labwire_store::{
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
 use super::output::output;
-use super::recorded::done;
+use super::recorded::{done, record};
 use super::{UsageError, secret, tell};
 use arguments::PasswordArgs;
 pub(crate) use arguments::{OldUserArgs, UserArgs};
@@ -157,6 +157,10 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
         Verb::Enable => format!("{user} can log in"),
         _ => format!("Updated {user}"),
     };
+    let recorded = match args.verb {
+        Verb::Disable => format!("{said}: {}", args.reason),
+        _ => said.clone(),
+    };
     let change = match args.verb {
         Verb::Disable => AccountChange::Disable {
             user,
@@ -170,6 +174,7 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
         },
     };
     chosen.open()?.change_account(&change, present().as_second())?;
+    record(chosen, &format!("user {}", args.verb.word()), &recorded);
     writeln!(output, "{said}")?;
     Ok(())
 }
