@@ -55,12 +55,11 @@ impl Registry {
     }
 
     fn end_administration(&mut self, id: PeerId) -> Option<String> {
-        let (principal, rights, name) = match self.clients.get_mut(id) {
-            Some(client) => (&mut client.principal, &mut client.rights, &*client.name),
-            None => {
-                let service = self.services.get_mut(id)?;
-                (&mut service.principal, &mut service.rights, &*service.full_name)
-            }
+        let (principal, rights, name) = if let Some(client) = self.clients.get_mut(id) {
+            (&mut client.principal, &mut client.rights, &*client.name)
+        } else {
+            let service = self.services.get_mut(id)?;
+            (&mut service.principal, &mut service.rights, &*service.full_name)
         };
         *principal = Arc::new(principal.without_administration());
         *rights = None;
