@@ -292,7 +292,7 @@ fn without_reconnecting_there_is_an_exit_code_for_what_is_missing() {
     let waiting = Process::spawn("labwire", &mut command(&manager, &["watch", "Metre"]));
     wait(&waiting, "did you mean 'Meter'?");
     assert_eq!(interrupted(waiting).0, Some(0));
-    let misspelt = ["watch", "Meter", "voltag", "--reconnect=false"];
+    let misspelt = ["watch", "Meter", "Voltage", "--reconnect=false"];
     let mut misspelt = linked(&manager, &misspelt, &["Meter"]);
     notify(&mut meter, "Meter", "[]", r#"{"voltage": 1.5}"#);
     assert_eq!(misspelt.wait().code(), Some(1));

@@ -321,8 +321,8 @@ mod tests {
         let unknown = told("--for");
         assert!(unknown.contains("'--for'"), "{unknown}");
         assert!(!unknown.contains("--port"), "{unknown}");
-        assert!(told("--prot").contains("'--port'"));
-        assert!(told("--waitt=3").contains("'--wait'"));
+        assert!(told("--ports").contains("'--port'"));
+        assert!(told("--waits=3").contains("'--wait'"));
     }
 
     #[test]
