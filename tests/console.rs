@@ -15,6 +15,7 @@ mod holding;
 mod listing;
 mod manual;
 mod measuring;
+mod permissions;
 mod profiles;
 mod progress;
 mod prompts;

@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
-use crate::linking::{call_failure, check_call, link};
+use crate::linking::{call_failure, check_call, link_for_call};
 use crate::output::{json_line, json_or_text, tell};
 use crate::words::{TypedCall, typed_call};
 
@@ -217,12 +217,17 @@ impl Running<'_> {
 }
 
 /// Returns the link with a service. The calls of one service share it, and only they wait for it.
-async fn shared_link(connection: &Connection, place: &Place, service: &str) -> Result<Link, Failure> {
+async fn shared_link(
+    connection: &Connection,
+    place: &Place,
+    service: &str,
+    attribute: &str,
+) -> Result<Link, Failure> {
     let mut place = place.lock().await;
     if let Some(link) = place.as_ref().filter(|link| link.is_linked()) {
         return Ok(link.clone());
     }
-    let link = link(connection, service).await?;
+    let link = link_for_call(connection, service, attribute).await?;
     *place = Some(link.clone());
     Ok(link)
 }
@@ -241,7 +246,7 @@ async fn outcome(
         arguments,
     } = call;
     let target = Some((service.clone(), attribute.clone()));
-    let linked = shared_link(connection, place, &service).await;
+    let linked = shared_link(connection, place, &service, &attribute).await;
     let checked = linked.and_then(|link| check_call(&link, &attribute, &arguments).map(|()| link));
     let link = match checked {
         Ok(link) => link,

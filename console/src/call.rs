@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::linking::{call_failure, check_call, link};
+use crate::linking::{call_failure, check_call, link_for_call};
 use crate::long_call::{Display, LongCall, Unanswered};
 use crate::npy;
 use crate::output::{
@@ -398,7 +398,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         return Err(arguments.without_attribute());
     };
     let connection = arguments.connection.connect("call").await?;
-    let link = link(&connection, service).await?;
+    let link = link_for_call(&connection, service, attribute).await?;
     check_call(&link, attribute, &values)?;
     let breaks = Breaks::report(connection.client());
     let mut pace = arguments.every.map(|every| interval(every.duration()));

@@ -247,7 +247,7 @@ pub(crate) async fn run(arguments: &DescribeArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(service) = identities.services.get(name) else {
-        return Err(unknown_service(name, &identities.services));
+        return Err(unknown_service(&connection, name, &identities).await);
     };
     let documentation = documentation(&connection, name, service, false).await;
     let peer = if is_reported(&identities) {

@@ -9,6 +9,7 @@ use labwire_client::{
 
 use crate::moment::localized;
 use crate::output::{message, one_line, shell_argument};
+use crate::permission::Lacking;
 use crate::{in_flight, questions};
 
 /// The failure of a command. The text is for people and contains the remedy.
@@ -266,7 +267,8 @@ impl From<CallError> for Failure {
                 message,
                 executed: Executed::No,
                 ..
-            } => Self::Refused(without_exception(&message).to_owned()),
+            } => Self::Refused(without_exception(&message).to_owned())
+                .with_hint(Lacking::read(&message).map(|lacking| lacking.hint(None))),
             // A request that may have been executed was not refused: its service has disconnected.
             CallError::Manager { message, .. } => Self::Failed(without_exception(&message).to_owned()),
             CallError::NoAnswer(missing) => unanswered(missing),

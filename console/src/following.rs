@@ -17,6 +17,7 @@ use crate::feed::{Cause, Event, Events, send};
 use crate::linking::explained_lasting;
 use crate::near::{did_you_mean, not_connected};
 use crate::output::one_line;
+use crate::permission::is_lacking;
 use crate::report::is_reported;
 
 /// The back-off between two attempts to connect, or to link.
@@ -110,15 +111,25 @@ async fn closed(connection: &Connection, events: &Events) -> String {
     tokio::join!(closed, pass_on).0
 }
 
+/// What happens if the manager does not permit what is to be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forbidden {
+    /// The command ends, if that is so at the start.
+    Ends,
+    /// It is reported, and tried again: other sources give values meanwhile.
+    Waits,
+}
+
 /// Keeps a link with a service in `links`, links again whenever it is lost, and sends its changes
 /// and notifications as events.
 ///
 /// # Errors
-/// If the manager does something unexpected. Unless `reconnect` is set, also if the service is not
-/// connected or leaves.
+/// If the manager does something unexpected, or, as `forbidden` says, does not permit the first link. Unless
+/// `reconnect` is set, also if the service is not connected or leaves.
 pub(crate) async fn follow(
     service: Arc<str>,
     reconnect: bool,
+    forbidden: Forbidden,
     mut connections: watch::Receiver<Option<Connection>>,
     links: watch::Sender<Option<Link>>,
     events: Events,
@@ -126,6 +137,7 @@ pub(crate) async fn follow(
     let mut follower = Follower {
         service,
         reconnect,
+        forbidden,
         links,
         events,
         told: String::new(),
@@ -148,6 +160,7 @@ pub(crate) async fn follow(
 struct Follower {
     service: Arc<str>,
     reconnect: bool,
+    forbidden: Forbidden,
     links: watch::Sender<Option<Link>>,
     events: Events,
     /// The reason for which it waits, as it was reported.
@@ -168,7 +181,8 @@ impl Follower {
             Err(failure) => return Err(failure),
         };
         let (refused, is_absent) = explained(connection, &self.service, refused).await;
-        if !self.reconnect {
+        let is_final = self.forbidden == Forbidden::Ends && !self.was_linked && is_lacking(&refused);
+        if !self.reconnect || is_final {
             return Err(refused);
         }
         // The loss of the connection or the departure of the service was already reported.
@@ -283,6 +297,12 @@ async fn explained(connection: &Connection, service: &str, refused: Failure) -> 
         return (refused, false);
     }
     match connection.identities().await {
+        Ok(identities) if is_lacking(&refused) => {
+            let known = identities.services.keys().map(String::as_str);
+            let is_listed = identities.services.contains_key(service);
+            let hint = did_you_mean(service, known).filter(|_| !is_listed);
+            (refused.with_hint(hint), false)
+        }
         Ok(identities) if !identities.services.contains_key(service) => {
             let known = identities.services.keys().map(String::as_str);
             let hint = did_you_mean(service, known);

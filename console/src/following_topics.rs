@@ -10,25 +10,38 @@ use tokio::time::sleep;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send_of_topics};
-use crate::following::{BACKOFF, connected};
+use crate::following::{BACKOFF, Forbidden, connected};
+use crate::permission::is_lacking;
 use crate::report::check_topics;
 
 /// Subscribes over each connection, and sends the values as events.
 ///
 /// # Errors
-/// If the manager has no topics or refuses the subscription. Unless `reconnect` is set, also if it
+/// If the manager has no topics or refuses the subscription; one that it does not permit as `forbidden` says. Unless `reconnect` is set, also if it
 /// does not answer, or the connection is lost.
 pub(crate) async fn follow(
     pattern: Arc<str>,
     reconnect: bool,
+    forbidden: Forbidden,
     mut connections: watch::Receiver<Option<Connection>>,
     events: Events,
 ) -> Result<Infallible, Failure> {
     let mut waits = BACKOFF.waits();
+    let mut told = String::new();
     loop {
         let connection = connected(&mut connections).await;
         match values(&connection, &pattern, &events).await {
-            Ok(()) => waits = BACKOFF.waits(),
+            Ok(()) => {
+                waits = BACKOFF.waits();
+                told.clear();
+            }
+            Err(refused) if reconnect && forbidden == Forbidden::Waits && is_lacking(&refused) => {
+                let (time, reason) = (present(), refused.to_string());
+                if told != reason {
+                    told.clone_from(&reason);
+                    send_of_topics(&events, &pattern, Event::Waiting { time, reason }).await;
+                }
+            }
             Err(Failure::NoManager(_) | Failure::TimedOut(_)) if reconnect => {}
             Err(failure) => return Err(failure),
         }

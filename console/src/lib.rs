@@ -41,6 +41,7 @@ mod npy;
 mod numbers;
 mod other_options;
 mod output;
+mod permission;
 mod ping;
 mod profile;
 mod profiles;

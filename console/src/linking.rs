@@ -1,16 +1,15 @@
 //! Links with services, and what hinders them.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use labwire_client::{Arguments, CallError, Link, Value};
+use labwire_client::{Arguments, CallError, Identities, Link, Value};
 use labwire_home::present;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::moment::moment;
-use crate::near::{did_you_mean, not_connected};
+use crate::near::{did_you_mean, not_connected, not_in_sight};
 use crate::output::{one_line, shell_argument};
+use crate::permission::{is_lacking, of_call};
 use crate::report::{self, Peer, is_reported};
 use crate::spelling::Spelled;
 
@@ -20,6 +19,16 @@ pub(crate) async fn link(connection: &Connection, service: &str) -> Result<Link,
         Err(refused @ Failure::Refused(_)) => Err(explained(connection, service, refused).await),
         linked => linked,
     }
+}
+
+/// As [`link`], to request this attribute.
+pub(crate) async fn link_for_call(
+    connection: &Connection,
+    service: &str,
+    attribute: &str,
+) -> Result<Link, Failure> {
+    let linked = link(connection, service).await;
+    linked.map_err(|failure| of_call(failure, attribute))
 }
 
 /// Returns the cause of a refused link as the manager reports it. If it does not report any, returns
@@ -113,10 +122,17 @@ async fn cause(
     let Ok(identities) = connection.identities().await else {
         return refused;
     };
+    let is_forbidden = is_lacking(&refused);
     let Some(identity) = identities.services.get(service) else {
-        return unknown_service(service, &identities.services);
+        // The manager alone knows whether a service that it does not list is connected.
+        let is_hiding = report::hides_services(connection, &identities).await;
+        if is_forbidden || is_hiding.unwrap_or(false) {
+            let known = identities.services.keys().map(String::as_str);
+            return refused.with_hint(did_you_mean(service, known));
+        }
+        return unknown_service(connection, service, &identities).await;
     };
-    if !is_reported(&identities) {
+    if is_forbidden || !is_reported(&identities) {
         return refused;
     }
     let Ok(Some(peer)) = report::service(connection, service).await else {
@@ -177,7 +193,8 @@ async fn others_linked(connection: &Connection, service: &str) -> Option<String>
 }
 
 /// Returns the failure for a service that is not connected, with the most similar name.
-pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> Failure {
+pub(crate) async fn unknown_service(connection: &Connection, name: &str, identities: &Identities) -> Failure {
+    let services = &identities.services;
     let hint = match name.split_once('.') {
         Some((service, attribute)) if services.contains_key(service) => format!(
             "write the service and the attribute as two words: {} {}",
@@ -187,7 +204,13 @@ pub(crate) fn unknown_service<V>(name: &str, services: &BTreeMap<String, V>) -> 
         _ => did_you_mean(name, services.keys().map(String::as_str))
             .unwrap_or_else(|| "list the services with: labwire services".to_owned()),
     };
-    Failure::Refused(not_connected(name)).with_hint(Some(hint))
+    let is_hiding = report::hides_services(connection, identities).await;
+    let text = if is_hiding.unwrap_or(false) {
+        not_in_sight(name)
+    } else {
+        not_connected(name)
+    };
+    Failure::Refused(text).with_hint(Some(hint))
 }
 
 /// Returns whether an attribute is a plain value according to a service's identity, and not a

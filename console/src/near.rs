@@ -14,3 +14,9 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
 pub(crate) fn not_connected(service: &str) -> String {
     format!("no service '{}' is connected", one_line(service))
 }
+
+/// Returns the text for a service that a manager does not list, which has others that it does not list
+/// either.
+pub(crate) fn not_in_sight(service: &str) -> String {
+    format!("no service '{}' is connected that you may see", one_line(service))
+}

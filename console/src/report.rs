@@ -250,6 +250,20 @@ impl Report {
     }
 }
 
+/// Returns whether a manager has services that it does not list, since this client may not see them. A
+/// manager of MSL-Network lists all.
+pub(crate) async fn hides_services(
+    connection: &Connection,
+    identities: &Identities,
+) -> Result<bool, Failure> {
+    if !is_reported(identities) {
+        return Ok(false);
+    }
+    // No name comes after this one: only the number is asked for.
+    let page = page(connection, "services", "\u{10ffff}").await?;
+    Ok(page.summary.services > identities.services.len() as u64)
+}
+
 /// Requests which services are away, by their names. A manager of MSL-Network keeps no place for a
 /// service that is: then there are none.
 pub(crate) async fn services_away(

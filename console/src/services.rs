@@ -10,7 +10,7 @@ use wildmatch::WildMatch;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::{OutputArgs, one_line, say_json, say_table, tell};
-use crate::report::{Away, services_away};
+use crate::report::{Away, hides_services, services_away};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -86,22 +86,26 @@ pub(crate) async fn run(arguments: &ServicesArgs) -> Result<(), Failure> {
     let connection = arguments.connection.connect("services").await?;
     let identities = connection.identities().await?;
     let away = services_away(&connection, &identities).await?;
+    let is_hiding = hides_services(&connection, &identities).await?;
     show(
         arguments.pattern.as_deref(),
         arguments.output.json,
         &identities,
         &away,
+        is_hiding,
     )?;
     connection.disconnect().await;
     Ok(())
 }
 
-/// Shows the services whose names match a pattern, and which of them are away.
+/// Shows the services whose names match a pattern, and which of them are away. `is_hiding` is whether the
+/// manager has others that it does not list.
 pub(crate) fn show(
     pattern: Option<&str>,
     is_json: bool,
     identities: &Identities,
     away: &BTreeMap<String, Away>,
+    is_hiding: bool,
 ) -> Result<(), Failure> {
     let wanted = pattern.map(WildMatch::new_case_insensitive);
     let is_listed = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.matches(name));
@@ -113,9 +117,10 @@ pub(crate) fn show(
         return services.iter().try_for_each(say_json);
     }
     if services.is_empty() {
+        let may_see = if is_hiding { " that you may see" } else { "" };
         tell(match pattern {
-            None => "no services are connected".to_owned(),
-            Some(pattern) => format!("no service matches '{}'", one_line(pattern)),
+            None => format!("no services are connected{may_see}"),
+            Some(pattern) => format!("no service{may_see} matches '{}'", one_line(pattern)),
         });
         return Ok(());
     }

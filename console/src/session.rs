@@ -14,7 +14,7 @@ use crate::client_name::client_name;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::feed::{Events, Heard};
-use crate::following::{follow, keep_connected};
+use crate::following::{Forbidden, follow, keep_connected};
 use crate::following_topics;
 
 /// The capacity of the channel of events to the viewer.
@@ -62,20 +62,31 @@ impl Session {
     }
 
     /// Follows a service. Returns the link with it, while there is one.
-    pub(crate) fn follow(&mut self, service: Arc<str>) -> watch::Receiver<Option<Link>> {
+    pub(crate) fn follow(
+        &mut self,
+        service: Arc<str>,
+        forbidden: Forbidden,
+    ) -> watch::Receiver<Option<Link>> {
         let (sender, links) = watch::channel(None);
         let (connections, events) = (self.connections(), self.events.clone());
-        self.tasks
-            .spawn(follow(service, self.reconnect, connections, sender, events));
+        self.tasks.spawn(follow(
+            service,
+            self.reconnect,
+            forbidden,
+            connections,
+            sender,
+            events,
+        ));
         links
     }
 
     /// Follows the topics of a pattern.
-    pub(crate) fn follow_topics(&mut self, pattern: Arc<str>) {
+    pub(crate) fn follow_topics(&mut self, pattern: Arc<str>, forbidden: Forbidden) {
         let (connections, events) = (self.connections(), self.events.clone());
         self.tasks.spawn(following_topics::follow(
             pattern,
             self.reconnect,
+            forbidden,
             connections,
             events,
         ));

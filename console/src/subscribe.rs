@@ -15,6 +15,7 @@ use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::feed::{Event, Heard, ReconnectArgs};
+use crate::following::Forbidden;
 use crate::moment::moment;
 use crate::narrator::{Break, Gap, Interruption, Narrator};
 use crate::output::{OutputArgs, json_or_text, one_line, readable, say_json, say_line};
@@ -207,7 +208,7 @@ pub(crate) async fn run(arguments: &SubscribeArgs, stop: Stop) -> Result<(), Fai
     };
     stop.begin()?;
     let mut session = Session::new("subscribe", options, arguments.reconnect.reconnect);
-    session.follow_topics(arguments.pattern.as_str().into());
+    session.follow_topics(arguments.pattern.as_str().into(), Forbidden::Ends);
     let print = |heard| printer.run(heard);
     match session.run(print, stop.requested(), LAST_WORDS).await? {
         Ended::Stopped(signal) => signal.outcome(arguments.count),

@@ -285,13 +285,18 @@ fn the_reference_manager_does_not_tell_that_a_service_left_but_the_watcher_notic
 #[test]
 fn without_reconnecting_there_is_an_exit_code_for_what_is_missing() {
     let manager = start();
-    let meter = meter(&manager);
+    let mut meter = meter(&manager);
     let missing = labwire(&manager, &["watch", "Metre", "--reconnect=false"]);
     assert_eq!((missing.code, &*missing.output), (Some(4), ""), "{missing:?}");
     assert!(missing.errors.contains("did you mean 'Meter'?"), "{missing:?}");
     let waiting = Process::spawn("labwire", &mut command(&manager, &["watch", "Metre"]));
     wait(&waiting, "did you mean 'Meter'?");
     assert_eq!(interrupted(waiting).0, Some(0));
+    let misspelt = ["watch", "Meter", "Voltage", "--reconnect=false"];
+    let mut misspelt = linked(&manager, &misspelt, &["Meter"]);
+    notify(&mut meter, "Meter", "[]", r#"{"voltage": 1.5}"#);
+    assert_eq!(misspelt.wait().code(), Some(1));
+    wait_until_ended(&misspelt, "did you mean 'voltage'?");
     let mut once = command(&manager, &["watch", "Meter"]);
     let mut once = Process::spawn("labwire", once.env("LABWIRE_RECONNECT", "false"));
     wait(&once, "linked with 'Meter'");

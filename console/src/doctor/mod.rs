@@ -53,8 +53,8 @@ not-yet-valid, unusable-certificate, certificate-file; python-certificate;
 clock-behind; login-needed, wrong-login, manager-password-needed,
 wrong-manager-password, hostname-not-trusted, own-computer-only,
 too-many-logins, too-many-connections, manager-stopping, refused, no-connection;
-msl-network, no-identity; other-case, misspelt, not-connected, limit-reached,
-locked, no-link.
+msl-network, no-identity; other-case, misspelt, not-connected, not-permitted,
+limit-reached, locked, no-link.
 
 Exit codes: 0 if nothing failed, else that of the first failure: 3 no manager,
 4 refused, 1 a file of this computer; see `labwire --help`.";

@@ -11,8 +11,10 @@ use super::subject::Subject;
 use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::{Failure, without_exception};
+use crate::near::{did_you_mean, not_connected, not_in_sight};
 use crate::output::{list, one_line};
-use crate::report::is_reported;
+use crate::permission::Lacking;
+use crate::report::{hides_services, is_reported};
 
 /// The maximum number of services that are listed.
 const LISTED: usize = 10;
@@ -72,8 +74,10 @@ pub(super) async fn check(
 ) -> Check {
     const CHECK: &str = "service";
     let shown = one_line(name);
-    if !identities.services.contains_key(name) {
-        return missing(subject, identities, name);
+    let is_listed = identities.services.contains_key(name);
+    // A manager with roles does not list what this client may not see, and says what it lacks.
+    if !is_listed && !is_reported(identities) {
+        return missing(subject, identities, name, false);
     }
     let linked = timeout(connection.limit(), connection.client().link(name)).await;
     let Ok(linked) = linked else {
@@ -82,7 +86,16 @@ pub(super) async fn check(
     };
     let link = match linked {
         Ok(link) => link,
-        Err(CallError::Manager { message, .. }) => return not_linked(&shown, &message),
+        Err(CallError::Manager { message, .. }) => {
+            if let Some(lacking) = Lacking::read(&message) {
+                return not_permitted(&message, &lacking, name, identities);
+            }
+            if !is_listed {
+                let is_hiding = hides_services(connection, identities).await;
+                return missing(subject, identities, name, is_hiding.unwrap_or(false));
+            }
+            return not_linked(&shown, &message);
+        }
         Err(error) => {
             return Check::failed(CHECK, "no-link", Failure::Failed, error.to_string());
         }
@@ -96,7 +109,20 @@ pub(super) async fn check(
     check
 }
 
-fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
+/// Explains which permission is missing. A service that is not listed may be misspelt.
+fn not_permitted(message: &str, lacking: &Lacking<'_>, name: &str, identities: &Identities) -> Check {
+    let text = one_line(without_exception(message));
+    let check = Check::failed("service", "not-permitted", REFUSED, text).remedy(lacking.hint(None));
+    let known = identities.services.keys().map(String::as_str);
+    match did_you_mean(name, known).filter(|_| !identities.services.contains_key(name)) {
+        Some(hint) => check.remedy(hint),
+        None => check,
+    }
+}
+
+/// Explains that a service is not connected. `is_hiding` is whether the manager has services that it does not
+/// list.
+fn missing(subject: &Subject, identities: &Identities, name: &str, is_hiding: bool) -> Check {
     const CHECK: &str = "service";
     let shown = one_line(name);
     let mut names = identities.services.keys().map(String::as_str);
@@ -140,7 +166,14 @@ fn missing(subject: &Subject, identities: &Identities, name: &str) -> Check {
         CHECK,
         "not-connected",
         REFUSED,
-        format!("no service '{shown}' is connected; {connected}"),
+        format!(
+            "{}; {connected}",
+            if is_hiding {
+                not_in_sight(name)
+            } else {
+                not_connected(name)
+            }
+        ),
     )
     .remedy("start the service, and check its output: it may have connected to another manager")
 }

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::feed::ReconnectArgs;
+use crate::following::Forbidden;
 use crate::output::{OutputArgs, one_line};
 use crate::seconds::Seconds;
 use crate::session::Session;
@@ -102,6 +103,8 @@ that exists is continued if it is a recording; other files are not changed. It
 has one recording at a time: meanwhile FILE-recording is beside a database. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
+
+A source that the manager does not permit is a gap; a single one is an error.
 
 With --json, one object is printed at the end: file (the last one), rows,
 continued (whether it continues an earlier recording), and sources: a list of
@@ -243,6 +246,14 @@ fn format_of(file: &Path) -> Result<Format, Failure> {
 }
 
 impl Plan {
+    /// Returns what happens if the manager does not permit a source: a single one cannot give a value then.
+    fn if_forbidden(&self) -> Forbidden {
+        match self.watch.len() + self.topics.len() + self.poll.len() {
+            1 => Forbidden::Ends,
+            _ => Forbidden::Waits,
+        }
+    }
+
     /// Returns the sources as a text for people.
     fn sources(&self) -> String {
         let watch = self.watch.iter().map(ToString::to_string);
@@ -271,13 +282,14 @@ pub(crate) async fn run(arguments: &RecordArgs, stop: Stop) -> Result<(), Failur
     let mut session = Session::new("record", options, arguments.reconnect.reconnect);
     let watched = plan.watch.iter().map(|watch| &watch.service);
     let polled = plan.poll.iter().map(|poll| &poll.service);
+    let forbidden = plan.if_forbidden();
     let mut links = BTreeMap::new();
     for service in watched.chain(polled) {
-        let follow = || session.follow(Arc::clone(service));
+        let follow = || session.follow(Arc::clone(service), forbidden);
         links.entry(Arc::clone(service)).or_insert_with(follow);
     }
     for Topics(pattern) in plan.topics {
-        session.follow_topics(pattern);
+        session.follow_topics(pattern, forbidden);
     }
     for poll in plan.poll {
         if let Some(links) = links.get(&poll.service) {

@@ -51,6 +51,9 @@ impl Narration {
                 let (since, time) = (moment(since), moment(*time));
                 self.tell(&format!("'{name}' is back: gap since {since} until {time}"));
             }
+            Event::Waiting { reason, .. } if heard.topics.is_some() => {
+                self.tell(&format!("waiting for '{name}': {reason}"));
+            }
             Event::Linked { .. } if heard.topics.is_some() => self.tell(&format!("subscribed to '{name}'")),
             Event::Away {
                 time,

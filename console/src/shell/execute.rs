@@ -133,7 +133,8 @@ impl ShellSession {
         let identities = self.connection.identities().await?;
         let away = report::services_away(&self.connection, &identities).await?;
         let is_json = self.shared.screen.is_json();
-        crate::services::show(pattern, is_json, &identities, &away)?;
+        let is_hiding = report::hides_services(&self.connection, &identities).await?;
+        crate::services::show(pattern, is_json, &identities, &away, is_hiding)?;
         self.shared.known().learn(identities);
         Ok(())
     }

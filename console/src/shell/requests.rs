@@ -20,6 +20,7 @@ use crate::linking::{explained_in_shell, is_plain_value, signature_hint, takes_n
 use crate::long_call::{LongCall, Unanswered};
 use crate::near::did_you_mean;
 use crate::output::{json_or_text, one_line, say, say_json};
+use crate::permission::is_lacking;
 
 impl ShellSession {
     /// Calls a method of a service, or sends a request to the manager, and shows the result, or saves it
@@ -100,6 +101,9 @@ impl ShellSession {
     pub(super) async fn link_for_call(&self, service: &str) -> Result<Link, Failure> {
         match self.connection.link(service).await {
             Err(refused @ Failure::Refused(_)) => {
+                if is_lacking(&refused) {
+                    return Err(refused);
+                }
                 self.refresh().await?;
                 let is_known = self.shared.known().is_service(service);
                 if is_known {

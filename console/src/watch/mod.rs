@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::feed::{Heard, ReconnectArgs};
+use crate::following::Forbidden;
 use crate::key::Key;
 use crate::output::{OutputArgs, one_line, shell_argument};
 use crate::seconds::Seconds;
@@ -37,7 +38,8 @@ KEY is the name of a keyword argument of the notification, the index of a
 positional one (0 is the first), or a path inside: voltage, 0,
 probe.temperature, 0.samples[3]. With it, notifications without that value are
 left out, and the text shows that value alone. The text shows values as they are
-typed in a call, positional ones first: 1.25 \"two words\" unit=\"V\".
+typed in a call, positional ones first: 1.25 \"two words\" unit=\"V\". With
+--reconnect=false, a first notification without KEY is an error.
 
 Examples:
   labwire watch Heartbeat
@@ -46,7 +48,8 @@ Examples:
   labwire watch DMM --plot voltage
 
 The manager or the service may start later, or restart: watch waits for it, and
-reports on standard error when it is linked, away and back. With --json and
+reports on standard error when it is linked, away and back. If the manager does
+not permit the first link, watch ends (exit code 4). With --json and
 --csv, the output contains the gap, too. When only the connection of watch
 breaks, the manager keeps the notifications for 30 s, and there is no gap. Those
 that it has kept have the time of their arrival after the break. They are not
@@ -175,6 +178,7 @@ impl WatchArgs {
         };
         let printer = Printer::new(service, form, self.key.clone(), self.count, self.quiet);
         let printer = printer.with_hint(self.meant());
+        let printer = printer.requiring_key(!self.reconnect.reconnect);
         Ok(Box::new(move |heard| printer.run(heard)))
     }
 }
@@ -184,7 +188,7 @@ pub(crate) async fn run(arguments: &WatchArgs, stop: Stop) -> Result<(), Failure
     let viewer = arguments.viewer()?;
     stop.begin()?;
     let mut session = Session::new("watch", options, arguments.reconnect.reconnect);
-    session.follow(Arc::from(&*arguments.service));
+    session.follow(Arc::from(&*arguments.service), Forbidden::Ends);
     let ended = session.run(viewer, stop.requested(), LAST_WORDS).await;
     let ended = ended.map_err(|failure| match failure {
         refused @ Failure::Refused(_) => refused.with_hint(arguments.meant()),

@@ -57,6 +57,8 @@ pub(super) struct Printer {
     /// Whether no notification has arrived yet. If the first one lacks the key or a column, that is
     /// reported.
     is_key_new: bool,
+    /// Whether a first notification without the key is an error.
+    is_key_required: bool,
 }
 
 /// A notification, as an object of JSON.
@@ -122,7 +124,14 @@ impl Printer {
             is_terminal: io::stdout().is_terminal(),
             hint: None,
             is_key_new: true,
+            is_key_required: false,
         }
+    }
+
+    /// Sets whether a first notification without the key is an error, and not only reported.
+    pub(super) fn requiring_key(mut self, is_required: bool) -> Self {
+        self.is_key_required = is_required;
+        self
     }
 
     /// Sets what to say once if the service is not connected.
@@ -168,7 +177,11 @@ impl Printer {
         let selected = self.key.as_ref().map(|key| (key, values.get(key)));
         if let Some((key, value)) = selected {
             if std::mem::take(&mut self.is_key_new) && value.is_none() {
-                self.narrator.tell(&values.without(key));
+                let missing = values.without(key);
+                if self.is_key_required {
+                    return Err(Failure::Failed(missing));
+                }
+                self.narrator.tell(&missing);
             }
             if value.is_none() {
                 return Ok(false);
