@@ -35,6 +35,8 @@ Examples:
   labwire lock DMM --reason 'calibration until 4 pm'
   labwire unlock DMM               in another terminal
 
+The holder is this command alone: other programs are kept away, also those of
+yours. A lock in a program of yours is one that it requests itself.
 A lock lasts while this command runs. It ends with Ctrl-C, with `labwire unlock`
 on the same computer, and when the service is lost; the last is an error. When
 the connection breaks, the manager keeps the lock for 30 s
@@ -148,7 +150,8 @@ impl LockArgs {
     /// Returns the failure of a lock that was refused. It names the cause and the remedy.
     async fn refused(&self, connection: &Connection, error: CallError) -> Failure {
         let others_are_linked = error.lock().is_some_and(|lock| lock.holder.is_none());
-        match error.into() {
+        let failure = Failure::from(error).map_text(|text| self.without_queue(text));
+        match failure {
             Failure::Refused(text) if others_are_linked => {
                 let text = not_alone(connection, &self.service, text).await;
                 let argument = shell_argument(&self.service);
@@ -159,6 +162,17 @@ impl LockArgs {
             }
             refused @ Failure::Refused(_) => explained(connection, &self.service, refused).await,
             failure => failure,
+        }
+    }
+
+    /// Returns the manager's text about a lock that was requested without a wait, without the time and the place
+    /// in the queue.
+    fn without_queue(&self, text: String) -> String {
+        match text.split_once(" in the queue, ") {
+            Some((beginning, obstacle)) if beginning.contains(" within 0 s as number ") => {
+                format!("'{}' cannot be locked now: {obstacle}", one_line(&self.service))
+            }
+            _ => text,
         }
     }
 
