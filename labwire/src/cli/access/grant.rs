@@ -3,14 +3,13 @@
 use std::io::Write;
 
 use clap::{ArgGroup, Args, Subcommand};
-use jiff::Timestamp;
 use labwire_access::{Grant, Grantee, Scope};
-use labwire_home::{local_time_zone, present};
-use labwire_store::{AccessChange, AccessError, describe_grant};
+use labwire_store::{AccessChange, AccessError, Database, describe_grant};
 
-use super::{ChangeArgs, Chosen, ListArgs, choose, until};
+use super::{ChangeArgs, Chosen, ListArgs, choose, notes, until};
 use crate::cli::output::output;
 use crate::cli::recorded::done;
+use crate::cli::tell;
 
 const LONG_ABOUT: &str = "\
 Give roles to users and groups, for everything or for some services.
@@ -89,7 +88,7 @@ struct AddArgs {
     #[arg(long = "for", value_name = "TIME", group = "end")]
     time: Option<String>,
 
-    /// Let it end at a time, as in 2026-12-31 or 2026-12-31T18:00:00
+    /// Let it end after a day, as in 2026-12-31 (included), or at a time, as in 2026-12-31T18:00:00
     #[arg(long, value_name = "TIME", group = "end")]
     until: Option<String>,
 
@@ -129,22 +128,7 @@ pub(crate) fn run(args: &GrantArgs) -> anyhow::Result<()> {
 pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let mut database = chosen.open()?;
     match &args.action {
-        Action::Add(args) => {
-            let change = args.change_of_access()?;
-            let id = database.change_access(&change)?.unwrap_or_default();
-            let AccessChange::Grant { role, to, on, until } = change else {
-                return Ok(());
-            };
-            let grant = Grant {
-                id,
-                role,
-                to,
-                on,
-                until,
-            };
-            let what = format!("Added the grant {id}: {}", in_words(&grant));
-            done(chosen, "grant add", &what, output)?;
-        }
+        Action::Add(args) => args.add(chosen, &mut database, output)?,
         Action::Remove(args) => {
             for number in &args.numbers {
                 database.change_access(&AccessChange::Revoke(*number))?;
@@ -182,7 +166,44 @@ impl AddArgs {
         until::chosen(self.time.as_deref(), self.until.as_deref())
     }
 
-    fn change_of_access(&self) -> anyhow::Result<AccessChange> {
+    /// Adds the grant, unless there is the same already.
+    fn add(&self, chosen: &Chosen, database: &mut Database, output: &mut impl Write) -> anyhow::Result<()> {
+        let mut grant = self.grant()?;
+        let rows = database.access()?;
+        let is_same = |other: &&Grant| {
+            Grant {
+                id: 0,
+                ..(*other).clone()
+            } == grant
+        };
+        if let Some(same) = rows.grants.iter().find(is_same) {
+            let (id, words) = (same.id, in_words(same));
+            writeln!(output, "Nothing is added, the grant {id} is the same: {words}")?;
+            return Ok(());
+        }
+        let change = AccessChange::Grant {
+            role: grant.role.clone(),
+            to: grant.to.clone(),
+            on: grant.on.clone(),
+            until: grant.until,
+        };
+        let added = database.change_access(&change);
+        let id = match added {
+            Ok(id) => id,
+            Err(error) => {
+                let groups = database.groups()?;
+                return Err(notes::with_other_grantee(error.into(), &grant.to, &rows, &groups));
+            }
+        };
+        grant.id = id.unwrap_or_default();
+        let what = format!("Added the grant {}: {}", grant.id, in_words(&grant));
+        done(chosen, "grant add", &what, output)?;
+        notes::of_grant(&grant, &rows).iter().for_each(tell);
+        Ok(())
+    }
+
+    /// Returns the grant, with the number 0.
+    fn grant(&self) -> anyhow::Result<Grant> {
         let on: Scope = self.on.parse().map_err(|error| AccessError::Scope {
             text: self.on.clone(),
             error,
@@ -191,7 +212,8 @@ impl AddArgs {
             (Some(user), _) => Grantee::User(user.clone()),
             (None, group) => Grantee::Group(group.clone().unwrap_or_default()),
         };
-        Ok(AccessChange::Grant {
+        Ok(Grant {
+            id: 0,
             role: self.role.clone(),
             to,
             on,
@@ -207,16 +229,7 @@ fn in_words(grant: &Grant) -> String {
         Grantee::Group(group) => format!("{} to the group {group}", grant.role),
     };
     let on = (!grant.on.is_everything()).then(|| format!("on {}", grant.on));
-    let end = grant.until.map(|until| {
-        let word = if present().as_second() >= until {
-            "ended"
-        } else {
-            "until"
-        };
-        let time = Timestamp::from_second(until).unwrap_or(Timestamp::MAX);
-        let time = time.to_zoned(local_time_zone());
-        format!("{word} {}", time.strftime("%Y-%m-%d %H:%M:%S"))
-    });
+    let end = grant.until.map(until::in_words);
     let parts: Vec<_> = [Some(to), on, end].into_iter().flatten().collect();
     parts.join(", ")
 }

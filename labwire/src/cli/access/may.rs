@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use labwire_access::{Access, Action, Rows, Verdict};
+use labwire_access::{Access, Action, Permission, Rows, Scope, Verdict};
 use labwire_home::present;
 use labwire_store::{AccessError, Explanation, explain, explain_permission};
 
@@ -14,7 +14,8 @@ use crate::cli::output::output;
 const LONG_ABOUT: &str = "\
 Tell whether a user may do something, and why.
 
-With an attribute, the question is whether the user may call it. Without one, all actions on the \
+With an attribute, the question is whether the user may call it, which needs the permission to link \
+with the service, too; so does a lock. Without one, all actions on the \
 service are listed. --permission asks about anything else, such as 'publish lab.oven'.
 
 Each rule that is about the same action is listed with what it means: allows, ended, outside the \
@@ -83,12 +84,23 @@ pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) 
     let rows = chosen.open()?.access()?;
     let now = present().as_second();
     let explanations = args.explanations(&rows, now)?;
+    let without_link = args.without_link(&rows, &explanations, now)?;
     for explanation in &explanations {
         if args.json {
             writeln!(output, "{}", explanation.to_json())?;
         } else {
             write_explanation(&args.user, explanation, output)?;
         }
+    }
+    if let Some((what, link)) = without_link {
+        if args.json {
+            writeln!(output, "{}", link.to_json())?;
+        } else {
+            writeln!(output, "but may not {}: a {what} needs both", link.permission)?;
+            write_reasons(&link, output)?;
+        }
+        let (user, permission) = (args.user.clone(), link.permission);
+        return Err(NotGranted { user, permission }.into());
     }
     if explanations.iter().any(|explanation| explanation.is_allowed) {
         return Ok(());
@@ -115,6 +127,37 @@ impl MayArgs {
     }
 }
 
+impl MayArgs {
+    /// If the question is about a call or a lock that is allowed, and the link that it needs is not, returns its
+    /// name, and the decision about the link.
+    fn without_link(
+        &self,
+        rows: &Rows,
+        explanations: &[Explanation],
+        now: i64,
+    ) -> Result<Option<(&'static str, Explanation)>, AccessError> {
+        let [allowed] = explanations else {
+            return Ok(None);
+        };
+        let Ok(permission) = allowed.permission.parse::<Permission>() else {
+            return Ok(None);
+        };
+        let what = match permission.action {
+            Action::Call => "call",
+            Action::Lock => "lock",
+            _ => return Ok(None),
+        };
+        let Some(service) = self.service.clone().or_else(|| match permission.object {
+            Scope::Pattern(service) => Some(service.as_str().to_owned()),
+            Scope::Set(_) => None,
+        }) else {
+            return Ok(None);
+        };
+        let link = explain(rows, &self.user, &Access::to(Action::Link, &service), now)?;
+        Ok((allowed.is_allowed && !link.is_allowed).then_some((what, link)))
+    }
+}
+
 /// The actions that need no attribute.
 const OF_SERVICES: [Action; 6] = [
     Action::See,
@@ -129,10 +172,15 @@ fn write_explanation(user: &str, explanation: &Explanation, output: &mut impl Wr
     let Explanation {
         permission,
         is_allowed,
-        reasons,
+        ..
     } = explanation;
     let answer = if *is_allowed { "may" } else { "may not" };
     writeln!(output, "{user} {answer} {permission}")?;
+    write_reasons(explanation, output)
+}
+
+fn write_reasons(explanation: &Explanation, output: &mut impl Write) -> anyhow::Result<()> {
+    let reasons = &explanation.reasons;
     for reason in reasons {
         let verdict = match reason.verdict {
             Verdict::Allows => "allows it".to_owned(),

@@ -4,6 +4,7 @@
 pub(crate) mod grant;
 pub(crate) mod group;
 pub(crate) mod may;
+mod notes;
 pub(crate) mod role;
 pub(crate) mod set;
 #[cfg(test)]

@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 use labwire_access::Permission;
 use labwire_store::{AccessChange, AccessError};
 
-use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
+use super::{ChangeArgs, Chosen, ListArgs, choose, notes, write_lists};
 use crate::cli::output::output;
 use crate::cli::recorded::done;
+use crate::cli::tell;
 
 const LONG_ABOUT: &str = "\
 Add, remove and list roles: named lists of permissions that can be granted.
@@ -120,9 +121,11 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
         Action::Add(args) => {
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);
             let listed = list_of(&permissions);
+            let notes: Vec<_> = permissions.iter().filter_map(notes::of_call).collect();
             database.change_access(&AccessChange::AddRole { role, permissions })?;
             let what = format!("The role {} allows: {listed}", args.role);
             done(chosen, "role add", &what, output)?;
+            notes.iter().for_each(tell);
         }
         Action::Remove(args) => {
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);

@@ -70,6 +70,12 @@ impl Shell {
 #[test]
 fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
     let shell = Shell::with_users(&["ada", "bob"]);
+    // The day is included.
+    let end = until::in_words(until::chosen(None, Some("2001-01-01")).unwrap().unwrap());
+    assert!(end.starts_with("ended 2001-01-02 00:00:00 "), "{end}");
+    let limited = format!("operator to the user ada, on DMM*, {end}\n");
+    let added = format!("Added the grant 2: {limited}");
+    let listed = format!("1  reader to the group students\n2  {limited}");
     for (line, expected) in [
         (&["group", "add", "students"][..], "Added the group students\n"),
         (
@@ -104,12 +110,9 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
                 "--until",
                 "2001-01-01",
             ],
-            "Added the grant 2: operator to the user ada, on DMM*, ended 2001-01-01 00:00:00\n",
+            &*added,
         ),
-        (
-            &["grant", "list"],
-            "1  reader to the group students\n2  operator to the user ada, on DMM*, ended 2001-01-01 00:00:00\n",
-        ),
+        (&["grant", "list"], &*listed),
         (
             &["may", "ada", "PSU31", "reads"],
             "ada may call PSU31.reads\n  outside the grant: grant 2, role operator to the user ada on DMM*: call\n  \
@@ -164,6 +167,121 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
     ] {
         assert_eq!(shell.types(line), expected, "{line:?}");
     }
+}
+
+#[test]
+fn a_call_and_a_lock_need_the_link_too() {
+    let shell = Shell::with_users(&["ada"]);
+    shell.types(&["role", "add", "caller", "call", "lock", "see"]);
+    shell.types(&["grant", "add", "caller", "--to", "ada"]);
+    for (question, may, what) in [
+        (&["DMM", "read"][..], "call DMM.read", "call"),
+        (&["--permission", "call DMM.read"], "call DMM.read", "call"),
+        (&["--permission", "lock DMM"], "lock DMM", "lock"),
+    ] {
+        let line = [&["may", "ada"], question].concat();
+        let (printed, error) = shell.run(&line);
+        assert!(printed.starts_with(&format!("ada may {may}\n")), "{printed}");
+        let expected = format!("but may not link DMM: a {what} needs both\n  no granted role");
+        assert!(printed.contains(&expected), "{printed}");
+        assert_eq!(error.unwrap(), "ada may not do that: link DMM is not granted");
+        let (printed, error) = shell.run(&[&line[..], &["--json"]].concat());
+        assert!(error.is_some());
+        assert_eq!(printed.lines().count(), 2, "{printed}");
+        assert!(
+            printed.contains(r#"{"allowed":false,"permission":"link DMM","rules":[]}"#),
+            "{printed}"
+        );
+    }
+    assert_eq!(shell.run(&["may", "ada", "DMM"]).1, None);
+    assert_eq!(shell.run(&["may", "ada", "--permission", "see DMM"]).1, None);
+    shell.types(&["grant", "add", "observer", "--to", "ada", "--on", "DMM"]);
+    let printed = shell.types(&["may", "ada", "DMM", "read"]);
+    assert!(!printed.contains("but may not"), "{printed}");
+    assert!(shell.run(&["may", "ada", "PSU", "read"]).1.is_some());
+}
+
+#[test]
+fn the_same_grant_is_added_once_and_a_group_is_not_taken_for_a_user() {
+    let shell = Shell::with_users(&["ada"]);
+    shell.types(&["group", "add", "students"]);
+    let add = |options: &[&str]| shell.run(&[&["grant", "add", "operator"], options].concat());
+    assert_eq!(add(&["--to", "ada"]).1, None);
+    let (printed, error) = add(&["--to", "ada"]);
+    assert_eq!(error, None);
+    assert_eq!(
+        printed,
+        "Nothing is added, the grant 1 is the same: operator to the user ada\n"
+    );
+    assert_eq!(add(&["--to", "ada", "--until", "2200-01-01"]).1, None);
+    assert_eq!(add(&["--to", "ada", "--on", "DMM"]).1, None);
+    assert_eq!(shell.types(&["grant", "list"]).lines().count(), 3);
+    for (options, expected) in [
+        (
+            ["--to", "students"],
+            "there is no user 'students'; there is a group of this name: --to-group students",
+        ),
+        (
+            ["--to-group", "ada"],
+            "there is no group 'ada'; there is a user of this name: --to ada",
+        ),
+        (["--to", "nobody"], "there is no user 'nobody'"),
+    ] {
+        assert_eq!(add(&options).1.unwrap(), expected);
+    }
+}
+
+#[test]
+fn what_a_rule_means_is_noted_where_something_else_may_be_meant() {
+    let note = |text: &str| notes::of_call(&text.parse().unwrap());
+    assert!(note("call read*").unwrap().ends_with("'call *.read*'"));
+    for text in ["call", "call *", "call DMM.read*", "call @bench3", "see read*"] {
+        assert_eq!(note(text), None, "{text}");
+    }
+
+    let rows = labwire_access::Rows {
+        roles: vec![
+            ("caller".to_owned(), "call DMM.read*".parse().unwrap()),
+            ("publisher".to_owned(), "publish".parse().unwrap()),
+        ],
+        ..labwire_access::Rows::default()
+    };
+    let note = |role: &str, on: &str| {
+        let grant = labwire_access::Grant {
+            id: 1,
+            role: role.to_owned(),
+            to: labwire_access::Grantee::User("ada".to_owned()),
+            on: on.parse().unwrap(),
+            until: None,
+        };
+        notes::of_grant(&grant, &rows)
+    };
+    for role in ["caller", "operator"] {
+        let told = note(role, "DMM.read*").unwrap();
+        assert!(told.ends_with("a role with 'call DMM.read*'"), "{told}");
+    }
+    assert_eq!(note("publisher", "lab.*"), None);
+    assert_eq!(note("observer", "lab.*"), None);
+    assert_eq!(note("caller", "DMM*"), None);
+
+    for (text, meant) in [
+        ("lok PSU", Some("'lock PSU'")),
+        ("Lock PSU", Some("'lock PSU'")),
+        ("lock PSU", None),
+        ("frob PSU", None),
+        ("Load 3", None),
+        ("DMM.read*", None),
+    ] {
+        let told = notes::meant_action(text);
+        assert_eq!(told.is_some(), meant.is_some(), "{text}: {told:?}");
+        assert!(
+            told.is_none_or(|told| told.contains(meant.unwrap_or_default())),
+            "{text}"
+        );
+    }
+    assert!(notes::of_blank("frob PSU").is_some());
+    assert!(notes::of_blank("lock PSU").is_none());
+    assert!(notes::of_blank("DMM.read*").is_none());
 }
 
 #[test]

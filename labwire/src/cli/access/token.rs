@@ -3,15 +3,14 @@
 use std::io::Write;
 
 use clap::{ArgGroup, Args, Subcommand};
-use jiff::Timestamp;
 use labwire_access::{Permission, permissions_to_use};
-use labwire_home::{local_time_zone, present};
+use labwire_home::present;
 use labwire_store::{AccessError, NewToken, Token, token_to_serve};
 use serde_json::json;
 
-use super::{ChangeArgs, Chosen, ListArgs, choose, until};
+use super::{ChangeArgs, Chosen, ListArgs, choose, notes, until};
 use crate::cli::output::output;
-use crate::cli::tell;
+use crate::cli::{UsageError, tell};
 
 const LONG_ABOUT: &str = "\
 Add, list and revoke tokens: secrets with which programs log in to a manager that was started with \
@@ -91,7 +90,7 @@ struct AddArgs {
     #[arg(long = "for", value_name = "TIME", group = "end")]
     time: Option<String>,
 
-    /// Let it end at a time, as in 2026-12-31 or 2026-12-31T18:00:00
+    /// Let it end after a day, as in 2026-12-31 (included), or at a time, as in 2026-12-31T18:00:00
     #[arg(long, value_name = "TIME", group = "end")]
     until: Option<String>,
 
@@ -140,6 +139,10 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
     let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
+            args.may
+                .iter()
+                .filter_map(|text| notes::of_blank(text))
+                .for_each(tell);
             let issued = database.add_token(&args.token()?, present().as_second())?;
             if args.json {
                 let issued = json!({ "id": issued.id, "secret": issued.secret });
@@ -182,6 +185,9 @@ impl AddArgs {
     fn token(&self) -> anyhow::Result<NewToken> {
         let mut may = Vec::new();
         for text in &self.may {
+            if let Some(meant) = notes::meant_action(text) {
+                return Err(UsageError(meant).into());
+            }
             may.extend(permissions_to_use(text).map_err(|error| AccessError::Permission {
                 text: text.clone(),
                 error,
@@ -204,12 +210,6 @@ impl AddArgs {
 
 /// Returns a token in words: `ada may call DMM.read*, …; until …; last used …; night series`.
 fn in_words(token: &Token) -> String {
-    let time = |seconds: i64| {
-        let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-        time.to_zoned(local_time_zone())
-            .strftime("%Y-%m-%d %H:%M:%S")
-            .to_string()
-    };
     let everything = labwire_access::Action::ALL.map(Permission::everything);
     let may = if everything.iter().all(|permission| token.may.contains(permission)) {
         "do everything".to_owned()
@@ -217,16 +217,9 @@ fn in_words(token: &Token) -> String {
         let may: Vec<_> = token.may.iter().map(Permission::to_string).collect();
         may.join(", ")
     };
-    let end = token.until.map(|until| {
-        let word = if present().as_second() >= until {
-            "ended"
-        } else {
-            "until"
-        };
-        format!("{word} {}", time(until))
-    });
+    let end = token.until.map(until::in_words);
     let used = match token.last_used {
-        Some(used) => format!("last used {}", time(used)),
+        Some(used) => format!("last used {}", until::shown(used)),
         None => "never used".to_owned(),
     };
     let note = (!token.note.is_empty()).then(|| token.note.clone());

@@ -31,22 +31,42 @@ fn after(text: &str, now: i64) -> anyhow::Result<i64> {
     })
 }
 
-/// Returns the end that `--until` means, in seconds since 1970: a day, whose midnight it is, or a
-/// time in this time zone, or one with a zone of its own.
+/// Returns the end that `--until` means, in seconds since 1970: the end of a day, which is the next
+/// midnight, or a time in this time zone, or one with a zone of its own.
 fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());
     }
     let local = match text.parse::<Date>() {
-        Ok(day) if text.len() == "yyyy-mm-dd".len() => Some(day.to_datetime(jiff::civil::Time::midnight())),
+        Ok(day) if text.len() == "yyyy-mm-dd".len() => day
+            .tomorrow()
+            .ok()
+            .map(|next| next.to_datetime(jiff::civil::Time::midnight())),
         _ => text.parse::<DateTime>().ok(),
     };
     let time = local.and_then(|local| zone.to_timestamp(local).ok());
     time.map(Timestamp::as_second).ok_or_else(|| {
         anyhow!(UsageError(format!(
-            "--until '{text}' is not a time, write yyyy-mm-dd or yyyy-mm-ddTHH:MM:SS"
+            "--until '{text}' is not a time, write yyyy-mm-dd (that day is included) or yyyy-mm-ddTHH:MM:SS"
         )))
     })
+}
+
+/// Returns a time in seconds since 1970 for people: in the time zone of this computer, with its offset.
+pub(super) fn shown(seconds: i64) -> String {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    let time = time.to_zoned(local_time_zone());
+    time.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// Returns an end in words: `until …`, or `ended …` if it has passed.
+pub(super) fn in_words(until: i64) -> String {
+    let word = if present().as_second() >= until {
+        "ended"
+    } else {
+        "until"
+    };
+    format!("{word} {}", shown(until))
 }
 
 #[cfg(test)]
@@ -86,13 +106,16 @@ mod tests {
     #[test]
     fn an_end_is_a_day_or_a_time() {
         for (text, expected) in [
-            ("1970-01-02", 86_400),
+            ("1970-01-02", 2 * 86_400),
+            ("1970-01-02T00:00:00", 86_400),
             ("1970-01-01T00:01:00", 60),
             ("1970-01-01T00:01:00Z", 60),
             ("1970-01-01T01:01:00+01:00", 60),
         ] {
             assert_eq!(at(text, &TimeZone::UTC).unwrap(), expected, "{text}");
         }
+        let auckland = TimeZone::fixed(jiff::tz::offset(13));
+        assert_eq!(at("1970-01-02", &auckland).unwrap(), 2 * 86_400 - 13 * 3_600);
         for text in ["", "tomorrow", "1970-13-01"] {
             let error = at(text, &TimeZone::UTC).unwrap_err();
             assert!(error.is::<UsageError>(), "{text}: {error}");
