@@ -39,8 +39,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use labwire_home::nearest;
 use labwire_pki::PkiError;
 
 use crate::demo;
@@ -193,7 +194,27 @@ fn parse_words(words: &[OsString]) -> Result<Command, clap::Error> {
     parsed
         .and_then(|mut matches| read(&mut matches))
         .map(|CommandLine { command, version: _ }| command)
-        .map_err(|error| error.format(&mut command))
+        .map_err(|error| without_far_suggestion(error.format(&mut command)))
+}
+
+/// Removes the suggestion of an option that has little in common with what was typed, such as `--port` for
+/// `--for`.
+fn without_far_suggestion(mut error: clap::Error) -> clap::Error {
+    let name = |kind| match error.get(kind) {
+        Some(ContextValue::String(option)) => Some(option.trim_start_matches('-')),
+        _ => None,
+    };
+    let typed = name(ContextKind::InvalidArg).map(|typed| typed.split('=').next().unwrap_or(typed));
+    let is_far = match (typed, name(ContextKind::SuggestedArg)) {
+        (Some(typed), Some(suggested)) => nearest(typed, [suggested]).is_none(),
+        _ => false,
+    };
+    if error.kind() == ErrorKind::UnknownArgument && is_far {
+        error.remove(ContextKind::SuggestedArg);
+        // It has the suggested option in it.
+        error.remove(ContextKind::Usage);
+    }
+    error
 }
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -289,6 +310,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn an_option_is_suggested_if_it_differs_little() {
+        let told = |option: &str| {
+            let words = ["labwire", "lock", "DMM", option, "2"].map(OsString::from);
+            parse_words(&words).map(|_| ()).unwrap_err().to_string()
+        };
+        let unknown = told("--for");
+        assert!(unknown.contains("'--for'"), "{unknown}");
+        assert!(!unknown.contains("--port"), "{unknown}");
+        assert!(told("--ports").contains("'--port'"));
+        assert!(told("--waits=3").contains("'--wait'"));
     }
 
     #[test]
