@@ -1,6 +1,6 @@
 //! Times as people write them.
 
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use labwire_home::{local_time_zone, parse_duration};
 
@@ -14,7 +14,8 @@ pub enum Bound {
 }
 
 /// Returns the time that a text means: an age as [`parse_duration`] reads it, such as `90` (seconds),
-/// `15min`, `2h` or `3d`, a day as `2026-11-29`, a time of this computer as `2026-11-29T15:04:05` (also with a
+/// `15min`, `2h` or `3d`, a day as `2026-11-29`, `today` or `yesterday`, the last time that it was `18:00` (or
+/// `18:00:30`) on this computer, a time of this computer as `2026-11-29T15:04:05` (also with a
 /// blank in place of the T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
 ///
 /// ```
@@ -25,7 +26,7 @@ pub enum Bound {
 /// let earlier: Timestamp = "2026-11-29T10:00:00Z".parse()?;
 /// assert_eq!(parse_time("2h", now, Bound::From), Some(earlier));
 /// assert_eq!(parse_time("2026-11-29T10:00:00Z", now, Bound::From), Some(earlier));
-/// assert_eq!(parse_time("yesterday", now, Bound::From), None);
+/// assert_eq!(parse_time("soon", now, Bound::From), None);
 /// # Ok::<(), jiff::Error>(())
 /// ```
 pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp> {
@@ -36,12 +37,25 @@ pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp>
         return Some(time);
     }
     let zone = local_time_zone();
-    if let Ok(day) = Date::strptime("%Y-%m-%d", text) {
+    let today = now.to_zoned(zone.clone()).date();
+    let day = match text {
+        "today" => Some(today),
+        "yesterday" => Some(today.yesterday().ok()?),
+        _ => Date::strptime("%Y-%m-%d", text).ok(),
+    };
+    if let Some(day) = day {
         let day = match bound {
             Bound::From => day,
             Bound::Until => day.checked_add(1.day()).ok()?,
         };
         return Some(day.to_zoned(zone).ok()?.timestamp());
+    }
+    let time = Time::strptime("%H:%M:%S", text).or_else(|_| Time::strptime("%H:%M", text));
+    if let Ok(time) = time {
+        let on = |day: Date| Some(day.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp());
+        return on(today)
+            .filter(|time| *time <= now)
+            .or_else(|| on(today.yesterday().ok()?));
     }
     let text = text.replacen(' ', "T", 1);
     let time = DateTime::strptime("%Y-%m-%dT%H:%M:%S", &text)
@@ -89,6 +103,29 @@ mod tests {
             "soon",
             "2026-11-29T25:00",
         ] {
+            assert_eq!(parse_time(text, now, Bound::From), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn days_have_names_and_a_time_of_the_day_is_the_last_one() {
+        let zone = local_time_zone();
+        let now = "2026-11-29T12:00:00".parse::<DateTime>().unwrap();
+        let now = now.to_zoned(zone).unwrap().timestamp();
+        let read = |text: &str, bound| parse_time(text, now, bound).unwrap();
+        for (text, same) in [
+            ("today", "2026-11-29"),
+            ("yesterday", "2026-11-28"),
+            ("10:30", "2026-11-29T10:30"),
+            ("10:30:15", "2026-11-29T10:30:15"),
+            ("12:00", "2026-11-29T12:00"),
+            ("18:00", "2026-11-28T18:00"),
+        ] {
+            for bound in [Bound::From, Bound::Until] {
+                assert_eq!(read(text, bound), read(same, bound), "{text}");
+            }
+        }
+        for text in ["24:00", "18:", "tomorrow", "Yesterday"] {
             assert_eq!(parse_time(text, now, Bound::From), None, "{text}");
         }
     }

@@ -38,9 +38,11 @@ Examples:
   labwire history --follow
   labwire history --file manager.record.sqlite3 --verify
 
-A time is an age (90s, 15m, 15min, 2h, 3d, 1w), a day, a time of this computer
-such as 2026-11-29T15:04, or one with its zone. In the three names, * stands for
-any text. A peer is named by its whole name, or by the part before the bracket.
+A time is an age (90s, 15m, 15min, 2h, 3d, 1w), a day (2026-11-29, today or
+yesterday), a time of this computer such as 2026-11-29T15:04, or 15:04 for the
+last time that it was so late, or one with its zone. In the three names, *
+stands for any text. A peer is named by its whole name, or by the part before
+the bracket.
 
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
@@ -91,7 +93,7 @@ pub struct HistoryArgs {
     /// Only entries with this outcome; repeatable
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = outcome)]
     outcome: Vec<Outcome>,
-    /// Only entries from this time on: 2h, 3d, 2026-11-29
+    /// Only entries from this time on: 2h, yesterday, 18:00, 2026-11-29
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only entries before this time; a day is included
@@ -153,7 +155,8 @@ impl HistoryArgs {
             None => Ok(None),
             Some(text) => parse_time(text, now, bound).map(Some).ok_or_else(|| {
                 Failure::Usage(format!(
-                    "{option} {}: a time was expected, such as 2h, 3d, 2026-11-29 or 2026-11-29T15:04",
+                    "{option} {}: a time was expected, such as 2h, 3d, yesterday, 18:00, 2026-11-29 or \
+                     2026-11-29T15:04",
                     one_line(text)
                 ))
             }),
