@@ -170,11 +170,8 @@ impl Events {
                 services,
             } => {
                 log_unlinked(&client, &services);
-                1 + self.emit(
-                    "links_ended",
-                    Subject::Peer(&client),
-                    || json!({ "client": *client }),
-                )
+                let value = || json!({ "client": *client });
+                1 + self.emit("links_ended", Subject::Peer(&client), value)
             }
             Event::WaitedInVain { name, requests } => {
                 debug!("{name} sends no more, and {requests} request(s) of it were not answered in time");

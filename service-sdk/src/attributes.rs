@@ -27,7 +27,7 @@ pub(crate) const DESCRIBE: &str = "describe";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     description: String,
-    attributes: Vec<Attribute>,
+    list: Vec<Attribute>,
     asks_for_callers: bool,
 }
 
@@ -239,13 +239,9 @@ impl Attributes {
     /// ```
     #[must_use]
     pub fn with(mut self, attribute: Attribute) -> Self {
-        match self
-            .attributes
-            .iter_mut()
-            .find(|known| known.name == attribute.name)
-        {
+        match self.list.iter_mut().find(|known| known.name == attribute.name) {
             Some(known) => *known = attribute,
-            None => self.attributes.push(attribute),
+            None => self.list.push(attribute),
         }
         self
     }
@@ -281,7 +277,7 @@ impl Attributes {
     /// assert!(attributes.has("calibrate") && !attributes.has("read"));
     /// ```
     pub fn has(&self, name: &str) -> bool {
-        self.attributes.iter().any(|attribute| attribute.name == name)
+        self.list.iter().any(|attribute| attribute.name == name)
     }
 
     /// Returns the names of the listed attributes: all that are not hidden and could be read.
@@ -295,13 +291,13 @@ impl Attributes {
     /// assert_eq!(attributes.names().collect::<Vec<_>>(), ["read"]);
     /// ```
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let listed = self.attributes.iter().filter(|attribute| attribute.is_listed());
+        let listed = self.list.iter().filter(|attribute| attribute.is_listed());
         listed.map(|attribute| attribute.name.as_str())
     }
 
     /// Hides an attribute. Returns `false` if there is none of this name.
     pub(crate) fn hide(&mut self, name: &str) -> bool {
-        let found = self.attributes.iter_mut().find(|known| known.name == name);
+        let found = self.list.iter_mut().find(|known| known.name == name);
         found.map(|attribute| attribute.hidden = true).is_some()
     }
 
@@ -313,7 +309,7 @@ impl Attributes {
     }
 
     fn object(&self, value: impl Fn(&Attribute) -> String) -> String {
-        let listed = self.attributes.iter().filter(|attribute| attribute.is_listed());
+        let listed = self.list.iter().filter(|attribute| attribute.is_listed());
         let members: Vec<String> = listed
             .map(|attribute| format!("{}:{}", json_string(&attribute.name), value(attribute)))
             .collect();

@@ -55,10 +55,10 @@ impl Asking<'_> {
     fn describe_caller(&mut self, present: Present<'_>) -> Bytes {
         let (client, id) = (&mut *self.client, self.ids.1);
         let version = self.rules.as_ref().map_or(0, |rules| rules.version);
-        let is_current = |texts: &Box<CallerTexts>| {
+        let is_current = |texts: &CallerTexts| {
             texts.version == version && Arc::ptr_eq(&texts.principal, &client.principal)
         };
-        if !client.caller_texts.as_ref().is_some_and(is_current) {
+        if !client.caller_texts.as_deref().is_some_and(is_current) {
             client.caller_texts = None;
         }
         let texts = client.caller_texts.get_or_insert_with(|| {
@@ -79,7 +79,12 @@ impl Asking<'_> {
             Arc::clone(&own.view)
         });
         let policy = self.rules.as_ref().and_then(|rules| rules.policy.as_ref());
-        let text = describe(&client.principal, &self.service.name, policy.zip(view), present);
+        let text = describe(
+            &client.principal,
+            &self.service.name,
+            policy.zip(view.as_deref()),
+            present,
+        );
         let member = text.member.clone();
         if texts.by_service.len() >= MOST_KEPT {
             texts.by_service.clear();
@@ -93,11 +98,11 @@ impl Asking<'_> {
 fn describe(
     principal: &Principal,
     service: &str,
-    rights: Option<(&Policy, Arc<View>)>,
+    rights: Option<(&Policy, &View)>,
     present: Present<'_>,
 ) -> CallerText {
     let (mut groups, mut roles, mut until) = (Vec::new(), Vec::new(), None::<i64>);
-    if let Some((policy, view)) = &rights {
+    if let Some((policy, view)) = rights {
         let own = principal.user().map(|user| policy.groups(user));
         groups.extend(own.into_iter().flatten());
         for (role, end) in view.rights().roles_at(service) {
