@@ -174,16 +174,18 @@ impl RawPeer {
 
     /// Waits until the manager closes the connection, and expects that it sends nothing more.
     pub(crate) fn expect_closed(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "the manager still said {rest}");
+    }
+
+    /// Returns what the manager says until it closes the connection.
+    pub(crate) fn read_to_end(&mut self) -> String {
         let mut rest = Vec::new();
         self.set_read_deadline(Instant::now() + DEADLINE);
-        match self.reader.read_to_end(&mut rest) {
-            Ok(_) => assert!(
-                rest.is_empty(),
-                "the manager still said {}",
-                String::from_utf8_lossy(&rest)
-            ),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+        if let Err(error) = self.reader.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
         }
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     fn set_read_deadline(&self, deadline: Instant) {
