@@ -35,6 +35,9 @@ pub(crate) struct Summary {
     pub(crate) clients: u64,
     pub(crate) services: u64,
     pub(crate) in_flight: u64,
+    /// Whether there may be peers that this client may not see.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) limited: bool,
 }
 
 /// The status of a client or a service. Sums count from when it connected.
@@ -250,8 +253,8 @@ impl Report {
     }
 }
 
-/// Returns whether a manager has services that it does not list, since this client may not see them. A
-/// manager of MSL-Network lists all.
+/// Returns whether a manager may have services that it does not list, since this client may not see them.
+/// A manager of MSL-Network lists all.
 pub(crate) async fn hides_services(
     connection: &Connection,
     identities: &Identities,
@@ -261,7 +264,7 @@ pub(crate) async fn hides_services(
     }
     // No name comes after this one: only the number is asked for.
     let page = page(connection, "services", "\u{10ffff}").await?;
-    Ok(page.summary.services > identities.services.len() as u64)
+    Ok(page.summary.limited)
 }
 
 /// Requests which services are away, by their names. A manager of MSL-Network keeps no place for a

@@ -86,7 +86,11 @@ impl Registry {
         let next = last.filter(|_| names.next().is_some());
         let next = next.map_or_else(|| "null".to_owned(), |name| json_string(name));
         // Writing to a string cannot fail.
-        let _ = write!(text, r#"],"next":{next}}}"#);
+        let _ = write!(text, r#"],"next":{next}"#);
+        text.push_str(match sight {
+            Sight::All => "}",
+            Sight::Some { .. } => ",\"limited\":true}",
+        });
         text
     }
 
