@@ -43,7 +43,7 @@ const OF_EVERYONE: [Request; 11] = [
 
 /// The requests of administrators, in the order of protocol.md as far as they are about one thing.
 #[rustfmt::skip]
-const OF_ADMINISTRATORS: [Request; 39] = [
+const OF_ADMINISTRATORS: [Request; 46] = [
     ("sessions", "", Labwire, "who has logged in"),
     ("stats", "", Labwire, "the manager's counters"),
     ("history", "[service= user= peer= kind= outcome= since= until= before= after= limit=]", Labwire, "a page of the record"),
@@ -82,6 +82,13 @@ const OF_ADMINISTRATORS: [Request; 39] = [
     ("access.remove_set", "SET [patterns=]", Labwire, "remove a set, or patterns"),
     ("access.grant", "ROLE user=|group= [on= until=]", Labwire, "grant a role"),
     ("access.revoke", "ID", Labwire, "end a grant"),
+    ("access.users", "", Labwire, "the users, disabled or not"),
+    ("access.disable_user", "USER [reason=]", Labwire, "keep a user out"),
+    ("access.enable_user", "USER", Labwire, "let a user in again"),
+    ("access.set_user", "USER [full_name= email=]", Labwire, "who a user is"),
+    ("access.tokens", "", Labwire, "the tokens, without their secrets"),
+    ("access.add_token", "USER may=|register= [until=]", Labwire, "add a token"),
+    ("access.revoke_token", "ID", Labwire, "end a token"),
     ("access.explain", "USER PERMISSION", Labwire, "may a user do it, and why?"),
 ];
 

@@ -162,10 +162,15 @@ impl<'a> Session<'a> {
                 None => pending().await,
             }
         };
+        let mut has_ended_queue = false;
         let departure = tokio::select! {
             biased;
             // Writing comes first: a flooding peer still receives what it asked for.
-            written = &mut writing => written.err().unwrap_or(Departure::Closed),
+            written = &mut writing => written.err().unwrap_or_else(|| {
+                // The queue was closed, as for a service that may not be one any more.
+                has_ended_queue = true;
+                Departure::Closed
+            }),
             // Reading comes last: a flooding peer uses up the task's cooperative budget, and a
             // future that is polled after that does not become ready.
             () = routing.reached(Phase::Stopping) => Departure::Stopping,
@@ -180,7 +185,11 @@ impl<'a> Session<'a> {
         // Lets other tasks run first.
         yield_now().await;
         self.log(&departure);
-        if departure.is_break() && self.attachment.session.is_some() && self.attachment.may_return() {
+        if !has_ended_queue
+            && departure.is_break()
+            && self.attachment.session.is_some()
+            && self.attachment.may_return()
+        {
             self.park(&mut inbox);
             return;
         }
@@ -196,10 +205,11 @@ impl<'a> Session<'a> {
         inbox.give_back();
         drop(self);
         drop(turn);
-        if !matches!(departure, Departure::Failed(_) | Departure::Stalled)
-            && finish_writing(routing, &outbox, writing).await
-            && !matches!(departure, Departure::Closed)
-        {
+        let is_written = has_ended_queue
+            || (!matches!(departure, Departure::Failed(_) | Departure::Stalled)
+                && finish_writing(routing, &outbox, writing).await
+                && !matches!(departure, Departure::Closed));
+        if is_written {
             // As for a rejected peer: a reset must not lose the last frames.
             let _ = timeout(FAREWELL, discard(&mut inbox.reader)).await;
         }
