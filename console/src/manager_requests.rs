@@ -86,7 +86,7 @@ const OF_ADMINISTRATORS: [Request; 46] = [
     ("access.disable_user", "USER [reason=]", Labwire, "keep a user out"),
     ("access.enable_user", "USER", Labwire, "let a user in again"),
     ("access.set_user", "USER [full_name= email=]", Labwire, "who a user is"),
-    ("access.tokens", "", Labwire, "the tokens, without their secrets"),
+    ("access.tokens", "", Labwire, "the tokens, without secrets"),
     ("access.add_token", "USER may=|register= [until=]", Labwire, "add a token"),
     ("access.revoke_token", "ID", Labwire, "end a token"),
     ("access.explain", "USER PERMISSION", Labwire, "may a user do it, and why?"),
