@@ -431,7 +431,7 @@ impl Rights {
 
     /// Returns the roles that apply to a service, each with the end of its grant in seconds since 1970:
     /// those of grants whose limits include the service. An administrator has the role
-    /// [`ADMINISTRATOR`](crate::ADMINISTRATOR). A role that several grants give is there several
+    /// [`ADMINISTRATOR`]. A role that several grants give is there several
     /// times.
     pub fn roles_at(&self, service: &str) -> impl Iterator<Item = (&str, Option<i64>)> {
         let held = self.held.iter();
