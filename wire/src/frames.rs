@@ -17,7 +17,27 @@ pub const BROKEN_OFF: &[u8] = b"\x18\r\n";
 
 /// Appends `text` to `frame` as a JSON string.
 pub fn put_string(frame: &mut BytesMut, text: &str) {
+    // The names in every frame are of this kind, and need no memory of their own.
+    if !text.bytes().any(is_escaped) {
+        frame.put_u8(b'"');
+        frame.put_slice(text.as_bytes());
+        frame.put_u8(b'"');
+        return;
+    }
     frame.put_slice(json_string(text).as_bytes());
+}
+
+/// Returns whether a byte of a text must be escaped in a JSON string (RFC 8259, section 7).
+fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Appends a uid to `frame`, as JSON text.
+fn put_uid(frame: &mut BytesMut, uid: &Uid<'_>) {
+    match uid.number() {
+        Some(_) => frame.put_slice(uid.as_str().as_bytes()),
+        None => put_string(frame, uid.as_str()),
+    }
 }
 
 /// Returns `text` as a JSON string.
@@ -87,7 +107,7 @@ pub fn registered(name: &str, features: &[&str], manager: &str) -> Bytes {
 }
 
 /// Returns the parts of a reply before and after the result, for a result that is not to be copied.
-pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, Bytes) {
+pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (BytesMut, BytesMut) {
     let uid = uid.into();
     let mut head = BytesMut::with_capacity(64 + requester.len());
     head.put_slice(b"{\"error\":false,\"requester\":");
@@ -95,9 +115,9 @@ pub fn result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Bytes, By
     head.put_slice(b",\"result\":");
     let mut tail = BytesMut::with_capacity(16 + uid.len());
     tail.put_slice(b",\"uid\":");
-    tail.put_slice(uid.to_json().as_bytes());
+    put_uid(&mut tail, &uid);
     tail.put_slice(b"}\r\n");
-    (head.freeze(), tail.freeze())
+    (head, tail)
 }
 
 /// Does the same as [`result_around`] for a long result: the result comes last, so that the reply
@@ -108,7 +128,7 @@ pub fn long_result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Byte
     head.put_slice(b"{\"error\":false,\"requester\":");
     put_string(&mut head, requester);
     head.put_slice(b",\"uid\":");
-    head.put_slice(uid.to_json().as_bytes());
+    put_uid(&mut head, &uid);
     head.put_slice(b",\"result\":");
     (head.freeze(), Bytes::from_static(b"}\r\n"))
 }
@@ -116,7 +136,7 @@ pub fn long_result_around<'u>(requester: &str, uid: impl Into<Uid<'u>>) -> (Byte
 /// Returns a reply with a result, which is JSON text.
 pub fn result<'u>(requester: &str, uid: impl Into<Uid<'u>>, result: &[u8]) -> Bytes {
     let (head, tail) = result_around(requester, uid);
-    [&head, result, &tail].concat().into()
+    [&head[..], result, &tail[..]].concat().into()
 }
 
 /// Returns an error reply.
@@ -127,7 +147,7 @@ pub fn error<'u>(message: &str, requester: &str, uid: impl Into<Uid<'u>>, traceb
     let uid = uid.into();
     let mut frame = BytesMut::with_capacity(128 + message.len() + requester.len() + uid.len());
     put_error_head(&mut frame, message, ErrorDetails::default(), requester, traceback);
-    frame.put_slice(uid.to_json().as_bytes());
+    put_uid(&mut frame, &uid);
     frame.put_slice(ERROR_TAIL);
     frame.freeze()
 }
@@ -218,6 +238,19 @@ mod tests {
     fn cancel(cause: &str, reason: Option<&str>) -> Bytes {
         let (head, tail) = cancel_around("c[h:2]", cause, reason, "Manager[h:1]");
         [&head[..], b"5", &tail].concat().into()
+    }
+
+    #[test]
+    fn every_character_of_a_string_is_written_as_by_serde() {
+        for character in (0..0x250)
+            .filter_map(char::from_u32)
+            .chain(['\u{2028}', '\u{1f600}'])
+        {
+            let text = format!("a{character}b");
+            let mut frame = BytesMut::new();
+            put_string(&mut frame, &text);
+            assert_eq!(frame, json_string(&text).as_bytes(), "{character:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The names of topics, and the patterns of subscriptions.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,6 +81,12 @@ impl Topic {
         let first = self.0.split('.').next().unwrap_or_default();
         first.eq_ignore_ascii_case(MANAGERS_TOPICS)
             || !first.is_ascii() && appearance(&first.to_lowercase()) == appearance(MANAGERS_TOPICS)
+    }
+}
+
+impl Borrow<str> for Topic {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -131,7 +131,7 @@ impl<'a> Uid<'a> {
         Self(Cow::Borrowed(bytes))
     }
 
-    fn number(&self) -> Option<&[u8]> {
+    pub(crate) fn number(&self) -> Option<&[u8]> {
         self.0.strip_prefix(&[NUMBER])
     }
 }

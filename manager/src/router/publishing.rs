@@ -1,5 +1,7 @@
 //! Routes the requests about topics, which clients and services may send.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use labwire_access::Action;
 use labwire_wire::buffers::Buffers;
@@ -28,7 +30,7 @@ const SHORT_BYTES: usize = 2_048;
 
 /// The arguments of a request to publish a value.
 struct Publication<'a> {
-    topic: Topic,
+    topic: Cow<'a, str>,
     /// JSON text.
     value: &'a [u8],
     retain: bool,
@@ -82,7 +84,11 @@ impl Router<'_> {
         // Scanning it, and copying it into the frame for the subscribers.
         self.work += 2 * frame.content().len() / BYTES_PER_WORK;
         let Publication { topic, value, retain } = read_publication(frame.content(), envelope)?;
-        if topic.looks_like_managers() {
+        let (topic, remembered) = match self.events.topics.remembered(&topic) {
+            Some((topic, receivers)) => (topic, Some(receivers)),
+            None => (Topic::new(&topic).map_err(TopicRefusal::from)?, None),
+        };
+        if remembered.is_none() && topic.looks_like_managers() {
             return Err(TopicRefusal::Managers.into());
         }
         self.permit(from, Action::Publish, topic.as_str())?;
@@ -96,7 +102,10 @@ impl Router<'_> {
         if let Some(buffers) = frame.payload() {
             (line, payload) = self.with_buffers(&topic, frame, buffers, &line, from.name)?;
         }
-        let (receivers, compared) = self.events.topics.receivers(&topic);
+        let (receivers, compared) = match remembered {
+            Some(receivers) => (receivers, 0),
+            None => self.events.topics.receivers(&topic),
+        };
         self.work += compared + receivers.len() / QUEUES_PER_WORK;
         if let Some(buffers) = &payload
             && *buffers.plain() == Plain::Unknown
@@ -280,7 +289,7 @@ fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Public
     let name = as_string(name).and_then(RawString::decode).ok_or_else(wrong)?;
     let mut retain = false;
     match envelope.raw(content, Member::Kwargs) {
-        None | Some(b"null") => {}
+        None | Some(b"null" | b"{}") => {}
         Some(kwargs) if kwargs.len() <= SHORT_BYTES => {
             let kwargs: Map<String, Value> = serde_json::from_slice(kwargs).map_err(|_| wrong())?;
             for (key, value) in &kwargs {
@@ -293,8 +302,11 @@ fn read_publication<'a>(content: &'a [u8], envelope: &Envelope) -> Result<Public
         }
         Some(_) => return Err(wrong()),
     }
-    let topic = Topic::new(&name).map_err(TopicRefusal::from)?;
-    Ok(Publication { topic, value, retain })
+    Ok(Publication {
+        topic: name,
+        value,
+        retain,
+    })
 }
 
 /// Parses `subscribe(pattern)` and `unsubscribe(pattern)`.

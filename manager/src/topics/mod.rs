@@ -159,6 +159,12 @@ impl Topics {
         self.state().subscribers.receives(peer, topic)
     }
 
+    /// Returns the topic of peers that has this name, and its receivers, if a value of it was delivered
+    /// lately. The name was checked then.
+    pub(crate) fn remembered(&self, name: &str) -> Option<(Topic, Receivers)> {
+        self.state().subscribers.remembered(name)
+    }
+
     /// Returns the peers that receive a value of that topic, and the [work](crate::work) of finding
     /// them.
     pub(crate) fn receivers(&self, topic: &Topic) -> (Receivers, usize) {

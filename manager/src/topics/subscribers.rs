@@ -207,6 +207,13 @@ impl Subscribers {
         compared
     }
 
+    /// Returns the topic of that name, and its receivers, if they are remembered and it does not belong
+    /// to the manager.
+    pub(super) fn remembered(&self, name: &str) -> Option<(Topic, Receivers)> {
+        let (topic, receivers) = self.remembered.topics.get_key_value(name)?;
+        Some((topic.clone(), Arc::clone(receivers)))
+    }
+
     /// Returns the receivers of a topic, and the number of subscriptions that were compared.
     pub(super) fn receivers(&mut self, topic: &Topic) -> (Receivers, usize) {
         let remembered = if topic.is_managers() {
@@ -254,6 +261,26 @@ mod tests {
         }
         subscribers.forget(PeerId::sample(0));
         assert_eq!(subscribers.remembered.receivers, 0);
+    }
+
+    #[test]
+    fn a_topic_is_found_by_its_name_until_its_receivers_change() {
+        let mut subscribers = Subscribers::default();
+        let outbox = Outbox::alone(1);
+        let (topic, events) = (Topic::new("a.b").unwrap(), Topic::new("manager.left").unwrap());
+        assert!(subscribers.remembered("a.b").is_none());
+        for topic in [&topic, &events] {
+            subscribers.receivers(topic);
+        }
+        let (found, receivers) = subscribers.remembered("a.b").unwrap();
+        assert_eq!((found, receivers.len()), (topic, 0));
+        assert!(
+            subscribers.remembered("manager.left").is_none(),
+            "peers do not publish it"
+        );
+        let pattern = Subscription::Pattern(TopicPattern::new("a.*").unwrap());
+        subscribers.add(PeerId::sample(1), &outbox, pattern).unwrap();
+        assert!(subscribers.remembered("a.b").is_none());
     }
 
     #[test]
