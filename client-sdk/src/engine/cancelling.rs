@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::incoming::Partial;
 use super::machine::Engine;
-use super::requests::Purpose;
+use super::request::Purpose;
 use crate::command::{Outcome, Target};
 
 impl Engine {

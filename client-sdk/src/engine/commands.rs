@@ -11,7 +11,7 @@ use super::connection::{FAREWELL, Farewell, LEFT, Phase};
 use super::links::LinkKey;
 use super::machine::Engine;
 use super::outgoing::Outgoing;
-use super::requests::{LockReply, LockedReply, Purpose, Request};
+use super::request::{LockReply, LockedReply, Purpose, Request};
 use crate::command::{CallCommand, Command, Outcome, Room, Target};
 use crate::error::CallError;
 use crate::frames::{goodbye, manager_frame};

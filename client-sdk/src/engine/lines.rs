@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::incoming::{Failure, Incoming};
 use super::links::LinkKey;
 use super::machine::Engine;
-use super::requests::{LockReply, LockedReply, Purpose};
+use super::request::{LockReply, LockedReply, Purpose};
 use crate::command::Target;
 use crate::error::CallError;
 use crate::identities::ServiceIdentity;

@@ -1,17 +1,15 @@
-//! The table of links, with their locks and readers.
+//! The table of links.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use labwire_device::{Backoff, Waits};
-use tokio::sync::watch;
+use labwire_device::Backoff;
 
+use super::link::{Again, Link};
 use crate::identities::ServiceIdentity;
-use crate::lock_options::LockOptions;
-use crate::notification::Notification;
 use crate::notification_queue::NotificationSender;
-use crate::status::{LinkState, LinkStatus};
+use crate::status::LinkState;
 
 /// The number of renewals of a lock within its time to live: two may be lost or late.
 const RENEWALS: u32 = 3;
@@ -19,237 +17,6 @@ const RENEWALS: u32 = 3;
 /// Identifies a link. Several links can be with one service; all but the last have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LinkKey(u64);
-
-/// A link.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) service: Arc<str>,
-    status: watch::Sender<LinkStatus>,
-    holders: usize,
-    /// Whether the manager has granted a lock, and with it a link, before it has confirmed one.
-    is_granted: bool,
-    /// The uids of the guards whose locks were requested.
-    acquiring: BTreeSet<u64>,
-    /// The options of the lock that was granted last.
-    options: Option<LockOptions>,
-    /// Whether the lock is to be taken again, before the link: the manager was restarted, and keeps
-    /// it for this client.
-    is_retaking: bool,
-    /// When the lock is renewed, and its time to live.
-    renewal: Option<(Instant, Duration)>,
-    readers: Vec<NotificationSender>,
-    again: Again,
-}
-
-/// Whether a lost link is being made again.
-#[derive(Debug)]
-enum Again {
-    /// No.
-    No,
-    /// A request is in flight.
-    Asked(Waits),
-    /// The next request is due at this time.
-    At(Instant, Waits),
-}
-
-impl Link {
-    pub(super) fn state(&self) -> LinkState {
-        self.status.borrow().state
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<LinkStatus> {
-        self.status.subscribe()
-    }
-
-    /// Notes that a lock was requested.
-    pub(super) fn acquiring(&mut self, guard: u64) {
-        self.acquiring.insert(guard);
-    }
-
-    /// Marks a lock as held, unless it has ended meanwhile.
-    pub(super) fn granted(&mut self, guard: u64, options: &LockOptions) {
-        self.is_granted = true;
-        self.options = Some(options.clone());
-        if self.acquiring.remove(&guard) {
-            self.status.send_modify(|status| {
-                status.locks.insert(guard);
-                status.lock_end = None;
-            });
-        }
-    }
-
-    /// Returns whether the manager has granted a lock, also one that was dropped meanwhile.
-    pub(super) fn is_granted(&self) -> bool {
-        self.is_granted
-    }
-
-    /// Forgets a lock that was refused or withdrawn. Returns whether the link has to end, because
-    /// the lock before has ended.
-    pub(super) fn refused(&mut self, guard: u64) -> bool {
-        self.acquiring.remove(&guard);
-        self.acquiring.is_empty() && self.lock_end().is_some()
-    }
-
-    /// Returns how the lock has ended that was not released, if it has.
-    pub(super) fn lock_end(&self) -> Option<Arc<str>> {
-        self.status.borrow().lock_end.clone()
-    }
-
-    /// Returns how the lock of a guard has ended that was not released, if it has: also if another guard
-    /// has got the lock since.
-    pub(super) fn lock_end_of(&self, guard: u64) -> Option<Arc<str>> {
-        let status = self.status.borrow();
-        let of_link = || status.lock_end.as_ref().filter(|_| status.locks.is_empty());
-        status.lock_ends.get(&guard).or_else(of_link).cloned()
-    }
-
-    /// Notes that the lock has expired or was broken. Returns whether the link has to end: it stays
-    /// while another lock is requested, which the manager grants with a link or refuses.
-    pub(super) fn lock_ended(&mut self, reason: &Arc<str>) -> bool {
-        self.status.send_modify(|status| {
-            for guard in std::mem::take(&mut status.locks) {
-                status.lock_ends.insert(guard, Arc::clone(reason));
-            }
-            status.lock_end = Some(Arc::clone(reason));
-        });
-        self.acquiring.is_empty()
-    }
-
-    /// Forgets how the lock of a guard has ended.
-    pub(super) fn forget_end(&mut self, guard: u64) {
-        self.status
-            .send_if_modified(|status| status.lock_ends.remove(&guard).is_some());
-    }
-
-    /// Returns whether the lock of a guard was requested and not granted yet.
-    pub(super) fn is_waiting(&self, guard: u64) -> bool {
-        self.acquiring.contains(&guard)
-    }
-
-    /// Returns whether no lock is held or requested.
-    pub(super) fn is_free(&self) -> bool {
-        self.acquiring.is_empty() && !self.is_locked()
-    }
-
-    /// Returns whether a lock is held.
-    pub(super) fn is_locked(&self) -> bool {
-        !self.status.borrow().locks.is_empty()
-    }
-
-    /// Returns whether a guard has a lock to release, also one that was only requested.
-    pub(super) fn has_lock(&self, guard: u64) -> bool {
-        let status = self.status.borrow();
-        self.acquiring.contains(&guard) || status.locks.contains(&guard) || status.suspended.contains(&guard)
-    }
-
-    /// Returns the options with which the lock is to be taken again, if it is.
-    pub(super) fn retaking(&self) -> Option<LockOptions> {
-        let options = self.options.as_ref().filter(|_| self.is_retaking)?;
-        Some(options.again())
-    }
-
-    /// Notes that the lock is to be taken again: the manager keeps it. Returns whether a guard wants
-    /// it.
-    fn retake(&mut self) -> bool {
-        let wants = {
-            let status = self.status.borrow();
-            !(status.locks.is_empty() && status.suspended.is_empty())
-        };
-        self.is_retaking = wants && self.options.is_some();
-        self.is_retaking
-    }
-
-    /// Marks the lock as held by all guards that had it. Returns whether a guard wants it.
-    pub(super) fn retaken(&mut self) -> bool {
-        self.is_retaking = false;
-        self.is_granted = true;
-        self.status.send_if_modified(|status| {
-            let suspended = std::mem::take(&mut status.suspended);
-            let changes = !suspended.is_empty();
-            status.locks.extend(suspended);
-            changes
-        });
-        self.is_locked()
-    }
-
-    /// Returns the time to live of the lock that was granted last.
-    pub(super) fn ttl(&self) -> Option<Duration> {
-        self.options.as_ref()?.ttl
-    }
-
-    /// Notes that the lock could not be taken again.
-    pub(super) fn retake_refused(&mut self, reason: &Arc<str>) {
-        self.is_retaking = false;
-        self.status.send_modify(|status| {
-            let suspended = std::mem::take(&mut status.suspended);
-            for guard in std::mem::take(&mut status.locks).into_iter().chain(suspended) {
-                status.lock_ends.insert(guard, Arc::clone(reason));
-            }
-        });
-    }
-
-    /// Notes that the lock is not held, unless the manager turns out to have kept it.
-    fn suspend_locks(&mut self) {
-        self.status.send_if_modified(|status| {
-            let locks = std::mem::take(&mut status.locks);
-            let changes = !locks.is_empty();
-            status.suspended.extend(locks);
-            changes
-        });
-    }
-
-    /// Ends the lock for all guards: a client has at most one lock on a service. Requested locks
-    /// end as well.
-    pub(super) fn end_locks(&mut self) {
-        self.acquiring.clear();
-        self.lose_locks();
-    }
-
-    /// Ends the lock that is held. A requested one may still be granted: a grant that arrives after
-    /// "unlinked" is for the service that came back.
-    pub(super) fn lose_locks(&mut self) {
-        self.is_retaking = false;
-        self.status.send_if_modified(|status| {
-            let changes = !(status.locks.is_empty() && status.suspended.is_empty());
-            status.locks.clear();
-            status.suspended.clear();
-            changes
-        });
-    }
-
-    pub(super) fn add_reader(&mut self, reader: NotificationSender) {
-        self.readers.push(reader);
-    }
-
-    /// Passes a notification to the readers.
-    pub(super) fn notify(&mut self, notification: &Notification) {
-        self.readers.retain(|reader| !reader.is_closed());
-        for reader in &self.readers {
-            reader.push(notification.clone());
-        }
-    }
-
-    /// Notes whether the connection of the service is broken.
-    pub(super) fn set_service_away(&mut self, is_away: bool) {
-        self.status.send_if_modified(|status| {
-            let changes = status.is_service_away != is_away;
-            status.is_service_away = is_away;
-            changes
-        });
-    }
-
-    fn enter(&mut self, state: LinkState) {
-        self.status.send_if_modified(|status| {
-            let changes = status.state != LinkState::Ended && status.state != state;
-            if changes {
-                status.state = state;
-                // Only a linked client hears that the service is back.
-                status.is_service_away &= matches!(state, LinkState::Linked | LinkState::Paused);
-            }
-            changes
-        });
-    }
-}
 
 /// The table of links that have a holder.
 #[derive(Debug, Default)]
@@ -280,27 +47,7 @@ impl Links {
 
     fn add(&mut self, holder: u64, service: Arc<str>) -> LinkKey {
         let key = LinkKey(holder);
-        let status = LinkStatus {
-            state: LinkState::Asked,
-            is_service_away: false,
-            identity: Arc::default(),
-            locks: BTreeSet::new(),
-            suspended: BTreeSet::new(),
-            lock_end: None,
-            lock_ends: BTreeMap::new(),
-        };
-        let link = Link {
-            service: Arc::clone(&service),
-            status: watch::Sender::new(status),
-            holders: 0,
-            is_granted: false,
-            acquiring: BTreeSet::new(),
-            options: None,
-            is_retaking: false,
-            renewal: None,
-            readers: Vec::new(),
-            again: Again::No,
-        };
+        let link = Link::new(Arc::clone(&service));
         self.table.insert(key, link);
         self.current.insert(service, key);
         key

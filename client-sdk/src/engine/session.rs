@@ -13,7 +13,7 @@ use super::connection::Phase;
 use super::links::LinkKey;
 use super::machine::Engine;
 use super::outgoing::Outgoing;
-use super::requests::{LockReply, Purpose, Request};
+use super::request::{LockReply, Purpose, Request};
 use crate::command::Target;
 use crate::frames::manager_frame;
 use crate::status::{About, ConnectionState, SessionState, Status};
