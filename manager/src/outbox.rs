@@ -140,8 +140,12 @@ pub(crate) struct KeptWaiting {
 impl State {
     /// Returns whether there is something that the reader could read.
     fn reader_owes(&self) -> bool {
+        self.queued_in_front() > 0
+    }
+
+    fn queued_in_front(&self) -> usize {
         let behind = self.behind.as_ref().map_or(0, |behind| behind.bytes);
-        self.queued > behind
+        self.queued.saturating_sub(behind)
     }
 }
 
@@ -413,6 +417,12 @@ impl Outbox {
     /// Returns the number of bytes that are queued and not yet written.
     pub(crate) fn queued(&self) -> usize {
         self.state().queued
+    }
+
+    /// Returns the number of bytes that can be written now: those that are not behind a frame that is
+    /// still arriving.
+    pub(crate) fn queued_in_front(&self) -> usize {
+        self.state().queued_in_front()
     }
 
     /// Waits until there is something to write and takes all of it. Returns `None` once the queue

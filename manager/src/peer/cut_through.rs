@@ -109,7 +109,7 @@ impl Session<'_> {
         let to = Arc::clone(cut_through.frame.outbox());
         let is_held_back = to.holds_back(LARGE_READ_BYTES);
         let mut was_paused = false;
-        let count = if let Some(pause) = cut_through.pause(to.queued()) {
+        let count = if let Some(pause) = cut_through.pause(to.queued_in_front()) {
             let since = Instant::now();
             let _ = timeout(pause.min(look), to.next_write()).await;
             cut_through.note_pause(since.elapsed());

@@ -50,16 +50,19 @@ impl PacedCutThrough {
         }
     }
 
-    /// Returns how long to wait for the next write before more is read, if `queued` bytes wait to be
-    /// written. A receiver that reads nearly as fast as the line arrives catches up meanwhile; a
+    /// Returns how long to wait for the next write before more is read, if `queued` bytes in front of
+    /// other frames wait to be written. A receiver that reads nearly as fast as the line arrives catches up meanwhile; a
     /// slow one is not waited for, so that its sender goes on.
     pub(super) fn pause(&self, queued: usize) -> Option<Duration> {
         (queued >= READ_AHEAD && self.pausable >= SHORTEST_PAUSE).then_some(self.pausable)
     }
 
-    /// Notes how long it was waited for the next write.
+    /// Notes how long it was waited for the next write. The sender is not to blame for that time.
     pub(super) fn note_pause(&mut self, pause: Duration) {
         self.pausable = self.pausable.saturating_sub(pause);
+        if let Some((since, _)) = &mut self.paced {
+            *since += pause;
+        }
     }
 
     /// Returns the frame.
@@ -138,6 +141,8 @@ pub(super) async fn read_growing<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use labwire_wire::ArrivingEnvelope;
 
     use super::*;
@@ -214,6 +219,31 @@ mod tests {
             None,
             "a slow reader is not waited for"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_behind_a_line_are_no_reason_to_pause() {
+        let mut rig = Rig::cut_through();
+        let mut cut_through = cut_through(&mut rig);
+        let to = Arc::clone(cut_through.frame.outbox());
+        let in_front = to.queued_in_front();
+        to.push_always(|frame| frame.copied(&[b' '; 2 * READ_AHEAD]));
+        assert_eq!(to.queued_in_front(), in_front);
+        assert!(to.queued() > READ_AHEAD);
+        cut_through.note_arrived(1 << 30, STALL, PACE);
+        assert_eq!(cut_through.pause(to.queued_in_front()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_the_manager_is_not_held_against_the_sender() {
+        let mut rig = Rig::cut_through();
+        let mut cut_through = cut_through(&mut rig);
+        rig.services_queue().push_always(|frame| frame.copied(b"more"));
+        let pace = usize::try_from(PACE).unwrap();
+        assert!(!cut_through.note_arrived(pace, STALL, PACE));
+        tokio::time::advance(2 * STALL).await;
+        cut_through.note_pause(2 * STALL);
+        assert!(!cut_through.note_arrived(0, STALL, PACE), "no time of its own has passed");
     }
 
     #[tokio::test(start_paused = true)]
