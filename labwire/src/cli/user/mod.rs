@@ -104,7 +104,10 @@ fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Resu
     let password = new_password(username, words, args)?;
     database.insert_user(username, &password, args.admin)?;
     let what = format!("{username} has been {}ed", args.verb.word());
-    done(chosen, "user add", &what, output)
+    let rank = if args.admin { " as an administrator" } else { "" };
+    record(chosen, "user add", &format!("{what}{rank}"));
+    writeln!(output, "{what}")?;
+    Ok(())
 }
 
 fn remove(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
@@ -141,13 +144,32 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
     // A change of the password alone leaves the rights unchanged.
     let rights = (args.admin || password.is_none()).then_some(args.admin);
     database.update_user(username, password.as_ref(), rights)?;
-    done(chosen, "user update", &format!("Updated {username}"), output)?;
+    let what = format!("Updated {username}");
+    let changed = changed(password.is_some(), was_admin, rights);
+    record(chosen, "user update", &format!("{what}: {changed}"));
+    writeln!(output, "{what}")?;
     if was_admin && rights == Some(false) {
         tell(format_args!(
             "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
         ));
     }
     Ok(())
+}
+
+/// Returns what an update has changed, for the record. `rights` is whether the user is an administrator now;
+/// `None` if that was left as it was.
+fn changed(has_new_password: bool, was_admin: bool, rights: Option<bool>) -> String {
+    let password = has_new_password.then_some("a new password");
+    let rights = match (was_admin, rights) {
+        (false, Some(true)) => Some("an administrator now"),
+        (true, Some(false)) => Some("no administrator any more"),
+        _ => None,
+    };
+    let changes: Vec<_> = password.into_iter().chain(rights).collect();
+    if changes.is_empty() {
+        return "nothing has changed".to_owned();
+    }
+    changes.join(", ")
 }
 
 fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
@@ -159,7 +181,12 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
     };
     let recorded = match args.verb {
         Verb::Disable => format!("{said}: {}", args.reason),
-        _ => said.clone(),
+        Verb::Enable => said.clone(),
+        _ => {
+            let described = [("full name", &args.full_name), ("e-mail", &args.email)];
+            let described = described.map(|(what, text)| text.as_ref().map(|text| format!("{what} '{text}'")));
+            format!("{said}: {}", described.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
     };
     let change = match args.verb {
         Verb::Disable => AccountChange::Disable {
