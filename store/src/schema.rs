@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 13] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 15] = [
     "labwire_accounts",
     "labwire_grants",
     "labwire_groups",
@@ -23,6 +23,8 @@ pub(crate) const OPTIONAL_TABLES: [&str; 13] = [
     "labwire_set_members",
     "labwire_sets",
     "labwire_tokens",
+    "labwire_totp",
+    "labwire_totp_codes",
     "labwire_users",
 ];
 
@@ -43,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     crate::tokens::TABLE,
     crate::accounts::TABLE,
     crate::standing::TABLE,
+    crate::totp::TABLE,
 ];
 
 impl Database {
@@ -143,6 +146,7 @@ mod tests {
                 "labwire_tokens",
                 "labwire_accounts",
                 "labwire_users",
+                "labwire_totp",
             ] {
                 assert!(!columns(&database, table).is_empty(), "{table}");
             }
