@@ -187,6 +187,38 @@ mod tests {
     }
 
     #[test]
+    fn a_database_from_before_second_factors_keeps_its_users_who_need_no_code() {
+        let (_folder, path) = python_database();
+        let mut database = Database::open(&path).unwrap();
+        let before = MIGRATIONS
+            .iter()
+            .position(|change| *change == crate::totp::TABLE)
+            .unwrap();
+        let drop_all =
+            "DROP TRIGGER labwire_user_with_totp_removed; DROP TRIGGER labwire_user_with_totp_renamed;
+            DROP TABLE labwire_totp; DROP TABLE labwire_totp_codes; UPDATE labwire_schema SET version = ";
+        database
+            .connection
+            .execute_batch(&format!("{drop_all} {before}"))
+            .unwrap();
+        // As a database that cannot be changed.
+        assert!(database.totp_states().unwrap().is_empty());
+        assert!(!database.accounts().unwrap()[0].has_second_factor);
+        let check = |database: &mut Database| {
+            let login = database.login("j.doe", "a good password", 0).unwrap();
+            let check = login.check("a good password", 0);
+            check.is_match && check.second == crate::totp::Second::NotRequired
+        };
+        assert!(check(&mut database));
+        drop(database);
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
+        assert!(check(&mut database));
+        database.enable_totp("j.doe", 0).unwrap();
+        assert_eq!(database.totp_states().unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_change_that_fails_leaves_the_version_before() {
         let (_folder, path) = empty_database();
         let mut database = Database::open(&path).unwrap();
