@@ -7,7 +7,7 @@ use labwire_home::present;
 
 use super::Store;
 use crate::error::StoreError;
-use crate::totp::{AcceptedCode, Factor, IssuedTotp, Second, SecondFactor};
+use crate::totp::{AcceptedCode, Decision, Factor, IssuedTotp, Second};
 
 impl Store {
     /// Gives a user a second factor: see [`Database::enable_totp`](crate::Database::enable_totp).
@@ -39,19 +39,18 @@ impl Store {
             .await
     }
 
-    /// Decides about a login whose password is right, and uses up its code. Returns `None` if it is
-    /// refused, and otherwise what was given.
+    /// Decides about a login whose password is right, and uses up its code.
     pub(super) async fn admit(
         &self,
         username: &str,
         factor: &Factor,
         second: Second,
         now: i64,
-    ) -> Result<Option<Option<SecondFactor>>, StoreError> {
+    ) -> Result<Decision, StoreError> {
         let sealed = factor.sealed().to_owned();
         let accepted = match second {
-            Second::NotRequired => return Ok(Some(None)),
-            Second::Refused => return Ok(None),
+            Second::NotRequired => return Ok(Decision::Admitted(None)),
+            Second::Refused => return Ok(Decision::Refused),
             Second::WrongDigits(code) => {
                 if self.guesses().note(&sealed, code, Instant::now()) {
                     tracing::warn!(
@@ -61,7 +60,7 @@ impl Store {
                          password"
                     );
                 }
-                return Ok(None);
+                return Ok(Decision::Refused);
             }
             Second::Unreadable(reason) => {
                 tracing::error!(
@@ -70,13 +69,13 @@ impl Store {
                     "the second factor of a user cannot be checked, so the login is refused: restore the key beside the \
                      database (its name ends with .totp-key), or end the second factor with: labwire totp disable"
                 );
-                return Ok(None);
+                return Ok(Decision::Refused);
             }
             Second::Accepted(accepted) => accepted,
         };
         let is_code = matches!(accepted, AcceptedCode::Totp { .. });
         if is_code && self.guesses().is_paused(&sealed, Instant::now()) {
-            return Ok(None);
+            return Ok(Decision::Refused);
         }
         let (name, used, of) = (username.to_owned(), accepted.clone(), sealed.clone());
         // Before anybody is admitted: of two logins with the same code, also at two managers with this
@@ -85,10 +84,10 @@ impl Store {
             .ask(move |database| database.use_code(&name, &of, &used, now))
             .await?;
         if !is_used {
-            return Ok(None);
+            return Ok(Decision::Refused);
         }
         self.guesses().forgive(&sealed);
-        Ok(Some(Some(accepted.factor())))
+        Ok(Decision::Admitted(Some(accepted.factor())))
     }
 
     fn guesses(&self) -> std::sync::MutexGuard<'_, crate::totp::Guesses> {

@@ -15,7 +15,7 @@ use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPasswo
 use crate::standing::{LoginUser, UserStandings};
 
 use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, TokenNumbers};
-use crate::totp::{SecondFactor, split};
+use crate::totp::{Decision, SecondFactor, split};
 use crate::worker::{Command, Job};
 
 /// How long the note that a user has logged in waits for another program's lock. Logins wait meanwhile.
@@ -263,7 +263,8 @@ impl Store {
         else {
             return Ok(None);
         };
-        let Some(second_factor) = self.admit(username, &factor, check.second, now).await? else {
+        let decision = self.admit(username, &factor, check.second, now).await?;
+        let Decision::Admitted(second_factor) = decision else {
             return Ok(None);
         };
         let outcome = LoginOutcome {

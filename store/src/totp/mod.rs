@@ -171,6 +171,14 @@ pub(crate) enum Second {
     Unreadable(String),
 }
 
+/// What becomes of a login whose password is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Refused,
+    /// With what was given besides the password, if the user has a second factor.
+    Admitted(Option<SecondFactor>),
+}
+
 /// The stored form of an active second factor.
 struct Stored {
     secret: Vec<u8>,

@@ -9,6 +9,9 @@ use crate::store::{Store, StoreOptions};
 
 const PASSWORD: &str = "a good password";
 
+/// A login without a second factor.
+const WITHOUT_CODE: Decision = Decision::Admitted(None);
+
 /// Returns the code that an app with this secret shows at `now`.
 fn code_at(secret: &str, now: i64) -> String {
     code::code_at(&from_base32(secret), now)
@@ -16,13 +19,14 @@ fn code_at(secret: &str, now: i64) -> String {
 
 fn from_base32(text: &str) -> Vec<u8> {
     let digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = text
-        .chars()
-        .map(|digit| format!("{:05b}", digits.find(digit).unwrap()))
-        .collect();
-    let bytes = bits.as_bytes().chunks_exact(8);
+    let bits = text.chars().flat_map(|digit| {
+        let value = digits.find(digit).unwrap();
+        (0..5).rev().map(move |bit| u8::from(value >> bit & 1 == 1))
+    });
+    let bits: Vec<_> = bits.collect();
+    let bytes = bits.chunks_exact(8);
     bytes
-        .map(|byte| u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap())
+        .map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit))
         .collect()
 }
 
@@ -41,21 +45,24 @@ fn activate(database: &mut Database, user: &str, now: i64) -> IssuedTotp {
 }
 
 /// Logs in as a store does. Returns what was given besides the password.
-fn log_in(database: &mut Database, user: &str, given: &str, now: i64) -> Option<Option<SecondFactor>> {
+fn log_in(database: &mut Database, user: &str, given: &str, now: i64) -> Decision {
     let credentials = database.login(user, given, now).unwrap();
     let check = credentials.check(given, now);
-    if !check.is_match {
-        return None;
-    }
     match check.second {
-        Second::NotRequired => Some(None),
-        Second::Accepted(code) => {
+        Second::NotRequired if check.is_match => WITHOUT_CODE,
+        Second::Accepted(code) if check.is_match => {
             let sealed = credentials.factor.sealed();
             let is_used = database.use_code(user, sealed, &code, now).unwrap();
-            is_used.then(|| Some(code.factor()))
+            assert!(is_used);
+            Decision::Admitted(Some(code.factor()))
         }
-        _ => None,
+        _ => Decision::Refused,
     }
+}
+
+/// Returns whether a login with this password and code is admitted.
+fn is_admitted(database: &mut Database, user: &str, given: &str, now: i64) -> bool {
+    log_in(database, user, given, now) != Decision::Refused
 }
 
 fn states(database: &Database) -> Vec<(String, bool, usize)> {
@@ -71,15 +78,15 @@ fn a_code_is_needed_once_it_was_confirmed_and_each_is_accepted_once() {
     let mut database = Database::open(&path).unwrap();
     let now = 1_000_000;
     let issued = database.enable_totp("j.doe", now).unwrap();
-    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), Some(None));
+    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), WITHOUT_CODE);
     assert_eq!(states(&database), [("j.doe".to_owned(), false, 10)]);
     // Enabled again before it was confirmed: the first secret is forgotten.
     let forgotten = code_at(&issued.secret, now);
     let issued = activate(&mut database, "j.doe", now);
-    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), None);
+    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), Decision::Refused);
     assert_eq!(
         log_in(&mut database, "j.doe", &format!("{PASSWORD}{forgotten}"), now),
-        None
+        Decision::Refused
     );
     let given = |at: i64| format!("{PASSWORD}{}", code_at(&issued.secret, at));
     // The code that confirmed it was used.
@@ -98,19 +105,23 @@ fn a_code_is_needed_once_it_was_confirmed_and_each_is_accepted_once() {
         (now + 210, now + 120, false),
     ] {
         let login = log_in(&mut database, "j.doe", &given(at), now);
-        assert_eq!(
-            login,
-            is_accepted.then_some(Some(SecondFactor::Totp)),
-            "{at} {now}"
-        );
+        let expected = if is_accepted {
+            Decision::Admitted(Some(SecondFactor::Totp))
+        } else {
+            Decision::Refused
+        };
+        assert_eq!(login, expected, "{at} {now}");
     }
     let wrong = format!("wrong{}", code_at(&issued.secret, now + 300));
-    assert_eq!(log_in(&mut database, "j.doe", &wrong, now + 300), None);
+    assert_eq!(
+        log_in(&mut database, "j.doe", &wrong, now + 300),
+        Decision::Refused
+    );
     // A wrong password uses up no code.
-    assert!(log_in(&mut database, "j.doe", &given(now + 300), now + 300).is_some());
+    assert!(is_admitted(&mut database, "j.doe", &given(now + 300), now + 300));
     assert_eq!(database.totp_states().unwrap()[0].last_used, Some(now + 300));
     // Others need none.
-    assert_eq!(log_in(&mut database, "a.smith", "!PaSsWoRd*", now), Some(None));
+    assert_eq!(log_in(&mut database, "a.smith", "!PaSsWoRd*", now), WITHOUT_CODE);
 }
 
 #[test]
@@ -132,19 +143,25 @@ fn recovery_codes_are_accepted_once_each_until_there_are_new_ones() {
         (format!("wrong{third}"), false),
     ] {
         let login = log_in(&mut database, "j.doe", &given, now);
-        assert_eq!(
-            login,
-            is_accepted.then_some(Some(SecondFactor::RecoveryCode)),
-            "{given}"
-        );
+        let expected = if is_accepted {
+            Decision::Admitted(Some(SecondFactor::RecoveryCode))
+        } else {
+            Decision::Refused
+        };
+        assert_eq!(login, expected, "{given}");
     }
     assert_eq!(states(&database), [("j.doe".to_owned(), true, 8)]);
     let new = database.renew_recovery_codes("j.doe").unwrap();
     assert_eq!(
         log_in(&mut database, "j.doe", &format!("{PASSWORD}{third}"), now),
-        None
+        Decision::Refused
     );
-    assert!(log_in(&mut database, "j.doe", &format!("{PASSWORD}{}", new[0]), now).is_some());
+    assert!(is_admitted(
+        &mut database,
+        "j.doe",
+        &format!("{PASSWORD}{}", new[0]),
+        now
+    ));
 }
 
 #[test]
@@ -190,9 +207,9 @@ fn without_its_key_nobody_with_a_second_factor_gets_in_and_no_other_key_is_creat
             std::fs::write(&key, contents).unwrap();
         }
         for given in [&given, &with_code, PASSWORD] {
-            assert_eq!(log_in(&mut database, "j.doe", given, now), None);
+            assert_eq!(log_in(&mut database, "j.doe", given, now), Decision::Refused);
         }
-        assert_eq!(log_in(&mut database, "a.smith", "!PaSsWoRd*", now), Some(None));
+        assert_eq!(log_in(&mut database, "a.smith", "!PaSsWoRd*", now), WITHOUT_CODE);
         let error = database.renew_recovery_codes("j.doe").unwrap_err();
         assert!(
             error.peer_text().starts_with("OperationalError: the key"),
@@ -206,11 +223,11 @@ fn without_its_key_nobody_with_a_second_factor_gets_in_and_no_other_key_is_creat
         }
     }
     std::fs::write(&key, text).unwrap();
-    assert!(log_in(&mut database, "j.doe", &given, now).is_some());
+    assert!(is_admitted(&mut database, "j.doe", &given, now));
     // Or it is ended.
     std::fs::remove_file(&key).unwrap();
     database.disable_totp("j.doe").unwrap();
-    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), Some(None));
+    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), WITHOUT_CODE);
     activate(&mut database, "a.smith", now);
 }
 
@@ -245,11 +262,11 @@ fn the_work_is_the_same_with_and_without_a_second_factor_and_a_disabled_user_use
         reason: String::new(),
     };
     database.change_account(&disable, now).unwrap();
-    assert_eq!(log_in(&mut database, "j.doe", &right, now), None);
+    assert_eq!(log_in(&mut database, "j.doe", &right, now), Decision::Refused);
     database
         .change_account(&crate::AccountChange::Enable { user }, now)
         .unwrap();
-    assert!(log_in(&mut database, "j.doe", &right, now).is_some());
+    assert!(is_admitted(&mut database, "j.doe", &right, now));
 }
 
 #[test]
@@ -265,14 +282,14 @@ fn a_second_factor_ends_with_its_user_and_stays_with_a_new_password_and_a_new_na
     let rounds = crate::MINIMUM_ROUNDS;
     let password = crate::HashedPassword::new("jane", "new", rounds).unwrap();
     database.update_user("jane", Some(&password), None).unwrap();
-    assert_eq!(log_in(&mut database, "jane", "new", now), None);
+    assert_eq!(log_in(&mut database, "jane", "new", now), Decision::Refused);
     let given = format!("new{}", code_at(&issued.secret, now));
-    assert!(log_in(&mut database, "jane", &given, now).is_some());
+    assert!(is_admitted(&mut database, "jane", &given, now));
     python
         .execute("DELETE FROM auth_users WHERE username = 'jane'", [])
         .unwrap();
     database.insert_user("jane", &password, false).unwrap();
-    assert_eq!(log_in(&mut database, "jane", "new", now), Some(None));
+    assert_eq!(log_in(&mut database, "jane", "new", now), WITHOUT_CODE);
     let rows = "SELECT (SELECT count(*) FROM labwire_totp) + (SELECT count(*) FROM labwire_totp_codes)";
     let rows: i64 = database.connection.query_row(rows, [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
