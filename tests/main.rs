@@ -42,6 +42,7 @@ mod support;
 mod terminal;
 mod tokens;
 mod topics;
+mod totp;
 mod typed;
 mod vanished;
 mod workspace;

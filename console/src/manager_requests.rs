@@ -43,7 +43,7 @@ const OF_EVERYONE: [Request; 11] = [
 
 /// The requests of administrators, in the order of protocol.md as far as they are about one thing.
 #[rustfmt::skip]
-const OF_ADMINISTRATORS: [Request; 46] = [
+const OF_ADMINISTRATORS: [Request; 51] = [
     ("sessions", "", Labwire, "who has logged in"),
     ("stats", "", Labwire, "the manager's counters"),
     ("history", "[service= user= peer= kind= outcome= since= until= before= after= limit=]", Labwire, "a page of the record"),
@@ -89,6 +89,11 @@ const OF_ADMINISTRATORS: [Request; 46] = [
     ("access.tokens", "", Labwire, "the tokens, without secrets"),
     ("access.add_token", "USER may=|register= [until=]", Labwire, "add a token"),
     ("access.revoke_token", "ID", Labwire, "end a token"),
+    ("access.totp", "", Labwire, "the second factors of users"),
+    ("access.enable_totp", "USER", Labwire, "give a user a second factor"),
+    ("access.confirm_totp", "USER CODE", Labwire, "ask for it from now on"),
+    ("access.disable_totp", "USER", Labwire, "end it"),
+    ("access.new_totp_codes", "USER", Labwire, "new recovery codes"),
     ("access.explain", "USER PERMISSION", Labwire, "may a user do it, and why?"),
 ];
 

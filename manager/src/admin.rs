@@ -169,7 +169,7 @@ pub(crate) fn concerned(call: &Call) -> Option<&str> {
 }
 
 /// The parameters whose values are secrets.
-const SECRETS: [&str; 1] = ["password"];
+const SECRETS: [&str; 2] = ["password", "code"];
 
 /// What is recorded of a request.
 #[derive(Debug)]
@@ -209,6 +209,10 @@ impl Known {
                 | Self::Revoke
                 | Self::AddToken
                 | Self::RevokeToken
+                | Self::EnableTotp
+                | Self::ConfirmTotp
+                | Self::DisableTotp
+                | Self::NewTotpCodes
                 | Self::DisableUser
                 | Self::EnableUser
                 | Self::SetUser
@@ -287,6 +291,11 @@ requests! {
     AccessTokens "access.tokens" [] "no arguments";
     AddToken "access.add_token" ["user", "may", "register", "until", "note"] "a username, may=[…] with what the token allows, such as \"DMM.read*\", or register=\"SERVICE\", and, if wanted, until=\"TIME\" and note=\"TEXT\"";
     RevokeToken "access.revoke_token" ["id"] "the number of a token";
+    AccessTotp "access.totp" [] "no arguments";
+    EnableTotp "access.enable_totp" ["user"] "a username";
+    ConfirmTotp "access.confirm_totp" ["user", "code"] "a username and a code of six digits, as a text";
+    DisableTotp "access.disable_totp" ["user"] "a username";
+    NewTotpCodes "access.new_totp_codes" ["user"] "a username";
     AccessUsers "access.users" [] "no arguments";
     DisableUser "access.disable_user" ["user", "reason"] "a username and, if wanted, reason=\"TEXT\"";
     EnableUser "access.enable_user" ["user"] "a username";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use labwire_access::Rights;
-use labwire_store::{LoginOutcome, LoginToken, LoginUser};
+use labwire_store::{LoginOutcome, LoginToken, LoginUser, SecondFactor};
 use labwire_wire::Identity;
 
 use crate::names::PeerAddress;
@@ -40,6 +40,8 @@ pub(crate) enum Proof {
         is_admin: bool,
         /// The token that it presented in the place of the password.
         token: Option<Arc<Token>>,
+        /// What it presented behind the password; `None` if the user has no second factor.
+        second_factor: Option<SecondFactor>,
     },
 }
 
@@ -50,6 +52,7 @@ impl Proof {
             is_admin,
             user: row,
             token,
+            second_factor,
         } = outcome;
         let of = |LoginToken { id, may, until }| {
             let rights = Arc::new(Rights::of(&may, until));
@@ -60,6 +63,7 @@ impl Proof {
             row,
             is_admin,
             token: token.map(of),
+            second_factor,
         }
     }
 }
@@ -119,6 +123,14 @@ impl Principal {
     pub(crate) fn token(&self) -> Option<&Arc<Token>> {
         match &self.proof {
             Proof::Login { token, .. } => token.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns what the peer has presented behind its password, or `None` if it has nothing.
+    pub(crate) fn second_factor(&self) -> Option<SecondFactor> {
+        match &self.proof {
+            Proof::Login { second_factor, .. } => *second_factor,
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use labwire_record::{Entry, Kind, Outcome, Recorder};
+use labwire_store::SecondFactor;
 use labwire_wire::quoted;
 
 use crate::names::{PeerAddress, own_name};
@@ -115,9 +116,9 @@ impl Record {
                 ..
             } => self.joined(name, *is_service, principal),
             Event::LoggedIn { name, principal } => self.note(|| {
-                let token = with_token(principal).map_or_else(String::new, |token| format!(", {token}"));
+                let means = with_what(principal).map_or_else(String::new, |means| format!(", {means}"));
                 Entry {
-                    text: Some(format!("as an administrator{token}").into()),
+                    text: Some(format!("as an administrator{means}").into()),
                     ..of_peer(Kind::Login, name, principal)
                 }
             }),
@@ -214,7 +215,7 @@ impl Record {
         });
         if principal.user().is_some() {
             self.note(|| Entry {
-                text: with_token(principal).map(Into::into),
+                text: with_what(principal).map(Into::into),
                 ..of_peer(Kind::Login, name, principal)
             });
         }
@@ -363,11 +364,16 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
     }
 }
 
-/// Returns which token a peer has logged in with, if it has with one.
-fn with_token(principal: &Principal) -> Option<String> {
-    principal
-        .token()
-        .map(|token| format!("with the token {}", token.id))
+/// Returns which token or second factor a peer has logged in with, if it has with one.
+fn with_what(principal: &Principal) -> Option<String> {
+    if let Some(token) = principal.token() {
+        return Some(format!("with the token {}", token.id));
+    }
+    let factor = match principal.second_factor()? {
+        SecondFactor::Totp => "totp",
+        SecondFactor::RecoveryCode => "a recovery code",
+    };
+    Some(format!("with {factor}"))
 }
 
 /// Returns the terms of a lock, as far as they are not the usual ones.

@@ -48,6 +48,8 @@ pub struct Account {
     pub email: String,
     /// When the user has last logged in at a Labwire manager, in seconds since 1970.
     pub last_login: Option<i64>,
+    /// Whether the user needs a code behind the password.
+    pub has_second_factor: bool,
 }
 
 /// Since when and why a user is disabled.
@@ -61,7 +63,8 @@ pub struct Disabled {
 
 impl Account {
     /// Returns it as a JSON object: `username`, `administrator`, `disabled` (`null`, or an object with
-    /// `since` and `reason`), `full_name`, `email` and `last_login`; times are of ISO 8601 or `null`.
+    /// `since` and `reason`), `full_name`, `email`, `last_login` and `second_factor` (whether there is an active
+    /// one); times are of ISO 8601 or `null`.
     pub fn describe(&self) -> Value {
         let time = |seconds: i64| {
             Timestamp::from_second(seconds)
@@ -78,6 +81,7 @@ impl Account {
             "full_name": self.full_name,
             "email": self.email,
             "last_login": self.last_login.map(time),
+            "second_factor": self.has_second_factor,
         })
     }
 }
@@ -131,9 +135,15 @@ impl Database {
                 full_name: String::new(),
                 email: String::new(),
                 last_login: None,
+                has_second_factor: false,
             };
             return Ok(users.map(unknown).collect());
         }
+        let factors = self.totp_states()?.into_iter();
+        let with_factor: HashSet<_> = factors
+            .filter(|state| state.is_active)
+            .map(|state| state.user)
+            .collect();
         let mut statement = self.connection.prepare_cached(
             "SELECT user.username, user.is_admin, disabled_since, reason, full_name, email, last_login
                 FROM auth_users AS user LEFT JOIN labwire_accounts AS account ON account.username = user.username",
@@ -141,8 +151,10 @@ impl Database {
         let accounts = statement.query_map([], |row| {
             let since: Option<i64> = row.get(2)?;
             let reason = text(row, 3);
+            let username = text(row, 0);
             Ok(Account {
-                username: text(row, 0),
+                has_second_factor: with_factor.contains(&username),
+                username,
                 is_admin: integer(row, 1) != 0,
                 disabled: since.map(|since| Disabled { since, reason }),
                 full_name: text(row, 4),
@@ -293,7 +305,7 @@ mod tests {
         let logins = |database: &mut Database| {
             ["a good password", &secret].map(|given| {
                 let login = database.login("j.doe", given, 1).unwrap();
-                let check = login.check(given);
+                let check = login.check(given, 1);
                 (check.is_match || login.token.is_some(), check.rounds_done)
             })
         };
@@ -346,6 +358,7 @@ mod tests {
             full_name: "Anna Smith".to_owned(),
             email: String::new(),
             last_login: Some(1_000),
+            has_second_factor: false,
         };
         assert_eq!(account(&database, "a.smith"), expected);
         let python = rusqlite::Connection::open(&path).unwrap();

@@ -69,6 +69,8 @@ pub type ColumnInfo = (i64, String, String, i64, Option<String>, i64);
 /// ```
 pub struct Database {
     pub(crate) connection: Connection,
+    /// The file, without symbolic links, which has the same neighbours whoever opens it.
+    pub(crate) path: PathBuf,
 }
 
 impl Database {
@@ -97,7 +99,8 @@ impl Database {
         // the file. It does not work on network folders, where laboratories keep home folders; a
         // copy of the one file would lack the newest rows; and the Python tool that deletes the
         // database would leave the log behind for the next one.
-        let mut database = Self { connection };
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut database = Self { connection, path };
         database.create_tables()?;
         database.migrate()?;
         database.trust_localhost_if_nobody_is()?;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::access::AccessError;
 use crate::passwords::{MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+use crate::totp::TotpError;
 
 /// The reason why an operation of the store failed.
 ///
@@ -115,6 +116,9 @@ pub enum StoreError {
     /// A change of roles, groups, sets or grants that is refused.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// A change of a second factor that is refused.
+    #[error(transparent)]
+    Totp(#[from] TotpError),
     /// The store was closed, or its thread has ended.
     #[error("the database is closed")]
     Closed,
@@ -136,6 +140,7 @@ impl StoreError {
             | Self::TableUnknown { .. }
             | Self::TimeMalformed { .. }
             | Self::Access(_) => true,
+            Self::Totp(error) => error.is_callers_mistake(),
             Self::Unreachable { .. }
             | Self::NoFile { .. }
             | Self::Thread(_)

@@ -21,7 +21,8 @@
 //! *sets* and *grants* are the rows of a [`Policy`](labwire_access::Policy), which
 //! [`Store::policy`] returns; an [`AccessChange`] changes them. *Tokens* are secrets of users, with which
 //! programs log in, and which allow less than a password: [`Store::add_token`]. *Accounts* are what else is known of
-//! users: [`Store::change_account`].
+//! users: [`Store::change_account`]. A user may have a *second factor*, codes behind the password:
+//! [`Store::enable_totp`].
 //!
 //! Errors are of the type [`StoreError`]; [`StoreError::peer_text`] is their text for peers.
 //! [`inspect_database`] examines a file without changing it.
@@ -75,6 +76,7 @@ mod schema;
 mod standing;
 mod store;
 mod tokens;
+mod totp;
 mod users;
 mod worker;
 
@@ -97,4 +99,5 @@ pub use tokens::{
     IssuedToken, LoginToken, MOST_TOKEN_NOTE, MOST_TOKEN_PERMISSIONS, NewToken, TOKEN_PREFIX, Token,
     TokenNumbers, is_token_secret, token_to_serve,
 };
+pub use totp::{IssuedTotp, RECOVERY_CODES, SecondFactor, TotpError, TotpState, totp_key_file};
 pub use users::check_username;

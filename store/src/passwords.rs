@@ -7,6 +7,7 @@ use aws_lc_rs::{constant_time, pbkdf2, rand};
 use crate::error::StoreError;
 use crate::standing::LoginUser;
 use crate::tokens::FoundToken;
+use crate::totp::{Factor, Second};
 
 /// The PBKDF2-HMAC-SHA256 rounds for a new password: the value of OWASP's password storage cheat
 /// sheet (as of 2023). About a tenth of a second of one core of a current computer.
@@ -87,11 +88,16 @@ pub(crate) struct Credentials {
     pub(crate) is_disabled: bool,
     /// The token that was given in the place of the password, if it is valid.
     pub(crate) token: Option<FoundToken>,
+    /// What the user has to give behind the password.
+    pub(crate) factor: Factor,
 }
 
 /// The result of a check, and its amount of work.
 pub(crate) struct Check {
+    /// Whether the password is right, and the user is not disabled.
     pub(crate) is_match: bool,
+    /// The second factor, whether the password is right or not.
+    pub(crate) second: Second,
     /// The number of PBKDF2 rounds, the same for every login with the same table.
     #[cfg_attr(
         not(test),
@@ -101,13 +107,17 @@ pub(crate) struct Check {
 }
 
 impl Credentials {
-    /// Checks the password of the user, also if a token was given.
+    /// Checks the password of the user, also if a token was given, and the code behind it at `now`, in
+    /// seconds since 1970.
     ///
     /// The work is the same for an unknown user, a wrong password, the right one and a token, and for users
     /// with different rounds: the missing rounds are done as padding. Otherwise the response time
-    /// would reveal who is registered, and whose password is cheaper to guess.
-    pub(crate) fn check(&self, password: &str) -> Check {
+    /// would reveal who is registered, and whose password is cheaper to guess. So is the work for a code,
+    /// which is checked whether the password is right or not.
+    pub(crate) fn check(&self, given: &str, now: i64) -> Check {
         let mut work = Work::default();
+        let (password, code) = self.factor.split(given);
+        let second = self.factor.check(code.as_ref(), now);
         let (salt, key, rounds) = match &self.stored {
             Some(row) => (
                 row.hashed.salt.as_slice(),
@@ -123,6 +133,7 @@ impl Credentials {
         let is_equal = constant_time::verify_slices_are_equal(&derived, key).is_ok();
         Check {
             is_match: is_equal && self.stored.is_some() && !self.is_disabled,
+            second,
             rounds_done: work.rounds,
         }
     }
@@ -183,8 +194,9 @@ mod tests {
                 rounds,
                 is_disabled: false,
                 token: None,
+                factor: Factor::default(),
             }
-            .check(password);
+            .check(password, 0);
             assert_eq!((check.is_match, check.rounds_done), (is_match, u64::from(rounds)));
         }
     }
@@ -202,9 +214,10 @@ mod tests {
                 rounds: 120_000,
                 is_disabled: false,
                 token: None,
+                factor: Factor::default(),
             };
             for password in ["", "password", "nul\0nul"] {
-                let check = credentials.check(password);
+                let check = credentials.check(password, 0);
                 assert_eq!((check.is_match, check.rounds_done), (false, 120_000));
             }
         }
@@ -218,8 +231,9 @@ mod tests {
             rounds: 0,
             is_disabled: false,
             token: None,
+            factor: Factor::default(),
         }
-        .check("anything");
+        .check("anything", 0);
         assert!(!check.is_match);
     }
 

@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 13] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 15] = [
     "labwire_accounts",
     "labwire_grants",
     "labwire_groups",
@@ -23,6 +23,8 @@ pub(crate) const OPTIONAL_TABLES: [&str; 13] = [
     "labwire_set_members",
     "labwire_sets",
     "labwire_tokens",
+    "labwire_totp",
+    "labwire_totp_codes",
     "labwire_users",
 ];
 
@@ -43,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     crate::tokens::TABLE,
     crate::accounts::TABLE,
     crate::standing::TABLE,
+    crate::totp::TABLE,
 ];
 
 impl Database {
@@ -143,6 +146,7 @@ mod tests {
                 "labwire_tokens",
                 "labwire_accounts",
                 "labwire_users",
+                "labwire_totp",
             ] {
                 assert!(!columns(&database, table).is_empty(), "{table}");
             }
@@ -180,6 +184,38 @@ mod tests {
         drop(database);
         let database = Database::open(&path).unwrap();
         assert_eq!(database.schema_version().unwrap(), NOW + 2);
+    }
+
+    #[test]
+    fn a_database_from_before_second_factors_keeps_its_users_who_need_no_code() {
+        let (_folder, path) = python_database();
+        let mut database = Database::open(&path).unwrap();
+        let before = MIGRATIONS
+            .iter()
+            .position(|change| *change == crate::totp::TABLE)
+            .unwrap();
+        let drop_all =
+            "DROP TRIGGER labwire_user_with_totp_removed; DROP TRIGGER labwire_user_with_totp_renamed;
+            DROP TABLE labwire_totp; DROP TABLE labwire_totp_codes; UPDATE labwire_schema SET version = ";
+        database
+            .connection
+            .execute_batch(&format!("{drop_all} {before}"))
+            .unwrap();
+        // As a database that cannot be changed.
+        assert!(database.totp_states().unwrap().is_empty());
+        assert!(!database.accounts().unwrap()[0].has_second_factor);
+        let check = |database: &mut Database| {
+            let login = database.login("j.doe", "a good password", 0).unwrap();
+            let check = login.check("a good password", 0);
+            check.is_match && check.second == crate::totp::Second::NotRequired
+        };
+        assert!(check(&mut database));
+        drop(database);
+        let mut database = Database::open(&path).unwrap();
+        assert_eq!(database.schema_version().unwrap(), MIGRATIONS.len());
+        assert!(check(&mut database));
+        database.enable_totp("j.doe", 0).unwrap();
+        assert_eq!(database.totp_states().unwrap().len(), 1);
     }
 
     #[test]

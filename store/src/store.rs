@@ -1,12 +1,13 @@
 //! The handle of the database, which sends jobs to the thread that owns it.
 
+mod codes;
 mod logins;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use crate::leases::{Lease, LeaseChange, LeaseQueue};
 use crate::passwords::HashedPassword;
 use crate::pruning::AuditLimits;
 use crate::tokens::Token;
+use crate::totp::{Guesses, TotpState};
 use crate::users::check_username;
 use crate::worker::{AUDIT_QUEUE, Command, Job, Worker};
 
@@ -76,6 +78,8 @@ pub enum StoreList {
     Accounts,
     /// The tokens: a list of objects, see [`Token::describe`].
     Tokens,
+    /// The second factors: a list of objects, see [`TotpState::describe`].
+    Totp,
     /// The groups and their members: an object of lists.
     Groups,
     /// The roles and their permissions, those that are built in included: an object of lists.
@@ -170,6 +174,8 @@ pub struct Store {
     counts: Arc<StoreCounts>,
     /// Created for the first password, since counting the processors requires reading some files.
     hashing: Arc<LazyLock<Hashing>>,
+    /// Never held across an await.
+    guesses: Arc<Mutex<Guesses>>,
     upgrade_passwords: bool,
     audit_max_rows: u64,
     opened: Opened,
@@ -219,6 +225,7 @@ impl Store {
             leases,
             counts,
             hashing: Arc::new(LazyLock::new(Hashing::new)),
+            guesses: Arc::default(),
             upgrade_passwords: options.upgrade_passwords,
             audit_max_rows: options.audit_max_rows,
             opened: Opened::now(),
@@ -344,6 +351,12 @@ impl Store {
             StoreList::Tokens => {
                 let tokens = database.tokens()?;
                 Ok(json_text(&tokens.iter().map(Token::describe).collect::<Vec<_>>()))
+            }
+            StoreList::Totp => {
+                let states = database.totp_states()?;
+                Ok(json_text(
+                    &states.iter().map(TotpState::describe).collect::<Vec<_>>(),
+                ))
             }
             StoreList::Groups => Ok(json_text(&database.groups()?)),
             StoreList::Roles => Ok(json_text(&database.roles()?)),

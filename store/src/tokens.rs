@@ -280,14 +280,16 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the data for checking a login: the user's password, whether the user is disabled, and the
-    /// token whose secret may have been given in its place at the time `now`.
+    /// Returns the data for checking a login: the user's password and second factor, whether the user is
+    /// disabled, and the token whose secret may have been given in its place at the time `now`.
     pub(crate) fn login(&mut self, username: &str, given: &str, now: i64) -> Result<Credentials, StoreError> {
         let is_disabled = self.is_disabled(username)?;
         let token = self.login_with_token(username, given, now)?;
+        let factor = self.factor(username)?;
         Ok(Credentials {
             is_disabled,
             token,
+            factor,
             ..self.credentials(username)?
         })
     }
@@ -505,7 +507,7 @@ mod tests {
         ] {
             let login = database.login(user, given, now).unwrap();
             assert_eq!(login.token.is_some(), is_token, "{user} {now}");
-            let check = login.check(given);
+            let check = login.check(given, now);
             assert_eq!(check.is_match, given == "a good password");
             work.push(check.rounds_done);
         }

@@ -13,6 +13,7 @@ use crate::passwords::{
     StoredPassword,
 };
 use crate::standing::{LoginUser, number_of};
+use crate::totp::Factor;
 
 /// A table of Labwire beside those of the reference.
 pub(crate) const ROUNDS_TABLE: &str = "labwire_password_rounds";
@@ -176,6 +177,7 @@ impl Database {
             rounds: most.map_or(DEFAULT_ROUNDS, bounded),
             is_disabled: false,
             token: None,
+            factor: Factor::default(),
         })
     }
 
@@ -262,7 +264,11 @@ mod tests {
     }
 
     fn logs_in(database: &mut Database, username: &str, password: &str) -> bool {
-        database.credentials(username).unwrap().check(password).is_match
+        database
+            .credentials(username)
+            .unwrap()
+            .check(password, 0)
+            .is_match
     }
 
     fn records(database: &Database) -> i64 {

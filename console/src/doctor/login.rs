@@ -110,7 +110,10 @@ fn explain(subject: &Subject, message: &str) -> Check {
             "wrong-login",
             "the username or the password is wrong; the manager does not tell which",
         )
-        .remedy("correct --username (LABWIRE_USERNAME) and LABWIRE_PASSWORD")
+        .remedy(
+            "correct --username (LABWIRE_USERNAME) and LABWIRE_PASSWORD; a user with a second factor gives its code \
+             behind the password, as in secret123456, and each code once",
+        )
         .command(format!("is the user known {there}?"), "labwire user list")
         .command(
             "set another password there",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_store::may_be_database;
+use labwire_store::{may_be_database, totp_key_file};
 
 use super::UsageError;
 use super::database::Chosen;
@@ -216,7 +216,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
     }
 
     fn delete_database(&mut self, chosen: &Chosen) -> anyhow::Result<()> {
-        let found = database_files(&chosen.path);
+        let mut found = database_files(&chosen.path);
         if found.is_empty() {
             return self.say(&format!("No database file found, looked for {chosen}\n"));
         }
@@ -230,6 +230,8 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             ));
             return Ok(());
         }
+        // Without the secrets that it encrypts, it is of no use.
+        found.extend(file(totp_key_file(&chosen.path)));
         self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
         for (path, size) in &found {
             self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
@@ -325,11 +327,15 @@ fn database_files(database: &Path) -> Vec<Found> {
         name.push(suffix);
         PathBuf::from(name)
     });
-    let is_file = |path: PathBuf| match path.metadata() {
+    files.into_iter().filter_map(file).collect()
+}
+
+/// Returns a file if it is there.
+fn file(path: PathBuf) -> Option<Found> {
+    match path.metadata() {
         Ok(metadata) if metadata.is_file() => Some((path, metadata.len())),
         _ => None,
-    };
-    files.into_iter().filter_map(is_file).collect()
+    }
 }
 
 /// Collects the files with a wanted name in a folder and its subfolders. Does not follow a link to
@@ -389,6 +395,7 @@ mod tests {
             "manager.sqlite3-wal",
             "manager.sqlite3-shm",
             "manager.sqlite3-journal",
+            "manager.sqlite3.totp-key",
             "certs/localhost.crt",
             "certs/old/pc.crt",
             "keys/localhost.key",
@@ -459,7 +466,7 @@ mod tests {
             "{output}"
         );
         assert!(output.contains("/manager.sqlite3 [2 kB]\n"), "{output}");
-        assert_eq!(output.matches("[Deleted] ").count(), 8);
+        assert_eq!(output.matches("[Deleted] ").count(), 9);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod keygen;
 mod manual;
 mod old_spelling;
 mod output;
+mod qr_code;
 mod recorded;
 pub(crate) mod secret;
 pub(crate) mod start;
@@ -109,6 +110,7 @@ enum Command {
     Set(access::set::SetArgs),
     Grant(access::grant::GrantArgs),
     Token(access::token::TokenArgs),
+    Totp(access::totp::TotpArgs),
     May(access::may::MayArgs),
     Keygen(keygen::Args),
     Certgen(certgen::Args),
@@ -154,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Set(arguments) => access::set::run(&arguments),
         Command::Grant(arguments) => access::grant::run(&arguments),
         Command::Token(arguments) => access::token::run(&arguments),
+        Command::Totp(arguments) => access::totp::run(&arguments),
         Command::May(arguments) => access::may::run(&arguments),
         Command::Old(OldCommand::User(arguments)) => user::run(&arguments.into()),
         Command::Old(OldCommand::Hostname(arguments)) => hostname::run(&arguments.into()),

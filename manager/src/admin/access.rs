@@ -1,5 +1,7 @@
 //! Administrators' requests about groups, roles, sets and grants.
 
+mod totp;
+
 use std::str::FromStr;
 
 use bytes::Bytes;
@@ -38,6 +40,7 @@ impl Values {
             Known::AccessGrants => Some(StoreList::Grants),
             Known::AccessUsers => Some(StoreList::Accounts),
             Known::AccessTokens => Some(StoreList::Tokens),
+            Known::AccessTotp => Some(StoreList::Totp),
             _ => None,
         };
         if let Some(list) = list {
@@ -54,6 +57,9 @@ impl Values {
         match self.request {
             Known::AddToken => return self.add_token(hub).await,
             Known::RevokeToken => return self.revoke_token(hub).await,
+            Known::EnableTotp | Known::ConfirmTotp | Known::DisableTotp | Known::NewTotpCodes => {
+                return self.change_totp(store).await;
+            }
             Known::DisableUser | Known::EnableUser | Known::SetUser => return self.change_account(hub).await,
             _ => {}
         }

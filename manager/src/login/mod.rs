@@ -265,8 +265,9 @@ impl Drop for Worker {
 }
 
 impl State {
-    /// Sends the outcome of an attempt to all of its callers.
-    fn tell(&mut self, address: IpAddr, tried: Tried, outcome: Option<&LoginOutcome>, now: Instant) {
+    /// Sends the outcome of an attempt to all of its callers. With the code of a second factor, only one
+    /// of them is admitted.
+    fn tell(&mut self, address: IpAddr, tried: Tried, mut outcome: Option<&LoginOutcome>, now: Instant) {
         if outcome.is_some() {
             self.failures.forgive(tried);
         }
@@ -280,8 +281,11 @@ impl State {
                     Verdict::Wrong(held_back)
                 }
             };
+            let is_used_up = outcome.is_some_and(|outcome| outcome.second_factor.is_some());
             // The caller may have gone; the attempt still counts.
-            let _ = waiter.send(verdict);
+            if waiter.send(verdict).is_ok() && is_used_up {
+                outcome = None;
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPasswo
 use crate::standing::{LoginUser, UserStandings};
 
 use crate::tokens::{FoundToken, IssuedToken, LoginToken, NewToken, TokenNumbers};
+use crate::totp::{Decision, SecondFactor, split};
 use crate::worker::{Command, Job};
 
 /// How long the note that a user has logged in waits for another program's lock. Logins wait meanwhile.
@@ -29,6 +30,8 @@ pub struct LoginOutcome {
     pub user: LoginUser,
     /// The token that was given as the password; `None` for the password.
     pub token: Option<LoginToken>,
+    /// What was given behind the password; `None` if the user has no second factor.
+    pub second_factor: Option<SecondFactor>,
 }
 
 impl LoginOutcome {
@@ -44,6 +47,7 @@ impl LoginOutcome {
             is_admin,
             user: LoginUser { read, ..user },
             token: Some(token),
+            second_factor: None,
         }
     }
 }
@@ -80,7 +84,7 @@ impl Opened {
 
     /// Returns the present in seconds since 1970. If the clock was set back since then, it is the time
     /// that it would show otherwise, so that a token that has ended stays ended.
-    fn present(self) -> i64 {
+    pub(super) fn present(self) -> i64 {
         let since = i64::try_from(self.at.elapsed().as_secs()).unwrap_or(i64::MAX);
         present().as_second().max(self.seconds.saturating_add(since))
     }
@@ -148,6 +152,10 @@ impl Store {
     /// a wrong password, for a token that is another user's or has ended, and for a user who is disabled,
     /// after the same work: that of a password.
     ///
+    /// Of a user with a [second factor](Self::enable_totp), the password is followed by a code, as in
+    /// `secret123456`, which is used up before this returns. `None` is also for a code that is wrong or
+    /// used up, or for none.
+    ///
     /// Takes as long as the costliest row of the table requires, about a tenth of a second for
     /// [`DEFAULT_ROUNDS`], and longer while other logins are checked: at most half of the
     /// processors do so. A cancelled login occupies its processor until its work is done.
@@ -159,6 +167,10 @@ impl Store {
         let now = self.opened.present();
         let Some((outcome, hashed)) = self.check_login(username, password, now).await? else {
             return Ok(None);
+        };
+        let password = match outcome.second_factor {
+            Some(_) => split(password).0,
+            None => password,
         };
         self.note_login(username, outcome.token.as_ref().map(|token| token.id), now);
         if let Some(hashed) = hashed.filter(|hashed| self.upgrade_passwords && hashed.rounds < DEFAULT_ROUNDS)
@@ -195,16 +207,24 @@ impl Store {
     }
 
     /// Returns whether this is the password of the user, and the user is not disabled. As
-    /// [`verify_login`](Self::verify_login), but it is no login: the secret of a token is no password, and
-    /// nothing is noted.
+    /// [`verify_login`](Self::verify_login), but it is no login: the secret of a token is no password, no code
+    /// is needed behind the password, and nothing is noted.
     pub async fn is_password_valid(&self, username: &str, password: &str) -> Result<bool, StoreError> {
-        let checked = self
-            .check_login(username, password, self.opened.present())
+        let (name, secret) = (username.to_owned(), password.to_owned());
+        let credentials = self
+            .ask(move |database| {
+                let is_disabled = database.is_disabled(&name)?;
+                Ok(Credentials {
+                    is_disabled,
+                    ..database.credentials(&name)?
+                })
+            })
             .await?;
-        Ok(checked.is_some_and(|(outcome, _)| outcome.token.is_none()))
+        self.hashing(move || credentials.check(&secret, 0).is_match).await
     }
 
-    /// Checks a login. Returns the hashed password as well if that was given.
+    /// Checks a login, and uses up the code of a second factor. Returns the hashed password as well if that
+    /// was given.
     async fn check_login(
         &self,
         username: &str,
@@ -220,10 +240,18 @@ impl Store {
             })
             .await?;
         let secret = password.to_owned();
+        // Codes follow the clock as it is now, as those of the app do.
+        let clock = present().as_second();
         // Also for a token, so that the time does not tell which it was.
-        let (is_match, Credentials { stored, token, .. }) = self
-            .hashing(move || (credentials.check(&secret).is_match, credentials))
+        let (check, credentials) = self
+            .hashing(move || (credentials.check(&secret, clock), credentials))
             .await?;
+        let Credentials {
+            stored,
+            token,
+            factor,
+            ..
+        } = credentials;
         if let Some(found) = token {
             return Ok(Some((LoginOutcome::of_token(found, read), None)));
         }
@@ -231,14 +259,19 @@ impl Store {
             hashed,
             is_admin,
             user,
-        }) = stored.filter(|_| is_match)
+        }) = stored.filter(|_| check.is_match)
         else {
+            return Ok(None);
+        };
+        let decision = self.admit(username, &factor, check.second, now).await?;
+        let Decision::Admitted(second_factor) = decision else {
             return Ok(None);
         };
         let outcome = LoginOutcome {
             is_admin,
             user: LoginUser { read, ..user },
             token: None,
+            second_factor,
         };
         Ok(Some((outcome, Some(hashed))))
     }

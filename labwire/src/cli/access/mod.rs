@@ -1,5 +1,5 @@
 //! `labwire group`, `role`, `set`, `grant` and `may`: who may do what at a manager that was started
-//! with `--roles`; and `labwire token`.
+//! with `--roles`; `labwire token`, and `labwire totp`.
 
 pub(crate) mod grant;
 pub(crate) mod group;
@@ -10,6 +10,7 @@ pub(crate) mod set;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+pub(crate) mod totp;
 mod until;
 
 use std::io::Write;

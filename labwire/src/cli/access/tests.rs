@@ -20,6 +20,7 @@ enum Typable {
     Grant(grant::GrantArgs),
     May(may::MayArgs),
     Token(token::TokenArgs),
+    Totp(totp::TotpArgs),
 }
 
 struct Shell {
@@ -55,6 +56,7 @@ impl Shell {
             Typable::Grant(args) => grant::execute(args, &chosen, &mut output),
             Typable::May(args) => may::execute(args, &chosen, &mut output),
             Typable::Token(args) => token::execute(args, &chosen, &mut output),
+            Typable::Totp(args) => totp::execute(args, &chosen, &mut output),
         };
         let error = done.err().map(|error| error.to_string());
         (String::from_utf8(output).unwrap(), error)

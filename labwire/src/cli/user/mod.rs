@@ -224,12 +224,15 @@ fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
         username,
         is_admin,
         disabled,
+        has_second_factor,
         ..
     } in users
     {
         let is_admin = if is_admin { "True" } else { "False" };
-        let disabled = disabled.map(|Disabled { reason, .. }| format!("{:9}disabled: {reason}", ""));
-        let line = format!("{username:width$} {is_admin:5}{}", disabled.unwrap_or_default());
+        let factor = has_second_factor.then(|| "second factor".to_owned());
+        let disabled = disabled.map(|Disabled { reason, .. }| format!("disabled: {reason}"));
+        let notes: Vec<_> = factor.into_iter().chain(disabled).collect();
+        let line = format!("{username:width$} {is_admin:13} {}", notes.join("; "));
         writeln!(output, "{}", line.trim_end())?;
     }
     Ok(())
