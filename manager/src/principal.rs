@@ -7,6 +7,7 @@ use labwire_access::Rights;
 use labwire_store::{LoginOutcome, LoginToken, LoginUser};
 use labwire_wire::Identity;
 
+use crate::certificates::PeerCertificate;
 use crate::names::PeerAddress;
 
 /// The result of authentication: how a peer has authenticated, and from where. It stays with the
@@ -40,6 +41,8 @@ pub(crate) enum Proof {
         is_admin: bool,
         /// The token that it presented in the place of the password.
         token: Option<Arc<Token>>,
+        /// The certificate that it presented in the place of a password.
+        certificate: Option<Arc<PeerCertificate>>,
     },
 }
 
@@ -60,6 +63,22 @@ impl Proof {
             row,
             is_admin,
             token: token.map(of),
+            certificate: None,
+        }
+    }
+
+    /// Returns the proof of a login with a certificate.
+    pub(crate) fn of_certificate(
+        user: &Arc<str>,
+        outcome: &LoginOutcome,
+        certificate: &Arc<PeerCertificate>,
+    ) -> Self {
+        Self::Login {
+            user: Arc::clone(user),
+            row: outcome.user,
+            is_admin: outcome.is_admin,
+            token: None,
+            certificate: Some(Arc::clone(certificate)),
         }
     }
 }
@@ -119,6 +138,14 @@ impl Principal {
     pub(crate) fn token(&self) -> Option<&Arc<Token>> {
         match &self.proof {
             Proof::Login { token, .. } => token.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the certificate that the peer has logged in with, or `None` if it has not.
+    pub(crate) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        match &self.proof {
+            Proof::Login { certificate, .. } => certificate.as_ref(),
             _ => None,
         }
     }

@@ -115,7 +115,7 @@ impl Record {
                 ..
             } => self.joined(name, *is_service, principal),
             Event::LoggedIn { name, principal } => self.note(|| {
-                let token = with_token(principal).map_or_else(String::new, |token| format!(", {token}"));
+                let token = with_proof(principal).map_or_else(String::new, |token| format!(", {token}"));
                 Entry {
                     text: Some(format!("as an administrator{token}").into()),
                     ..of_peer(Kind::Login, name, principal)
@@ -214,7 +214,7 @@ impl Record {
         });
         if principal.user().is_some() {
             self.note(|| Entry {
-                text: with_token(principal).map(Into::into),
+                text: with_proof(principal).map(Into::into),
                 ..of_peer(Kind::Login, name, principal)
             });
         }
@@ -363,8 +363,11 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
     }
 }
 
-/// Returns which token a peer has logged in with, if it has with one.
-fn with_token(principal: &Principal) -> Option<String> {
+/// Returns which token or certificate a peer has logged in with, if it has with one.
+fn with_proof(principal: &Principal) -> Option<String> {
+    if let Some(certificate) = principal.certificate() {
+        return Some(format!("with the certificate {}", certificate.serial()));
+    }
     principal
         .token()
         .map(|token| format!("with the token {}", token.id))

@@ -22,7 +22,15 @@ pub(super) async fn check(subject: &Subject) -> (Check, Option<Connection>) {
     match Connection::open(&client_name("doctor"), options.clone()).await {
         Ok(connection) => {
             let name = connection.client().network_name();
-            let text = format!("admitted as {name}; {}", checked(subject, &options.questions()));
+            let questions = options.questions();
+            let text = match options.client_certificate_files() {
+                Some((file, _)) if questions.is_empty() => format!(
+                    "admitted as {name}; the client certificate {} was presented, and the manager has asked for nothing \
+                     else",
+                    file.display()
+                ),
+                _ => format!("admitted as {name}; {}", checked(subject, &questions)),
+            };
             (Check::ok(CHECK, text), Some(connection))
         }
         Err(error) => (refused(subject, error), None),

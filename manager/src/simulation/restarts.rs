@@ -174,6 +174,7 @@ impl World {
             row: labwire_store::LoginUser::default(),
             is_admin: false,
             token: None,
+            certificate: None,
         };
         let other_user = Principal {
             proof,

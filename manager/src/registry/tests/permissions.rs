@@ -84,6 +84,7 @@ fn principal(user: &str, id: i64) -> Arc<Principal> {
         },
         is_admin: false,
         token: None,
+        certificate: None,
     };
     Arc::new(Principal { proof, from })
 }

@@ -139,6 +139,7 @@ fn a_lock_is_noted_for_the_user_of_the_handshake_and_not_for_the_administrator_o
             row: labwire_store::LoginUser::default(),
             is_admin: true,
             token: None,
+            certificate: None,
         },
         from: Arc::clone(&Principal::sample().from),
     };
