@@ -91,8 +91,16 @@ impl ClientFiles {
         Ok(Presentable { chain, key })
     }
 
+    /// Checks that the files can be read and belong together.
+    pub(crate) fn check(&self) -> Result<(), ClientCertificateError> {
+        let Presentable { chain, key } = self.read()?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let certified = rustls::sign::CertifiedKey::from_der(chain, key, &provider);
+        certified.map(drop).map_err(|error| self.unfit(&error))
+    }
+
     /// Returns the error for a key that does not fit the certificate.
-    pub(crate) fn unfit(&self, error: &rustls::Error) -> ClientCertificateError {
+    fn unfit(&self, error: &rustls::Error) -> ClientCertificateError {
         let file = self.key.as_ref().or(self.certificate.as_ref());
         let reason = match error {
             rustls::Error::InconsistentKeys(_) => "holds the key of another certificate".to_owned(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConnectOptions;
-use crate::client_certificate::ClientFiles;
+use crate::client_certificate::{ClientCertificateError, ClientFiles};
 use crate::trust::UnknownCertificate;
 
 /// The policy for the certificate of an unknown manager.
@@ -170,6 +170,23 @@ impl ConnectOptions {
         let files = self.client_certificate.as_ref()?;
         let certificate = files.certificate.as_deref()?;
         Some((certificate, files.key.as_deref().unwrap_or(certificate)))
+    }
+
+    /// Checks that the certificate and the key to present can be read and belong together. Without a
+    /// certificate to present there is nothing to check.
+    ///
+    /// # Errors
+    /// What a connection would fail with.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::new().client_certificate("missing.crt", "missing.key");
+    /// assert!(options.check_client_certificate().is_err());
+    /// ```
+    pub fn check_client_certificate(&self) -> Result<(), ClientCertificateError> {
+        self.client_certificate
+            .as_ref()
+            .map_or(Ok(()), |files| files.check())
     }
 
     fn with_client_files(mut self, change: impl FnOnce(&mut ClientFiles)) -> Self {

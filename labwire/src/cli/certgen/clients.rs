@@ -17,6 +17,9 @@ const YEARS_OF_AUTHORITY: f64 = 20.0;
 /// The default validity of a client's certificate, in years.
 const YEARS_OF_CLIENT: f64 = 1.0;
 
+/// The most characters of a host in the name of an authority.
+const LONGEST_HOST: usize = 32;
+
 /// The kind of the keys that are created.
 const KEYS: KeyKind = KeyKind::Ecc(Curve::Secp256r1);
 
@@ -112,14 +115,15 @@ impl ClientArgs {
             (None, None) => &default_key,
         };
         expect_no_file(certificate)?;
-        let name = format!("Labwire authority of {}", labwire_home::hostname());
         let years = common.years.unwrap_or(YEARS_OF_AUTHORITY);
-        let name: String = name.chars().take(64).collect();
         let (key, is_new) = match PrivateKey::load(key_file, password) {
             Err(PkiError::KeyFileMissing { .. }) => (generate_key(KEYS)?, true),
             key => (key?, false),
         };
-        let authority = Authority::create(&key, name.trim(), years)?;
+        // Two authorities must not have one name: their lists of revoked certificates are found by it.
+        let host: String = labwire_home::hostname().chars().take(LONGEST_HOST).collect();
+        let name = format!("Labwire authority {} of {}", key.short_id()?, host.trim());
+        let authority = Authority::create(&key, &name, years)?;
         if is_new {
             key.write_new(key_file, password)?;
             say(format_args!("Created the private key '{}'", key_file.display()))?;
