@@ -54,7 +54,7 @@ fn services_and_clients_log_in_by_certificate_and_return_after_a_broken_connecti
         .env("LABWIRE_CLIENT_CERT", manager.home().path("ada.crt"))
         .env("LABWIRE_CLIENT_KEY", manager.home().path("ada.key"));
     let _service = Process::spawn("Bench", &mut command);
-    manager.wait_for_registered("Bench");
+    manager.wait_for_log("] is a new Service connection");
     let add = || {
         let called = labwire_as(&manager, "ada", &["call", "Bench", "add", "1", "2"]);
         String::from_utf8_lossy(&called.stdout).trim().to_owned()
@@ -75,7 +75,7 @@ fn the_python_package_goes_on_with_passwords_beside_certificates() {
         .with("username", "ada")
         .with("password", PASSWORD);
     let _echo = Service::start("Echo", &connection);
-    manager.wait_for_registered("Echo");
+    manager.wait_for_log("] is a new Service connection");
     let called = labwire_as(&manager, "ada", &["call", "Echo", "echo", "hello"]);
     assert!(called.status.success(), "{called:?}");
     assert!(
@@ -154,11 +154,20 @@ fn the_user_of_a_certificate_has_its_roles_and_services_and_the_record_know_how_
     let users = root.ask(&to_manager("users_table.usernames"));
     assert_eq!(users["result"], json!(["root", "ada"]), "{users}");
     let home = manager.end();
-    let history = home.labwire(&["history", "--json", "--user", "ada", "--kind", "login"]);
-    let history = String::from_utf8(history.stdout).unwrap();
+    let history = home.labwire(&[
+        "history",
+        "--file",
+        "manager.record.sqlite3",
+        "--json",
+        "--user",
+        "ada",
+        "--kind",
+        "login",
+    ]);
+    let told = String::from_utf8_lossy(&history.stdout).into_owned();
     assert!(
-        history.contains(&format!("with the certificate {serial}")),
-        "{history}"
+        told.contains(&format!("with the certificate {serial}")),
+        "{history:?}"
     );
 }
 
@@ -182,7 +191,10 @@ fn end_of_user(change: &[&str], reason: &str) {
 
 #[test]
 fn a_user_who_is_disabled_or_removed_is_out_with_a_certificate_too() {
-    end_of_user(&["user", "disable", "ada"], "the user was disabled");
+    end_of_user(
+        &["user", "disable", "ada", "--reason", "left"],
+        "the user was disabled",
+    );
     end_of_user(&["user", "remove", "ada"], "the user was removed");
 }
 

@@ -10,9 +10,7 @@ use crate::support::manager::{Home, Manager};
 /// Runs `openssl` in a folder.
 fn openssl(home: &Home, arguments: &str) {
     let mut command = Command::new("openssl");
-    command
-        .args(arguments.split(' ').map(|word| word.replace('_', " ")))
-        .current_dir(home.path(""));
+    command.args(arguments.split(' ')).current_dir(home.path(""));
     let output = command.output().unwrap();
     assert!(output.status.success(), "openssl {arguments}: {output:?}");
 }
@@ -95,7 +93,7 @@ fn a_certificate_that_is_not_valid_ends_the_handshake_and_both_sides_say_why() {
         expect_refusal(&manager, name, told, logged);
     }
     let home = manager.end();
-    let history = home.labwire(&["history", "--json"]);
+    let history = home.labwire(&["history", "--file", "manager.record.sqlite3", "--json"]);
     let history = String::from_utf8(history.stdout).unwrap();
     assert!(
         history.contains("the client certificate is not accepted: it has expired"),

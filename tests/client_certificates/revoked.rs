@@ -70,7 +70,7 @@ fn s_client(manager: &Manager, version: &str, session: &[&str]) -> String {
     let mut process = crate::support::process::Process::spawn("openssl s_client", &mut command);
     // The session arrives with the first bytes, and is written when openssl ends.
     process.wait_for("a frame", |line| line.contains("\"requester\"").then_some(()));
-    process.type_line("Q");
+    process.close_input();
     process.wait();
     process.everything_printed()
 }

@@ -29,8 +29,9 @@ const KEYS: KeyKind = KeyKind::Ecc(Curve::Secp256r1);
 pub(super) struct ClientArgs {
     /// Create an authority, which issues certificates to clients, with a key of its own
     ///
-    /// FILE is its certificate, which `labwire start --client-ca` takes. The key, --key-file, is
-    /// created if it is missing: whoever has it can log in as any user.
+    /// FILE is its certificate [default: certs/ca.crt in the home folder], which `labwire start
+    /// --client-ca` takes. The key, --key-file, is created if it is missing [default: keys/ca.key, or
+    /// beside FILE]: whoever has it can log in as any user.
     #[arg(long, conflicts_with_all = ["client", "crl", "revoke", "name", "algorithm", "force"])]
     ca: bool,
 
@@ -45,7 +46,7 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "CERT", conflicts_with_all = ["name", "algorithm", "force", "key_file", "show"])]
     revoke: Vec<String>,
 
-    /// Create or renew the list of revoked certificates FILE
+    /// Create or renew the list of revoked certificates FILE [default: certs/ca.crl in the home folder]
     ///
     /// `labwire start --client-crl` takes it, and reads it again at the signal HUP. By default the
     /// list need not be renewed as long as the authority is valid.
@@ -56,7 +57,7 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "FILE")]
     issuer: Option<PathBuf>,
 
-    /// The key of the authority [default: keys/ca.key in the home folder]
+    /// The key of the authority [default: keys/ca.key in the home folder, or beside --issuer]
     #[arg(long, value_name = "FILE")]
     issuer_key: Option<PathBuf>,
 }
