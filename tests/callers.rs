@@ -66,7 +66,7 @@ fn a_service_that_asks_is_told_and_a_client_cannot_say_it_is_somebody_else() {
     let mut forged = request("Door", "open");
     forged["caller"] = json!({ "user": "root", "roles": ["administrator"], "address": "::", "tls": true });
     let expected = json!({
-        "address": "127.0.0.1", "groups": [], "roles": [], "tls": false, "token": false, "user": null,
+        "address": "127.0.0.1", "certificate": false, "groups": [], "roles": [], "tls": false, "token": false, "user": null,
     });
     assert_eq!(caller(&mut ada, &mut door, &forged), expected);
     forged["service"] = json!("Other");
@@ -99,7 +99,8 @@ fn the_user_with_groups_and_roles_is_told_as_of_the_last_change() {
     let (mut ada, mut root) = (client(&manager, "ada"), client(&manager, "root"));
     let open = request("Door", "open");
     let mut expected = json!({
-        "address": "127.0.0.1", "groups": ["students"], "roles": ["operator"], "tls": false, "token": false, "user": "ada",
+        "address": "127.0.0.1", "certificate": false, "groups": ["students"], "roles": ["operator"], "tls": false, "token": false,
+        "user": "ada",
     });
     for _ in 0..2 {
         assert_eq!(caller(&mut ada, &mut door, &open), expected);

@@ -11,6 +11,7 @@
 mod accounts;
 mod binary;
 mod callers;
+mod client_certificates;
 mod clocks;
 mod command_line;
 mod console;

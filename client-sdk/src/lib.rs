@@ -367,9 +367,9 @@ pub use labwire_device::payload::{
     Arguments, Array, ArrayError, DecodeError, EncodeError, IntoArguments, Item, Json, from_json, to_json,
 };
 pub use labwire_device::{
-    Backoff, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse, Home, NoAnswer,
-    PresentedCertificates, Question, TrustError, UnknownCertificate, args, ask_at_terminal, ask_to_trust,
-    confirm_trust, parse_flag, read_password, restore_terminal,
+    Backoff, ClientCertificateError, ConnectError, ConnectOptions, DEFAULT_PORT, EnvironmentError, FirstUse,
+    Home, NoAnswer, PresentedCertificates, Question, TrustError, UnknownCertificate, args, ask_at_terminal,
+    ask_to_trust, confirm_trust, parse_flag, read_password, restore_terminal,
 };
 pub use labwire_wire::Executed;
 pub use labwire_wire::buffers::{ByteOrder, Dtype, ItemKind, UnknownDtype};

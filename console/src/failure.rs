@@ -212,7 +212,8 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::NoAnswer(missing) => unanswered(missing),
             ConnectError::Trust(error) => untrusted(error),
-            ConnectError::Identity(_) => Self::Failed(text),
+            ConnectError::Identity(_) | ConnectError::ClientCertificate(_) => Self::Failed(text),
+            ConnectError::CertificateRefused { .. } => doctor(Self::Refused(text)),
             ConnectError::Refused { message } => doctor(Self::Refused(format!(
                 "the manager refused the connection: {}",
                 without_exception(&message)

@@ -51,6 +51,23 @@ pub(crate) struct Settings {
     #[arg(
         long,
         hide_short_help = true,
+        value_name = "FILE",
+        help = "Present the certificate in this file (PEM) to a manager with --client-ca, in place of a password [env: \
+                LABWIRE_CLIENT_CERT]"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_cert: Option<PathBuf>,
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "FILE",
+        help = "The private key of --client-cert (PEM) [env: LABWIRE_CLIENT_KEY] [default: the file of the certificate]"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_key: Option<PathBuf>,
+    #[arg(
+        long,
+        hide_short_help = true,
         value_enum,
         value_name = "ACTION",
         help = "What to do with an unknown certificate [env: LABWIRE_FIRST_USE] [default: ask]"
@@ -112,6 +129,13 @@ impl fmt::Display for Settings {
         });
         let file = self.cert_file.as_ref();
         options.extend(file.map(|file| shell_option("--cert-file", &file.to_string_lossy())));
+        for (option, file) in [
+            ("--client-cert", &self.client_cert),
+            ("--client-key", &self.client_key),
+        ] {
+            let file = file.as_ref();
+            options.extend(file.map(|file| shell_option(option, &file.to_string_lossy())));
+        }
         let action = self.first_use.and_then(|action| action.to_possible_value());
         options.extend(action.map(|action| format!("--first-use {}", action.get_name())));
         options.extend(
@@ -127,11 +151,13 @@ impl fmt::Display for Settings {
 
 impl Settings {
     /// The keys of a profile.
-    pub(crate) const KEYS: [&str; 7] = [
+    pub(crate) const KEYS: [&str; 9] = [
         "host",
         "port",
         "disable-tls",
         "cert-file",
+        "client-cert",
+        "client-key",
         "first-use",
         "username",
         "connect-timeout",
@@ -140,27 +166,37 @@ impl Settings {
     /// Returns the settings that are set, by their keys, for people.
     pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
         let first_use = self.first_use.and_then(|action| action.to_possible_value());
+        let shown = |file: Option<&PathBuf>| file.map(|file| file.display().to_string());
         let values = [
             self.host.clone(),
             self.port.map(|port| port.to_string()),
             self.disable_tls.map(|is_disabled| is_disabled.to_string()),
-            self.cert_file.as_ref().map(|file| file.display().to_string()),
+            shown(self.cert_file.as_ref()),
+            shown(self.client_cert.as_ref()),
+            shown(self.client_key.as_ref()),
             first_use.map(|action| action.get_name().to_owned()),
             self.username.clone(),
             self.connect_timeout
                 .map(|timeout| format!("{} s", f64::from(timeout))),
         ];
-        let shown = Self::KEYS.into_iter().zip(values);
-        shown.filter_map(|(key, value)| Some((key, value?))).collect()
+        let pairs = Self::KEYS.into_iter().zip(values);
+        pairs.filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
     /// Returns the settings for a profile: they can be used, and from any folder.
     pub(crate) fn checked(&self) -> Result<Self, Failure> {
         self.apply(ConnectOptions::new())?;
         let mut settings = self.clone();
-        if let Some(file) = &self.cert_file {
-            let file = std::path::absolute(file);
-            settings.cert_file = Some(file.map_err(|error| Failure::Usage(format!("--cert-file: {error}")))?);
+        let files = [
+            ("--cert-file", &mut settings.cert_file),
+            ("--client-cert", &mut settings.client_cert),
+            ("--client-key", &mut settings.client_key),
+        ];
+        for (option, file) in files {
+            if let Some(file) = file {
+                let absolute = std::path::absolute(&*file);
+                *file = absolute.map_err(|error| Failure::Usage(format!("{option}: {error}")))?;
+            }
         }
         Ok(settings)
     }
@@ -172,6 +208,8 @@ impl Settings {
             port: self.port.or(others.port),
             disable_tls: self.disable_tls.or(others.disable_tls),
             cert_file: self.cert_file.or(others.cert_file),
+            client_cert: self.client_cert.or(others.client_cert),
+            client_key: self.client_key.or(others.client_key),
             first_use: self.first_use.or(others.first_use),
             username: self.username.or(others.username),
             connect_timeout: self.connect_timeout.or(others.connect_timeout),
@@ -229,6 +267,12 @@ impl Settings {
         }
         if let Some(file) = &self.cert_file {
             options = options.certificate_file(file);
+        }
+        if let Some(file) = &self.client_cert {
+            options = options.client_certificate_file(file);
+        }
+        if let Some(file) = &self.client_key {
+            options = options.client_key_file(file);
         }
         if let Some(action) = self.first_use {
             options = options.first_use(action.into());

@@ -8,8 +8,10 @@ use labwire_home::nearest;
 const PREFIX: &str = "LABWIRE_";
 
 /// The variables that the SDKs and the home folder read.
-const OF_SDKS: [&str; 13] = [
+const OF_SDKS: [&str; 15] = [
     "LABWIRE_CERT_FILE",
+    "LABWIRE_CLIENT_CERT",
+    "LABWIRE_CLIENT_KEY",
     "LABWIRE_DISABLE_TLS",
     "LABWIRE_FIRST_USE",
     "LABWIRE_HOME",

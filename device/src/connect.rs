@@ -10,6 +10,7 @@ use labwire_wire::{
 };
 use tracing::debug;
 
+use crate::client_certificate::refused;
 use crate::connection::{Connection, ConnectionReader, ConnectionWriter};
 use crate::dial::{Clock, Dialled, dial};
 use crate::error::{ConnectError, ReadError};
@@ -202,6 +203,10 @@ impl Conversation<'_> {
             Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(ConnectError::Closed { address: address() })
             }
+            Err(ReadError::Io(error)) if refused(&error).is_some() => Err(ConnectError::CertificateRefused {
+                address: address(),
+                reason: refused(&error).unwrap_or_default(),
+            }),
             Err(ReadError::Io(error) | ReadError::Vanished(error)) => Err(ConnectError::Unreachable {
                 address: address(),
                 reason: Arc::new(error),

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::client_certificate::{refused, with_certificate};
 use crate::error::ConnectError;
 use crate::options::{ConnectOptions, FirstUse};
 use crate::presented::fetch;
@@ -111,8 +112,8 @@ pub(crate) async fn encrypt(
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let config = with_certificate(config, options.client_certificate.as_ref())?;
     let name = server_name(&options.host);
     TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -123,6 +124,12 @@ pub(crate) async fn encrypt(
 fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {
     if let Some(error) = trust_error(&error) {
         return error.into();
+    }
+    if let Some(reason) = refused(&error) {
+        return ConnectError::CertificateRefused {
+            address: options.address(),
+            reason,
+        };
     }
     let speaks_plainly = error
         .get_ref()

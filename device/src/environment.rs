@@ -56,6 +56,7 @@ impl ConnectOptions {
     /// | `LABWIRE_MANAGER` | the manager's address: `HOST`, `HOST:PORT` or `[IPv6]:PORT` |
     /// | `LABWIRE_DISABLE_TLS` | `true` to connect without TLS |
     /// | `LABWIRE_CERT_FILE` | the file with the certificate to trust |
+    /// | `LABWIRE_CLIENT_CERT`, `LABWIRE_CLIENT_KEY` | the files of the certificate to [present](Self::client_certificate), and of its key (the same file by default) |
     /// | `LABWIRE_FIRST_USE` | what to do with an unknown certificate: `ask`, `save` or `refuse` |
     /// | `LABWIRE_USERNAME`, `LABWIRE_PASSWORD` | the user to log in as |
     /// | `LABWIRE_MANAGER_PASSWORD` | the password of the manager itself |
@@ -128,6 +129,12 @@ impl ConnectOptions {
         }
         if let Some(file) = read("LABWIRE_CERT_FILE")? {
             options = options.certificate_file(file);
+        }
+        if let Some(file) = read("LABWIRE_CLIENT_CERT")? {
+            options = options.client_certificate_file(file);
+        }
+        if let Some(file) = read("LABWIRE_CLIENT_KEY")? {
+            options = options.client_key_file(file);
         }
         options = options.first_use(match read("LABWIRE_FIRST_USE")?.as_deref() {
             None | Some("ask") => FirstUse::Ask,

@@ -8,6 +8,7 @@ use labwire_tcp::has_vanished;
 use labwire_wire::LineTooLong;
 use thiserror::Error;
 
+use crate::client_certificate::ClientCertificateError;
 use crate::payload::EncodeError;
 use crate::questions::NoAnswer;
 use crate::trust::TrustError;
@@ -69,6 +70,17 @@ pub enum ConnectError {
     /// The manager is not trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The certificate that is to be presented to the manager cannot be used.
+    #[error(transparent)]
+    ClientCertificate(#[from] ClientCertificateError),
+    /// The manager does not accept the certificate that was presented to it.
+    #[error("{address} does not accept the client certificate: {reason}; the log of the manager tells more")]
+    CertificateRefused {
+        /// The address, as `HOST:PORT`.
+        address: String,
+        /// The reason, as far as TLS tells it.
+        reason: &'static str,
+    },
     /// The manager asks a question, and neither the options nor a person provide the answer.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
@@ -178,6 +190,8 @@ impl ConnectError {
             Self::NoTls { .. }
             | Self::TlsExpected { .. }
             | Self::Trust(_)
+            | Self::ClientCertificate(_)
+            | Self::CertificateRefused { .. }
             | Self::NoAnswer(_)
             | Self::NotAManager { .. }
             | Self::Identity(_) => false,

@@ -33,6 +33,7 @@
 //! ```
 
 mod backoff;
+mod client_certificate;
 mod confirmations;
 mod connect;
 mod connection;
@@ -57,6 +58,7 @@ mod trust;
 mod verifier;
 
 pub use backoff::{Backoff, Waits};
+pub use client_certificate::ClientCertificateError;
 pub use confirmations::Confirmations;
 pub use connect::{answer_question, connect};
 pub use connection::{Connection, ConnectionReader, ConnectionWriter};

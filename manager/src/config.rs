@@ -27,6 +27,9 @@ pub enum Authentication {
     Login,
     /// Every peer's computer must be in the table of trusted hostnames.
     Hostname,
+    /// Every peer must present a certificate of a user of the database: see
+    /// [`Settings::certificates`](crate::Settings::certificates).
+    Certificate,
 }
 
 impl fmt::Debug for Authentication {
@@ -37,6 +40,7 @@ impl fmt::Debug for Authentication {
             Self::Password(_) => formatter.write_str("Password(…)"),
             Self::Login => formatter.write_str("Login"),
             Self::Hostname => formatter.write_str("Hostname"),
+            Self::Certificate => formatter.write_str("Certificate"),
         }
     }
 }

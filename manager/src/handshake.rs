@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::budget::LineShare;
 use crate::config::Authentication;
-use crate::hub::Admission;
+use crate::hub::{Admission, CertificateRefusal};
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, FrameWriter, batch_of};
 use crate::principal::{Introduced, Principal, Proof};
@@ -123,7 +123,20 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
 
     async fn authenticate(&mut self) -> Result<Proof, Rejection> {
         let (admission, peer) = (self.admission, self.peer);
+        if let Some(certificate) = &peer.certificate {
+            return match admission.check_certificate(certificate).await {
+                Ok(proof) => {
+                    debug!("{} has the certificate {}", peer.address, certificate.serial());
+                    Ok(proof)
+                }
+                Err(CertificateRefusal { refusal, username }) => Err(match username {
+                    Some(username) => Rejection::LoginRefused { refusal, username },
+                    None => Rejection::Refused(refusal),
+                }),
+            };
+        }
         match &admission.authentication {
+            Authentication::Certificate => Err(Rejection::Refused(Refusal::CertificateRequired)),
             Authentication::None { open: true } => Ok(Proof::None),
             Authentication::None { open: false } if peer.local => Ok(Proof::None),
             Authentication::None { open: false } => {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
+use crate::certificates::PeerCertificates;
 use crate::config::{Authentication, Limits};
 use crate::logging::LogControl;
 use crate::pace::Pace;
@@ -23,7 +24,7 @@ use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
 pub(crate) use accounts::AccountsSource;
-pub(crate) use admission::Admission;
+pub(crate) use admission::{Admission, CertificateRefusal};
 pub(crate) use operation::Operation;
 pub(crate) use routing::{Phase, Routing};
 pub(crate) use rules::RulesSource;
@@ -86,6 +87,13 @@ impl Hub {
         Ok(Arc::clone(self.rules.get_or_init(|| rules)))
     }
 
+    /// Asks these about the certificates of peers from now on. The first ones stay.
+    pub(crate) fn admit_certificates(&self, certificates: Arc<dyn PeerCertificates>) {
+        // It is called once, before the first peer is served.
+        let _ = self.accounts.certificates.set(Arc::clone(&certificates));
+        let _ = self.admission.certificates.set(certificates);
+    }
+
     /// Reads the rules about who may do what again, if they are enforced. Called after each change
     /// of users, groups, roles, sets and grants.
     pub(crate) async fn rules_changed(&self) {
@@ -113,6 +121,7 @@ impl Hub {
             Authentication::Password(_) => "with a password",
             Authentication::Login => "with logins",
             Authentication::Hostname => "for trusted hostnames",
+            Authentication::Certificate => "with certificates",
         };
         let tls = if has_tls { "with TLS" } else { "without TLS" };
         let text = format!(

@@ -46,6 +46,7 @@ mod binding;
 mod bounds;
 mod budget;
 mod buffers;
+mod certificates;
 mod clock;
 mod config;
 mod conversions;
@@ -88,6 +89,7 @@ mod work;
 
 pub use attached::AttachedStream;
 pub use budget::{Budgets, Memory, MemorySource};
+pub use certificates::{CertificateHolder, PeerCertificates};
 pub use config::{Authentication, Limits};
 #[cfg(feature = "lab")]
 pub use lab::{Lab, LabPeer};

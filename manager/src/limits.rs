@@ -389,6 +389,7 @@ mod tests {
             store: labwire_store::Store::open(&database, &labwire_store::StoreOptions::default()).unwrap(),
             recording: crate::Recording::Nothing,
             tls: None,
+            certificates: None,
             log: crate::LogControl::none(),
         };
         let made = crate::Manager::bind(Some("127.0.0.1"), 0, settings).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
 use labwire_wire::frames;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
+use crate::certificates::{PeerCertificate, refused_certificate};
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
@@ -43,6 +44,9 @@ const REFUSALS: usize = 256;
 /// How long one of them has to receive it, its TLS handshake included: a few round trips to
 /// anywhere.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// The most bytes to discard of a peer whose certificate is not accepted.
+const DISCARDED: u64 = 64 * 1024;
 
 /// State that all listeners of a manager share.
 #[derive(Clone)]
@@ -246,12 +250,12 @@ impl Gate {
         };
         let Ok(shaken) = shaken else { return };
         match shaken {
-            Some(Ok(Begun::Tls(stream))) => {
+            Some(Ok(Begun::Tls(stream, certificate))) => {
                 self.admit(
                     *stream,
                     remote,
                     Some(socket),
-                    address.with_tls(),
+                    address.with_tls(certificate),
                     deadline,
                     (unidentified, place),
                 )
@@ -274,22 +278,41 @@ impl Gate {
                     )
                     .await;
             }
-            Some(Err(error)) => {
-                if hub.admission.may_log_unidentified(address.ip) {
-                    info!("{} did not complete the TLS handshake: {error}", address.address);
-                }
-                Counters::count(&hub.routing.counters.rejected);
-                Counters::count(&hub.routing.counters.tls_failures);
-                if hub.admission.may_record_unidentified(address.ip) {
-                    let message = "connection closed prematurely";
-                    let text = "the TLS handshake was not completed".to_owned();
-                    hub.admission.record_rejection(&address, message, text);
-                }
-            }
+            Some(Err(error)) => self.note_failed_handshake(&address, &error),
             None if Instant::now() < deadline => {}
             None => {
                 let limit = hub.admission.limits.handshake;
                 self.note_refusal(remote, &Refusal::HandshakeTimeout { limit });
+            }
+        }
+    }
+
+    fn note_failed_handshake(&self, address: &PeerAddress, error: &io::Error) {
+        let hub = &self.hub;
+        let certificate = refused_certificate(error);
+        if hub.admission.may_log_unidentified(address.ip) {
+            match &certificate {
+                Some(reason) => info!(
+                    "{} has presented a certificate that is not accepted: {reason}",
+                    address.address
+                ),
+                None => info!("{} did not complete the TLS handshake: {error}", address.address),
+            }
+        }
+        Counters::count(&hub.routing.counters.rejected);
+        Counters::count(&hub.routing.counters.tls_failures);
+        if hub.admission.may_record_unidentified(address.ip) {
+            match certificate {
+                Some(reason) => {
+                    let text = format!("the client certificate is not accepted: {reason}");
+                    hub.admission
+                        .record_rejection(address, &format!("rejected: {text}"), text.clone());
+                }
+                None => {
+                    let text = "the TLS handshake was not completed".to_owned();
+                    hub.admission
+                        .record_rejection(address, "connection closed prematurely", text);
+                }
             }
         }
     }
@@ -393,8 +416,11 @@ impl Gate {
 
 /// How a connection to a manager with TLS begins.
 enum Begun {
-    /// With a TLS handshake.
-    Tls(Box<TlsStream<ReadAhead<WatchedStream>>>),
+    /// With a TLS handshake, and perhaps a certificate.
+    Tls(
+        Box<TlsStream<ReadAhead<WatchedStream>>>,
+        Option<Arc<PeerCertificate>>,
+    ),
     /// With plain text, or with silence. The peer receives the reason for the refusal in plain
     /// text.
     WithoutTls(WatchedStream, Refusal),
@@ -417,11 +443,9 @@ async fn begin_tls(
     let refusal = match peeked {
         Some(Ok(1)) if is_plain_text(first[0]) => Refusal::PlainTextInTls { address },
         Some(Ok(_)) => {
-            let accepted = hub
-                .routing
-                .before(Phase::Draining, deadline, acceptor.accept(ReadAhead::new(stream)))
-                .await?;
-            return Some(accepted.map(|stream| Begun::Tls(Box::new(stream))));
+            let until = Phase::Draining;
+            let accepted = accept_tls(hub, acceptor, stream);
+            return hub.routing.before(until, deadline, accepted).await;
         }
         Some(Err(error)) => return Some(Err(error)),
         None if Instant::now() < deadline => return None,
@@ -432,6 +456,31 @@ async fn begin_tls(
         },
     };
     Some(Ok(Begun::WithoutTls(stream, refusal)))
+}
+
+/// Performs the TLS handshake, and reads the certificate that the peer has presented.
+async fn accept_tls(hub: &Hub, acceptor: &TlsAcceptor, stream: WatchedStream) -> io::Result<Begun> {
+    let judge = hub.admission.certificates.get();
+    let before = judge.map_or(0, |judge| judge.version());
+    match acceptor.accept(ReadAhead::new(stream)).into_fallible().await {
+        Ok(stream) => {
+            let connection = stream.get_ref().1;
+            let certificate = judge.and_then(|judge| PeerCertificate::of(connection, &**judge, before));
+            Ok(Begun::Tls(Box::new(stream), certificate.map(Arc::new)))
+        }
+        Err((error, mut stream)) => {
+            if refused_certificate(&error).is_some() {
+                // The peer gets the reason only if nothing that it has sent is left unread.
+                let discarding = async {
+                    stream.shutdown().await?;
+                    let mut rest = stream.take(DISCARDED);
+                    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+                };
+                let _ = timeout(REFUSAL_TIME, discarding).await;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Returns whether a connection that begins with this byte begins with typed text or a line of

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use tokio::sync::Notify;
 
+use crate::certificates::CertificateEnd;
+
 /// Why a login is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoginEnd {
@@ -16,6 +18,8 @@ pub(crate) enum LoginEnd {
     TokenRevoked(i64),
     /// The token of that number has ended.
     TokenEnded(i64),
+    /// The certificate is not accepted any more.
+    Certificate(CertificateEnd),
 }
 
 impl LoginEnd {
@@ -23,7 +27,7 @@ impl LoginEnd {
     pub(crate) fn told(self) -> String {
         let preposition = match self {
             Self::UserDisabled | Self::UserRemoved => "as",
-            Self::TokenRevoked(_) | Self::TokenEnded(_) => "with",
+            Self::TokenRevoked(_) | Self::TokenEnded(_) | Self::Certificate(_) => "with",
         };
         format!("{self}, {preposition} which this peer had logged in")
     }
@@ -36,6 +40,7 @@ impl fmt::Display for LoginEnd {
             Self::UserRemoved => formatter.write_str("the user was removed"),
             Self::TokenRevoked(id) => write!(formatter, "the token {id} was revoked"),
             Self::TokenEnded(id) => write!(formatter, "the token {id} has ended"),
+            Self::Certificate(end) => end.fmt(formatter),
         }
     }
 }

@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::certificates::PeerCertificate;
+
 /// How long a peer waits for the name of its computer before its IP address is used instead.
 const LOOKUP_TIME: Duration = Duration::from_secs(2);
 
@@ -46,6 +48,8 @@ pub(crate) struct PeerAddress {
     pub(crate) host: String,
     /// Whether its connection is encrypted.
     pub(crate) encrypted: bool,
+    /// The certificate that the peer has presented.
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
     /// The names by which the computer may be trusted: those that resolve to its address.
     aliases: Vec<String>,
 }
@@ -62,14 +66,16 @@ impl PeerAddress {
             local: true,
             host: "localhost".to_owned(),
             encrypted: false,
+            certificate: None,
             aliases: Vec::new(),
         }
     }
 
-    /// Notes that its connection is encrypted.
-    pub(crate) fn with_tls(self: Arc<Self>) -> Arc<Self> {
+    /// Notes that its connection is encrypted, and the certificate that the peer has presented.
+    pub(crate) fn with_tls(self: Arc<Self>, certificate: Option<Arc<PeerCertificate>>) -> Arc<Self> {
         Arc::new(Self {
             encrypted: true,
+            certificate,
             ..Arc::unwrap_or_clone(self)
         })
     }
@@ -131,6 +137,7 @@ impl Resolver {
             local: false,
             host,
             encrypted: false,
+            certificate: None,
             aliases,
         }
     }
@@ -152,6 +159,7 @@ impl Resolver {
             local: true,
             host,
             encrypted: false,
+            certificate: None,
             aliases,
         }
     }

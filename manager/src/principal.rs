@@ -7,6 +7,7 @@ use labwire_access::Rights;
 use labwire_store::{LoginOutcome, LoginToken, LoginUser, SecondFactor};
 use labwire_wire::Identity;
 
+use crate::certificates::PeerCertificate;
 use crate::names::PeerAddress;
 
 /// The result of authentication: how a peer has authenticated, and from where. It stays with the
@@ -42,6 +43,8 @@ pub(crate) enum Proof {
         token: Option<Arc<Token>>,
         /// What it presented behind the password; `None` if the user has no second factor.
         second_factor: Option<SecondFactor>,
+        /// The certificate that it presented in the place of a password.
+        certificate: Option<Arc<PeerCertificate>>,
     },
 }
 
@@ -64,6 +67,23 @@ impl Proof {
             is_admin,
             token: token.map(of),
             second_factor,
+            certificate: None,
+        }
+    }
+
+    /// Returns the proof of a login with a certificate.
+    pub(crate) fn of_certificate(
+        user: &Arc<str>,
+        outcome: &LoginOutcome,
+        certificate: &Arc<PeerCertificate>,
+    ) -> Self {
+        Self::Login {
+            user: Arc::clone(user),
+            row: outcome.user,
+            is_admin: outcome.is_admin,
+            token: None,
+            second_factor: None,
+            certificate: Some(Arc::clone(certificate)),
         }
     }
 }
@@ -131,6 +151,14 @@ impl Principal {
     pub(crate) fn second_factor(&self) -> Option<SecondFactor> {
         match &self.proof {
             Proof::Login { second_factor, .. } => *second_factor,
+            _ => None,
+        }
+    }
+
+    /// Returns the certificate that the peer has logged in with, or `None` if it has not.
+    pub(crate) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
+        match &self.proof {
+            Proof::Login { certificate, .. } => certificate.as_ref(),
             _ => None,
         }
     }

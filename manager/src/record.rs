@@ -364,8 +364,11 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
     }
 }
 
-/// Returns which token or second factor a peer has logged in with, if it has with one.
+/// Returns which token, certificate or second factor a peer has logged in with, if it has with one.
 fn with_what(principal: &Principal) -> Option<String> {
+    if let Some(certificate) = principal.certificate() {
+        return Some(format!("with the certificate {}", certificate.serial()));
+    }
     if let Some(token) = principal.token() {
         return Some(format!("with the token {}", token.id));
     }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::attached::AttachedStream;
 use crate::binding::bind;
+use crate::certificates::PeerCertificates;
 use crate::config::{Authentication, Limits};
 use crate::hub::{Hub, Phase, Routing};
 use crate::limits::BindError;
@@ -61,6 +62,10 @@ pub struct Settings {
     pub recording: Recording,
     /// How connections are encrypted; `None` for plain TCP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Decides about the certificates of peers; `None` if `tls` asks for none. A peer with a certificate
+    /// is logged in as the user that it names, whatever the authentication; one without is authenticated
+    /// as without certificates.
+    pub certificates: Option<Arc<dyn PeerCertificates>>,
     /// Controls for the log that an administrator can change.
     pub log: LogControl,
 }
@@ -123,10 +128,14 @@ impl Manager {
             store,
             recording,
             tls,
+            certificates,
             log,
         } = settings;
         let kept = (store, recording);
         let hub = Hub::new(&identity, authentication, limits, Pace::default(), kept, log);
+        if let Some(certificates) = certificates {
+            hub.admit_certificates(certificates);
+        }
         hub.note_start(&identity, tls.is_some());
         hub.admission.trust_changed().await;
         hub.keep_locks(identity.port).await;
@@ -287,6 +296,7 @@ impl ManagerHandle {
     /// #     store: Store::open(&folder.path().join("manager.sqlite3"), &StoreOptions::default()).unwrap(),
     /// #     recording: Recording::Nothing,
     /// #     tls: None,
+    /// #     certificates: None,
     /// #     log: LogControl::none(),
     /// # };
     /// let manager = Manager::bind(Some("127.0.0.1"), 0, settings).await?;
@@ -325,8 +335,8 @@ impl ManagerHandle {
         }
     }
 
-    /// Reads the trusted hostnames and the rules about who may do what again, and reopens the log
-    /// file. The TLS configuration is not read again.
+    /// Reads the trusted hostnames and the rules about who may do what again, checks the certificates of
+    /// connected peers again, and reopens the log file. The TLS configuration is not read again.
     ///
     /// # Errors
     /// Returns the error of reopening the log file. If the hostnames or the rules cannot be read, the
@@ -334,6 +344,7 @@ impl ManagerHandle {
     pub async fn reload(&self) -> io::Result<()> {
         self.hub.admission.trust_changed().await;
         self.hub.rules_changed().await;
+        self.hub.accounts.reload().await;
         self.hub.operation.log.reopen()
     }
 }

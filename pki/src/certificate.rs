@@ -35,7 +35,7 @@ const DAYS_OF_A_YEAR: f64 = 365.0;
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
 /// The longest common name, in characters (RFC 5280, `ub-common-name`).
-const LONGEST_COMMON_NAME: usize = 64;
+pub(crate) const LONGEST_COMMON_NAME: usize = 64;
 
 /// The bytes of a serial number, the most that RFC 5280 allows.
 const SERIAL_NUMBER_BYTES: usize = 20;
@@ -85,6 +85,12 @@ pub struct Certificate {
     inner: rcgen::Certificate,
 }
 
+impl From<rcgen::Certificate> for Certificate {
+    fn from(inner: rcgen::Certificate) -> Self {
+        Self { inner }
+    }
+}
+
 impl Certificate {
     /// Returns the certificate in PEM form.
     pub fn pem(&self) -> String {
@@ -109,6 +115,14 @@ impl Certificate {
             }),
             _ => self.replace(path),
         }
+    }
+
+    /// Writes the certificate in PEM form with mode 0644, unless the file exists.
+    ///
+    /// # Errors
+    /// [`PkiError::FileExists`] and [`PkiError::Write`].
+    pub fn write_new(&self, path: &Path) -> Result<(), PkiError> {
+        files::write(path, self.pem().as_bytes(), Readers::Everyone, Existing::Keep)
     }
 
     /// Writes the certificate as [`write_to`](Self::write_to) does, but replaces any file except
@@ -225,23 +239,8 @@ pub(crate) fn fitting_hash(kind: KeyKind, asked: Option<Hash>) -> Result<Option<
 }
 
 fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<CertificateParams, PkiError> {
-    let out_of_range = || PkiError::ValidityOutOfRange {
-        years: options.years_valid,
-    };
-    // Certificates count whole seconds: a fraction must not decide whether the validity is empty.
-    let now = Timestamp::from_second(now.as_second()).map_err(|_| out_of_range())?;
-    // A computer whose clock is not set is in 1970. Certificates support earlier dates, but hardly
-    // any program writes them.
-    let starts = now.saturating_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
-    let starts = starts.max(Timestamp::UNIX_EPOCH);
-    let ends = expiry(now, options.years_valid).ok_or_else(out_of_range)?;
-
     let mut parameters = CertificateParams::default();
-    // The date type of rcgen comes from a crate that is not a dependency of this one, so dates are
-    // computed from 1970.
-    let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    parameters.not_before = epoch + since_1970(starts).ok_or_else(out_of_range)?;
-    parameters.not_after = epoch + since_1970(ends).ok_or_else(out_of_range)?;
+    set_validity(&mut parameters, options.years_valid, now)?;
     parameters.distinguished_name = DistinguishedName::new();
     let common_name: String = options.hostname.chars().take(LONGEST_COMMON_NAME).collect();
     parameters
@@ -254,6 +253,28 @@ fn parameters(options: &CertificateOptions, now: Timestamp) -> Result<Certificat
     // Distinguishes this certificate from an older one of the same name when a client trusts both.
     parameters.use_authority_key_identifier_extension = true;
     Ok(parameters)
+}
+
+/// Sets a validity of some years from now on, which starts a little earlier.
+pub(crate) fn set_validity(
+    parameters: &mut CertificateParams,
+    years: f64,
+    now: Timestamp,
+) -> Result<(), PkiError> {
+    let out_of_range = || PkiError::ValidityOutOfRange { years };
+    // Certificates count whole seconds: a fraction must not decide whether the validity is empty.
+    let now = Timestamp::from_second(now.as_second()).map_err(|_| out_of_range())?;
+    // A computer whose clock is not set is in 1970. Certificates support earlier dates, but hardly
+    // any program writes them.
+    let starts = now.saturating_sub(CLOCK_TOLERANCE).map_err(|_| out_of_range())?;
+    let starts = starts.max(Timestamp::UNIX_EPOCH);
+    let ends = expiry(now, years).ok_or_else(out_of_range)?;
+    // The date type of rcgen comes from a crate that is not a dependency of this one, so dates are
+    // computed from 1970.
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    parameters.not_before = epoch + since_1970(starts).ok_or_else(out_of_range)?;
+    parameters.not_after = epoch + since_1970(ends).ok_or_else(out_of_range)?;
+    Ok(())
 }
 
 /// Returns the end of a validity that starts now. Returns `None` if it is not after now or not

@@ -246,6 +246,54 @@ pub enum PkiError {
         years: f64,
     },
 
+    /// The certificate that is to issue others is not that of an authority.
+    #[error(
+        "the certificate '{}' is no authority and cannot issue others; make one with: labwire certgen --ca",
+        path.display()
+    )]
+    NoAuthority {
+        /// The file with the certificate.
+        path: PathBuf,
+    },
+
+    /// A certificate would be valid longer than the authority that issues it.
+    #[error(
+        "the authority is valid until {until} only, and a certificate must not outlive it; give fewer --years-valid"
+    )]
+    OutlivesAuthority {
+        /// The last day of the authority.
+        until: String,
+    },
+
+    /// A text cannot be the name of a user or an authority in a certificate.
+    #[error(
+        "'{name}' cannot be a name in a certificate: give 1 to 64 characters, without control characters and blanks at \
+         its ends"
+    )]
+    UnsuitableName {
+        /// The text.
+        name: String,
+    },
+
+    /// A file for a list of revoked certificates contains something else.
+    #[error(
+        "'{}' is not one list of revoked certificates of this authority, and was left as it is; name another file",
+        path.display()
+    )]
+    ListOfAnother {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A text is no serial number.
+    #[error(
+        "'{text}' is neither the file of a certificate nor a serial number, of up to 40 hexadecimal digits"
+    )]
+    BadSerial {
+        /// The text.
+        text: String,
+    },
+
     /// The cryptographic library failed, for instance for lack of randomness.
     #[error("cannot {action}: the cryptographic library reported a failure; try again")]
     Cryptography {

@@ -240,6 +240,17 @@ impl PrivateKey {
         })
     }
 
+    /// Returns eight hexadecimal digits of a digest of the public half, by which people tell keys apart.
+    ///
+    /// # Errors
+    /// [`PkiError::Cryptography`].
+    pub fn short_id(&self) -> Result<String, PkiError> {
+        let pair = self.signing_pair(None)?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pair.public_key_raw());
+        let digits = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
+        Ok(digits.collect())
+    }
+
     /// Returns the public half, as the bits of a certificate's `subjectPublicKey`.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn public_key_bits(&self) -> Result<Vec<u8>, PkiError> {

@@ -11,6 +11,8 @@
 //!   again, and never a private key.
 //! - [`load_certified_key`] reads both and checks that they belong together. [`server_config`]
 //!   serves with them; a [`ReloadableCertificate`] can be replaced while connections stay open.
+//! - An [`Authority`] issues certificates to clients, and revokes them. [`ClientTrust`] accepts those of
+//!   [`ClientAuthorities`], and a [`ClientCertificate`] tells whose it is.
 //! - [`CertificateHealth`] checks whether clients accept a certificate at this time and for which
 //!   hosts. [`describe()`] formats its contents for people.
 //!
@@ -47,7 +49,10 @@
 //! # Ok::<(), PkiError>(())
 //! ```
 
+mod authority;
 mod certificate;
+mod client_certificate;
+mod client_trust;
 mod decode;
 mod describe;
 mod error;
@@ -64,14 +69,17 @@ mod tests;
 mod tls_files;
 mod traditional;
 
+pub use authority::Authority;
 pub use certificate::{
     Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, holds_private_key, load_chain,
 };
+pub use client_certificate::{ClientCertificate, ClientNameError};
+pub use client_trust::{ClientAuthorities, ClientTrust, ClientTrustError};
 pub use describe::{DescribeError, describe};
 pub use error::PkiError;
 pub use health::CertificateHealth;
 pub use key::{PrivateKey, generate_key, load_or_create_key};
 pub use kind::{Curve, Hash, KeyKind};
-pub use serve::{ReloadableCertificate, load_certified_key, server_config};
+pub use serve::{ReloadableCertificate, load_certified_key, server_config, server_config_with_clients};
 pub use summary::{CertificateSummary, is_name_or_address};
 pub use tls_files::TlsFiles;

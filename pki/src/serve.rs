@@ -7,12 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
 use crate::certificate::load_chain;
+use crate::client_trust::ClientTrust;
 use crate::error::PkiError;
 use crate::key::PrivateKey;
 
@@ -86,10 +88,29 @@ pub(crate) fn public_key_bits(certificate: &CertificateDer<'_>) -> Option<Vec<u8
 /// # Panics
 /// Never: the cryptography of aws-lc-rs has cipher suites for both versions.
 pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
+    config(resolver, WebPkiClientVerifier::no_client_auth())
+}
+
+/// Creates a TLS configuration as [`server_config`] does, which also asks each client for a certificate.
+/// Clients without one are served.
+///
+/// A session that is resumed has the certificate of its first handshake, which is not verified again:
+/// the caller must [check](ClientTrust::check) it.
+///
+/// # Panics
+/// Never: see [`server_config`].
+pub fn server_config_with_clients(
+    resolver: Arc<dyn ResolvesServerCert>,
+    clients: Arc<ClientTrust>,
+) -> Arc<ServerConfig> {
+    config(resolver, clients)
+}
+
+fn config(resolver: Arc<dyn ResolvesServerCert>, clients: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .expect("the provider has cipher suites for both versions")
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(resolver);
     // The ticketer reads the clock itself, and fails before 1970.
     config.time_provider = Arc::new(Clock);

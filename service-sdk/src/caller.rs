@@ -51,6 +51,8 @@ pub struct Caller {
     tls: bool,
     #[serde(default)]
     token: bool,
+    #[serde(default)]
+    certificate: bool,
 }
 
 impl Caller {
@@ -88,6 +90,11 @@ impl Caller {
     /// user may do.
     pub fn has_token(&self) -> bool {
         self.token
+    }
+
+    /// Returns whether the client has logged in with a certificate of the user, in place of a password.
+    pub fn has_certificate(&self) -> bool {
+        self.certificate
     }
 
     /// Returns whether the user has a role for this service. Administrators have every role.

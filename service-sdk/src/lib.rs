@@ -408,8 +408,8 @@ pub use labwire_device::payload::{
     Arguments, Array, ArrayError, DecodeError, EncodeError, IntoArguments, Item, Json, from_json, to_json,
 };
 pub use labwire_device::{
-    Backoff, ConnectError, ConnectOptions, EnvironmentError, FirstUse, Home, Question, ReadError, TrustError,
-    UnknownCertificate, args,
+    Backoff, ClientCertificateError, ConnectError, ConnectOptions, EnvironmentError, FirstUse, Home,
+    Question, ReadError, TrustError, UnknownCertificate, args,
 };
 /// Turns the public methods of an `impl` block into the attributes of a service.
 ///

@@ -148,6 +148,7 @@ async fn prepare(options: &Options, home: &Home) -> Result<(Manager, Store), Box
         store: store.clone(),
         recording: Recording::Nothing,
         tls,
+        certificates: None,
         log: LogControl::none(),
     };
     let listeners = bind(options.port).await?;

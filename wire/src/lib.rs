@@ -45,7 +45,7 @@ pub use json::{
     is_arguments_pair, is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
-pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
+pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance, check as check_name};
 pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};

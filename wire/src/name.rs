@@ -147,8 +147,18 @@ pub(crate) fn is_printable(character: char) -> bool {
     RefusedCharacter::of(character).is_none()
 }
 
-/// Checks the name of a client or service.
-pub(crate) fn check(name: &str) -> Result<(), NameError> {
+/// Checks the name of a client or service, or of the user of a certificate.
+///
+/// # Errors
+/// The first reason why the text cannot be a name.
+///
+/// ```
+/// use labwire_wire::check_name;
+///
+/// assert!(check_name("ada").is_ok());
+/// assert!(check_name("a\u{200b}da").is_err());
+/// ```
+pub fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(NameError::Unprintable);
     }

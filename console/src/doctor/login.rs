@@ -22,7 +22,15 @@ pub(super) async fn check(subject: &Subject) -> (Check, Option<Connection>) {
     match Connection::open(&client_name("doctor"), options.clone()).await {
         Ok(connection) => {
             let name = connection.client().network_name();
-            let text = format!("admitted as {name}; {}", checked(subject, &options.questions()));
+            let questions = options.questions();
+            let text = match options.client_certificate_files() {
+                Some((file, _)) if questions.is_empty() => format!(
+                    "admitted as {name}; the client certificate {} was presented, and the manager has asked for nothing \
+                     else",
+                    file.display()
+                ),
+                _ => format!("admitted as {name}; {}", checked(subject, &questions)),
+            };
             (Check::ok(CHECK, text), Some(connection))
         }
         Err(error) => (refused(subject, error), None),
@@ -57,6 +65,20 @@ fn refused(subject: &Subject, error: ConnectError) -> Check {
     match error {
         ConnectError::NoAnswer(NoAnswer(question)) => unanswered(&question),
         ConnectError::Refused { message } => explain(subject, &message),
+        error @ ConnectError::CertificateRefused { .. } => Check::failed(
+            CHECK,
+            "certificate-refused",
+            REFUSED,
+            error.to_string(),
+        )
+        .command(
+            "if it has expired or was revoked, make another one where the key of the authority is",
+            "labwire certgen --client NAME",
+        )
+        .remedy(format!(
+            "the log of the manager {} has the reason in full; the authority must be in its --client-ca",
+            subject.there()
+        )),
         error => {
             let text = error.to_string();
             let kind: Kind = match Failure::from(error) {
@@ -130,6 +152,13 @@ fn explain(subject: &Subject, message: &str) -> Check {
                 format!("labwire hostname add {}", shell_argument(name)),
             )
         }
+        Some(Refusal::CertificateNeeded) => failed(
+            "certificate-needed",
+            "the manager serves only peers with a client certificate, and none was presented",
+        )
+        .remedy("use --client-cert and --client-key (LABWIRE_CLIENT_CERT, LABWIRE_CLIENT_KEY)"),
+        Some(Refusal::NoUserOfCertificate) => failed("no-user-of-certificate", message)
+            .command(format!("is the user known {there}?"), "labwire user list"),
         Some(Refusal::OwnComputerOnly) => own_computer_only(subject),
         Some(Refusal::TooManyLogins) => failed(
             "too-many-logins",
@@ -166,7 +195,7 @@ fn own_computer_only(subject: &Subject) -> Check {
     )
     .command(
         format!(
-            "start it with one of --auth-login, --auth-password and --auth-hostname {}, such as",
+            "start it with one of --auth-login, --auth-password, --auth-certificate and --auth-hostname {}, such as",
             subject.there()
         ),
         format!("labwire user add NAME && {}", subject.start(" --auth-login")),

@@ -1,6 +1,7 @@
 //! `labwire doctor`: finds out why a connection fails, step by step.
 
 mod certificate;
+mod client_certificate;
 mod clock;
 mod greeting;
 mod home;
@@ -35,17 +36,18 @@ Examples:
   labwire doctor lab-pc --service DMM
   labwire doctor --profile clean-room --json
 
-Checks, in this order: settings, home (folders of this computer), name, port,
-tls, certificate, python (the certificate that the Python package has saved),
-clock, login, manager, and service with --service. python and clock are left out
-where there is nothing to compare. Each is ok, a warning, failed, or not checked
+Checks, in this order: settings, home (folders of this computer), client-cert
+(with --client-cert), name, port, tls, certificate, python (the certificate that
+the Python package has saved), clock, login, manager, and service with
+--service. python and clock are left out where there is nothing to compare. Each is ok, a warning, failed, or not checked
 because of one before it. Nothing is changed or saved; a wrong password counts
 as a failed login.
 
 With --json, each check is one object: check, status (ok, warning, failed or
 not-checked), problem (a fixed word, or null), message, and remedies: a list of
 objects with text and command (or null). The problems are: two-home-folders,
-no-home-folder, unusable-home-folder, missing-home-folder; unknown-name;
+no-home-folder, unusable-home-folder, missing-home-folder; client-certificate;
+certificate-refused, certificate-needed, no-user-of-certificate; unknown-name;
 no-listener, silence, silent-address, unreachable; tls-expected, tls-not-spoken,
 tls-failed, not-a-manager, silent, closed; unknown-certificate,
 certificate-changed, unknown-issuer, other-host, expired, expires-soon,
@@ -120,6 +122,11 @@ fn planned(subject: &Subject) -> Vec<&'static str> {
 async fn examine(subject: &mut Subject, report: &mut Report) -> Result<(), Failure> {
     report.tell(&settings(subject))?;
     report.tell(&home::check())?;
+    if let Some(own) = client_certificate::check(subject)
+        && !report.tell(&own)?
+    {
+        return Ok(());
+    }
     let named = network::check_name(subject).await;
     if !report.tell(&named)? || !report.tell(&network::check_port(subject).await)? {
         return Ok(());

@@ -13,6 +13,10 @@ pub(super) enum Refusal {
     WrongLogin,
     /// This computer is not in the list of `--auth-hostname`.
     UntrustedHostname,
+    /// A manager with `--auth-certificate` was presented no certificate.
+    CertificateNeeded,
+    /// The certificate is for no user of the manager.
+    NoUserOfCertificate,
     /// A manager without authentication serves its own computer only.
     OwnComputerOnly,
     /// An address must wait after failed logins, or too many logins wait to be checked.
@@ -28,11 +32,16 @@ pub(super) enum Refusal {
 }
 
 /// The texts, each a part of the messages with this reason that no peer chooses.
-const TEXTS: [(&str, Refusal); 13] = [
+const TEXTS: [(&str, Refusal); 15] = [
     ("Wrong Manager password", Refusal::WrongManagerPassword),
     ("Unregistered user", Refusal::WrongLogin),
     ("Wrong login password", Refusal::WrongLogin),
     ("is not a trusted hostname", Refusal::UntrustedHostname),
+    (
+        "serves only peers with a client certificate",
+        Refusal::CertificateNeeded,
+    ),
+    ("who is no user of this manager", Refusal::NoUserOfCertificate),
     ("serves its own computer only", Refusal::OwnComputerOnly),
     ("too many failed logins", Refusal::TooManyLogins),
     ("too many logins are waiting", Refusal::TooManyLogins),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use labwire_home::Home;
 use labwire_wire::DEFAULT_PORT;
 
+use crate::client_certificate::ClientFiles;
 use crate::questions::Credentials;
 use reconnect::Reconnect;
 use session::SessionOptions;
@@ -55,6 +56,7 @@ pub struct ConnectOptions {
     pub(crate) timeout: Duration,
     pub(crate) tls: bool,
     pub(crate) certificate_file: Option<PathBuf>,
+    pub(crate) client_certificate: Option<Arc<ClientFiles>>,
     pub(crate) check_hostname: bool,
     pub(crate) first_use: FirstUse,
     pub(crate) read_limit: usize,
@@ -95,6 +97,7 @@ impl ConnectOptions {
             timeout: DEFAULT_TIMEOUT,
             tls: true,
             certificate_file: None,
+            client_certificate: None,
             check_hostname: true,
             first_use: FirstUse::Ask,
             read_limit: DEFAULT_READ_LIMIT,

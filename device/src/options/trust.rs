@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ConnectOptions;
+use crate::client_certificate::{ClientCertificateError, ClientFiles};
 use crate::trust::UnknownCertificate;
 
 /// The policy for the certificate of an unknown manager.
@@ -106,6 +107,99 @@ impl ConnectOptions {
     #[must_use]
     pub fn certificate_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.certificate_file = Some(path.into());
+        self
+    }
+
+    /// Presents this certificate to a manager that asks for one (`labwire start --client-ca`): it logs the
+    /// device in as the user that it names, without a password. Both are PEM files, which are read for
+    /// each connection. The certificate may be followed by its chain. The key must not be encrypted, and
+    /// other users of the computer must not be able to read it.
+    ///
+    /// See the example of [`ClientCertificateError`](crate::ClientCertificateError).
+    #[must_use]
+    pub fn client_certificate(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.client_certificate_file(certificate).client_key_file(key)
+    }
+
+    /// Sets the file of the certificate that is presented, as
+    /// [`client_certificate`](Self::client_certificate) does. Without a file for the key, the key is in
+    /// the file of the certificate.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::new().client_certificate_file("ada.pem");
+    /// assert!(options.presents_certificate());
+    /// ```
+    #[must_use]
+    pub fn client_certificate_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.with_client_files(|files| files.certificate = Some(path))
+    }
+
+    /// Sets the file of the key of the certificate that is presented.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::new().client_certificate_file("ada.crt").client_key_file("ada.key");
+    /// assert!(options.presents_certificate());
+    /// ```
+    #[must_use]
+    pub fn client_key_file(self, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        self.with_client_files(|files| files.key = Some(path))
+    }
+
+    /// Returns whether a certificate is presented to managers that ask for one.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert!(!ConnectOptions::new().presents_certificate());
+    /// ```
+    pub fn presents_certificate(&self) -> bool {
+        self.client_certificate.is_some()
+    }
+
+    /// Returns the files of the certificate and the key that are presented, if there are any. They can be
+    /// the same.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// assert_eq!(ConnectOptions::new().client_certificate_files(), None);
+    /// ```
+    pub fn client_certificate_files(&self) -> Option<(&Path, &Path)> {
+        let files = self.client_certificate.as_ref()?;
+        let certificate = files.certificate.as_deref()?;
+        Some((certificate, files.key.as_deref().unwrap_or(certificate)))
+    }
+
+    /// Checks that the certificate and the key to present can be read and belong together. Without a
+    /// certificate to present there is nothing to check.
+    ///
+    /// # Errors
+    /// What a connection would fail with.
+    ///
+    /// ```
+    /// # use labwire_device::ConnectOptions;
+    /// let options = ConnectOptions::new().client_certificate("missing.crt", "missing.key");
+    /// assert!(options.check_client_certificate().is_err());
+    /// ```
+    pub fn check_client_certificate(&self) -> Result<(), ClientCertificateError> {
+        self.client_certificate
+            .as_ref()
+            .map_or(Ok(()), |files| files.check())
+    }
+
+    fn with_client_files(mut self, change: impl FnOnce(&mut ClientFiles)) -> Self {
+        let mut files = self
+            .client_certificate
+            .as_deref()
+            .cloned()
+            .unwrap_or(ClientFiles {
+                certificate: None,
+                key: None,
+            });
+        change(&mut files);
+        self.client_certificate = Some(Arc::new(files));
         self
     }
 

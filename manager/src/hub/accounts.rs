@@ -1,14 +1,16 @@
 //! Ends the connections of peers whose logins are not valid any more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use labwire_store::{Store, ValidLogins};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::Routing;
+use crate::certificates::PeerCertificates;
 
 /// How often the file is checked for changes by other programs, and the time for tokens that have
 /// ended. Nothing is checked while nobody has logged in.
@@ -22,6 +24,8 @@ pub(crate) struct AccountsSource {
     known: Mutex<Option<ValidLogins>>,
     /// Whether they could not be read the last time.
     is_failing: AtomicBool,
+    /// Decides about the certificates of peers, if they are asked for any.
+    pub(super) certificates: OnceLock<Arc<dyn PeerCertificates>>,
 }
 
 impl AccountsSource {
@@ -31,6 +35,7 @@ impl AccountsSource {
             routing,
             known: Mutex::default(),
             is_failing: AtomicBool::default(),
+            certificates: OnceLock::new(),
         }
     }
 
@@ -38,6 +43,7 @@ impl AccountsSource {
     /// it cannot be read, it is read again a second later.
     pub(crate) async fn reload(&self) {
         self.reload_unless(None).await;
+        self.check_certificates().await;
         self.end_logins();
     }
 
@@ -51,6 +57,8 @@ impl AccountsSource {
             let file = self.known().as_ref().map(|known| known.file);
             let is_failing = self.is_failing.load(Ordering::Relaxed);
             self.reload_unless(file.filter(|_| !is_failing)).await;
+            // A peer may have connected while the authorities and lists were replaced.
+            self.check_certificates().await;
             // Each time: a peer may have logged in with what was revoked a moment later, and time has
             // passed.
             self.end_logins();
@@ -59,6 +67,26 @@ impl AccountsSource {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Option<ValidLogins>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks the certificates of connected peers again, after a change of the authorities and lists.
+    async fn check_certificates(&self) {
+        let Some(judge) = self.certificates.get() else {
+            return;
+        };
+        let stale = self.routing.registry().stale_certificates(judge.version());
+        if stale.is_empty() {
+            return;
+        }
+        let judge = Arc::clone(judge);
+        let checking = spawn_blocking(move || {
+            for certificate in stale {
+                certificate.check(&*judge);
+            }
+        });
+        if let Err(error) = checking.await {
+            warn!("cannot check the certificates of connected peers: {error}");
+        }
     }
 
     async fn reload_unless(&self, unless: Option<i64>) {

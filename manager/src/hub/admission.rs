@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use labwire_home::present;
@@ -13,11 +13,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::budget::LineBudget;
+use crate::certificates::{PeerCertificate, PeerCertificates};
 use crate::config::{Authentication, Limits};
 use crate::counters::Counters;
 use crate::login::{Logins, Verdict, refused};
 use crate::names::{PeerAddress, Resolver};
-use crate::principal::Introduced;
+use crate::principal::{Introduced, Proof};
 use crate::record::{Record, Recording};
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::ManagerIdentity;
@@ -36,7 +37,16 @@ pub(crate) struct Admission {
     pub(crate) rations: Rations,
     pub(crate) resolver: Resolver,
     record: Record,
+    /// Decides about the certificates of peers, if they are asked for any.
+    pub(crate) certificates: OnceLock<Arc<dyn PeerCertificates>>,
     trusted: RwLock<Arc<HashSet<String>>>,
+}
+
+/// Why the user of a certificate is not logged in.
+pub(crate) struct CertificateRefusal {
+    pub(crate) refusal: Refusal,
+    /// The name in the certificate, if it is for a user who is not there or is disabled.
+    pub(crate) username: Option<String>,
 }
 
 impl Admission {
@@ -64,6 +74,7 @@ impl Admission {
             counters,
             logins: Logins::new(&limits),
             resolver: Resolver::new(&manager.hostname),
+            certificates: OnceLock::new(),
             trusted: RwLock::default(),
         }
     }
@@ -167,6 +178,40 @@ impl Admission {
                 *self.trusted.write().unwrap_or_else(PoisonError::into_inner) = trusted;
             }
             Err(error) => warn!("cannot read the trusted hostnames, the old ones stay: {error}"),
+        }
+    }
+
+    /// Logs in the user of a certificate, if it is one of the database.
+    pub(crate) async fn check_certificate(
+        &self,
+        certificate: &Arc<PeerCertificate>,
+    ) -> Result<Proof, CertificateRefusal> {
+        let refused = |refusal| CertificateRefusal {
+            refusal,
+            username: None,
+        };
+        if let Some(end) = certificate.end(present().as_second()) {
+            return Err(refused(Refusal::CertificateEnded(end)));
+        }
+        let user = certificate
+            .user()
+            .map_err(|reason| refused(Refusal::NamelessCertificate(reason.to_owned())))?;
+        match self.store.login_with_certificate(user).await {
+            Ok(Some(outcome)) => Ok(Proof::of_certificate(user, &outcome, certificate)),
+            Ok(None) => {
+                Counters::count(&self.counters.failed_logins);
+                Err(CertificateRefusal {
+                    refusal: Refusal::CertificateOfNobody(user.to_string()),
+                    username: Some(user.to_string()),
+                })
+            }
+            Err(error) => {
+                warn!("cannot check a login: {error}");
+                Err(refused(Refusal::Store {
+                    text: error.peer_text(),
+                    executed: Executed::No,
+                }))
+            }
         }
     }
 

@@ -59,6 +59,7 @@ impl Introduction {
             is_admin: true,
             token: None,
             second_factor: None,
+            certificate: None,
         };
         let from = Arc::clone(&self.introduced.principal.from);
         self.introduced.principal = Arc::new(Principal { proof, from });

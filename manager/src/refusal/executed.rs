@@ -97,6 +97,10 @@ impl Refusal {
             | Self::TooManyLogins { .. }
             | Self::TooManyLoginsWaiting
             | Self::UntrustedHostname(_)
+            | Self::CertificateRequired
+            | Self::NamelessCertificate(_)
+            | Self::CertificateOfNobody(_)
+            | Self::CertificateEnded(_)
             | Self::Stopping
             | Self::NotLocal(_)
             | Self::HandshakeTimeout { .. }

@@ -22,6 +22,7 @@ use labwire_wire::frames::ErrorDetails;
 use labwire_wire::terminal::{NotText, TerminalError};
 use labwire_wire::{EnvelopeError, Executed, Features, IdentityError, MAX_NAME_BYTES, Uid, frames, quoted};
 
+use crate::certificates::CertificateEnd;
 use crate::config::MANAGERS_LINE;
 use crate::login_end::LoginEnd;
 
@@ -363,6 +364,25 @@ pub(crate) enum Refusal {
     /// The host is not in the table of trusted hostnames.
     #[error("ValueError: {} is not a trusted hostname", quoted(.0))]
     UntrustedHostname(String),
+    /// The peer has presented no certificate.
+    #[error(
+        "PermissionError: this manager serves only peers with a client certificate, and none was presented (see \
+         --client-cert and LABWIRE_CLIENT_CERT)"
+    )]
+    CertificateRequired,
+    /// The certificate is not for a user.
+    #[error("PermissionError: the client certificate is for no user: {0}")]
+    NamelessCertificate(String),
+    /// The certificate is for a user who is not there, or is disabled.
+    #[error(
+        "PermissionError: the client certificate is for {}, who is no user of this manager, or is disabled (see \
+         labwire user)",
+        quoted(excerpt(.0))
+    )]
+    CertificateOfNobody(String),
+    /// The certificate was accepted before, and is not any more.
+    #[error("PermissionError: {0}")]
+    CertificateEnded(CertificateEnd),
     /// The manager stops.
     #[error("ConnectionError: the manager is shutting down")]
     Stopping,

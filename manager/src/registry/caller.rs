@@ -121,6 +121,7 @@ fn describe(
     }
     let caller = json!({
         "address": principal.from.ip.to_string(),
+        "certificate": principal.certificate().is_some(),
         "groups": groups,
         "roles": roles,
         "tls": principal.from.encrypted,

@@ -6,6 +6,7 @@ use labwire_store::ValidLogins;
 
 use super::peers::PeerId;
 use super::state::Registry;
+use crate::certificates::PeerCertificate;
 use crate::login_end::{Dismissal, LoginEnd};
 use crate::principal::Principal;
 
@@ -66,6 +67,16 @@ impl Registry {
         Some(name.to_owned())
     }
 
+    /// Returns the certificates of connected peers that were checked before this version of the
+    /// authorities and lists.
+    pub(crate) fn stale_certificates(&self, version: u64) -> Vec<Arc<PeerCertificate>> {
+        let certificates = self.logins.keys().filter_map(|id| {
+            let certificate = self.principal(*id)?.from.certificate.as_ref()?;
+            certificate.is_stale(version).then(|| Arc::clone(certificate))
+        });
+        certificates.collect()
+    }
+
     /// Returns the peers whose logins are not valid any more at `now`, in seconds since 1970.
     pub(crate) fn ended_logins(
         &self,
@@ -89,6 +100,12 @@ fn end_of_login(principal: &Principal, valid: &ValidLogins, now: i64) -> Option<
         .is_some_and(|user| valid.disabled.contains(&**user))
     {
         return Some(LoginEnd::UserDisabled);
+    }
+    // That of the connection: the peer may have logged in as another user since, for an administrator's
+    // request.
+    let certificate = principal.from.certificate.as_ref();
+    if let Some(end) = certificate.and_then(|certificate| certificate.end(now)) {
+        return Some(LoginEnd::Certificate(end));
     }
     let token = principal.token()?;
     if valid.tokens.is_removed(token.id) {

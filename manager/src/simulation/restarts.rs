@@ -175,6 +175,7 @@ impl World {
             is_admin: false,
             token: None,
             second_factor: None,
+            certificate: None,
         };
         let other_user = Principal {
             proof,

@@ -2,6 +2,7 @@
 //! and damaged files.
 
 mod certificates;
+mod clients;
 mod handshakes;
 mod keys;
 mod mutations;

@@ -1,5 +1,6 @@
 //! `labwire certgen`: creates a self-signed certificate.
 
+mod clients;
 mod names;
 mod peers;
 
@@ -8,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use labwire_home::Home;
 use labwire_pki::{
-    CertificateOptions, CertificateSummary, DEFAULT_YEARS_VALID, Hash, PkiError, PrivateKey, describe,
-    generate_certificate, load_chain, load_or_create_key,
+    CertificateOptions, CertificateSummary, Hash, PkiError, PrivateKey, describe, generate_certificate,
+    load_chain, load_or_create_key,
 };
 
 use rustls::pki_types::CertificateDer;
@@ -17,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use super::{UsageError, say, secret, tell};
 use names::HostName;
 
-/// Create a self-signed certificate.
+/// Create a self-signed certificate, or certificates for clients.
 ///
 /// The certificate identifies the manager to its clients. It contains the public half of a private
 /// key, this computer's host name, `localhost`, all current addresses of the computer, and the
@@ -40,6 +41,11 @@ Examples:
 
   # valid for three months only, and shown afterwards
   labwire certgen --years-valid 0.25 --show
+
+  # an authority, with which users log in by certificates
+  labwire certgen --ca
+  labwire certgen --client ada
+  labwire certgen --revoke ada.crt
 
 See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {
@@ -84,9 +90,10 @@ pub(crate) struct Args {
     #[arg(short = 'p', long, value_name = "WORD", num_args = 0..)]
     key_file_password: Option<Vec<String>>,
 
-    /// Validity of the certificate in years; 0.25 means three months.
-    #[arg(short, long, value_name = "YEARS", default_value_t = DEFAULT_YEARS_VALID, allow_negative_numbers = true)]
-    years_valid: f64,
+    /// Validity of the certificate in years; 0.25 means three months [default: 100; with --ca: 20;
+    /// with --client: 1].
+    #[arg(short, long, value_name = "YEARS", allow_negative_numbers = true)]
+    years_valid: Option<f64>,
 
     /// Overwrite a certificate that labwire did not create
     ///
@@ -98,6 +105,9 @@ pub(crate) struct Args {
     /// Show the details of the new certificate.
     #[arg(long)]
     show: bool,
+
+    #[command(flatten)]
+    clients: clients::ClientArgs,
 }
 
 /// Creates the certificate, and a default key for it if there is none, and prints its path.
@@ -107,6 +117,16 @@ pub(crate) struct Args {
 /// replaced.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     expect_one_file(&args)?;
+    if args.clients.are_meant() {
+        return args.clients.run(&clients::Common {
+            out: args.out.as_deref(),
+            key_file: args.key_file.as_deref(),
+            password: args.key_file_password.as_deref(),
+            years: args.years_valid,
+            show: args.show,
+        });
+    }
+    args.clients.expect_none()?;
     let password = match &args.key_file_password {
         Some(words) => {
             let password = secret::resolve(words, "Password of the private key: ");
@@ -151,14 +171,15 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 /// Returns the options of the certificate. They are checked before anything is made, so that an error
 /// leaves no new key behind.
 fn options(args: &Args) -> Result<CertificateOptions, PkiError> {
-    let years = args.years_valid;
+    let default = CertificateOptions::for_this_computer();
+    let years = args.years_valid.unwrap_or(default.years_valid);
     if years.is_nan() || years <= 0.0 {
         return Err(PkiError::ValidityOutOfRange { years });
     }
     let mut options = CertificateOptions {
         years_valid: years,
         hash: args.algorithm,
-        ..CertificateOptions::for_this_computer()
+        ..default
     };
     for name in &args.name {
         name.add_to(&mut options);
@@ -269,7 +290,7 @@ mod tests {
         ];
         let args = typed(&line);
         assert_eq!(args.algorithm, Some(Hash::Sha512));
-        assert!((args.years_valid - 0.25).abs() < f64::EPSILON);
+        assert_eq!(args.years_valid, Some(0.25));
         assert_eq!(args.key_file_password.unwrap(), ["two", "words"]);
         assert!(args.show);
     }

@@ -16,6 +16,7 @@ use rustix::fs::{Access, access};
 
 use super::budgets;
 use super::certificate::{self, Outlook};
+use super::clients::ClientFiles;
 use super::options::{Options, StartArgs};
 use super::plan;
 use super::values::RecordWhat;
@@ -109,6 +110,12 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     for finding in certificate(&home, &options) {
         report.tell("certificate", &finding)?;
     }
+    for finding in clients(&options) {
+        if let Err(error) = &finding {
+            report.is_usage |= is_usage(error);
+        }
+        report.tell("clients", &finding.unwrap_or_else(|error| Finding::wrong(&error)))?;
+    }
     let path = plan::database(&home, &options);
     let (finding, contents) = database(&path);
     report.tell("database", &finding)?;
@@ -118,13 +125,14 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
             report.is_usage |= is_usage(&error);
             Finding::wrong(&error)
         }
-        Ok(Authentication::Login | Authentication::Hostname) if is_unknown => {
+        Ok(Authentication::Login | Authentication::Hostname | Authentication::Certificate) if is_unknown => {
             Doubtful("who could connect shows once the database is in order".to_owned())
         }
         Ok(way) => authentication(&way, contents.as_ref(), &path),
     };
     report.tell("authentication", &finding)?;
-    if options.roles.unwrap_or(false) && !options.auth_login.unwrap_or(false) {
+    let has_users = options.auth_login.unwrap_or(false) || ClientFiles::are_in(&options);
+    if options.roles.unwrap_or(false) && !has_users {
         report.tell("roles", &Doubtful(NOBODY_HAS_A_USER.to_owned()))?;
     }
     if let Some(empty) = hints::empty_variables() {
@@ -177,6 +185,23 @@ fn certificate(home: &Home, options: &Options) -> Vec<Finding> {
             let key = certificate::key_file(home, options, &file);
             validity(&file, &key, &health, options.host.as_deref())
         }
+    }
+}
+
+/// Returns how the authorities of client certificates and their lists will do.
+fn clients(options: &Options) -> Vec<anyhow::Result<Finding>> {
+    let files = match ClientFiles::of(options) {
+        Ok(Some(files)) => files,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![Err(error.into())],
+    };
+    match files.load() {
+        Ok(authorities) => {
+            let doubts = authorities.doubts().iter().cloned().map(Doubtful);
+            let told = Good(files.told(&authorities));
+            std::iter::once(told).chain(doubts).map(Ok).collect()
+        }
+        Err(error) => vec![Err(error.into())],
     }
 }
 
@@ -304,8 +329,11 @@ fn record(options: &Options, database: &Path) -> Finding {
 fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, database: &Path) -> Finding {
     let users = contents.map_or(0, |contents| contents.users);
     match way {
-        Authentication::Login if users == 0 => Wrong(plan::no_users(database)),
+        Authentication::Login | Authentication::Certificate if users == 0 => Wrong(plan::no_users(database)),
         Authentication::Login => Good(format!("everyone must log in as one of {users} user(s)")),
+        Authentication::Certificate => Good(format!(
+            "everyone must have a certificate of one of {users} user(s)"
+        )),
         Authentication::Password(_) => Good("everyone must know the password".to_owned()),
         Authentication::Hostname => match contents.map(|contents| contents.hostnames) {
             None | Some(0) => Good("this computer only, until others are added: labwire hostname".to_owned()),
@@ -315,14 +343,15 @@ fn authentication(way: &Authentication, contents: Option<&DatabaseContents>, dat
             Doubtful("EVERYONE who can reach this computer can use every service (--open)".to_owned())
         }
         Authentication::None { open: false } => Good(
-            "none, so this computer only is served; for others, choose --auth-password, --auth-login or --auth-hostname"
+            "none, so this computer only is served; for others, choose --auth-password, --auth-login, \
+             --auth-hostname or --auth-certificate"
                 .to_owned(),
         ),
     }
 }
 
 fn roles(options: &Options) -> Finding {
-    if options.auth_login.unwrap_or(false) {
+    if options.auth_login.unwrap_or(false) || ClientFiles::are_in(options) {
         return Good("users may do only what is granted to them: labwire grant list".to_owned());
     }
     Doubtful(

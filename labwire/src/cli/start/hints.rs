@@ -11,7 +11,8 @@ use super::plan::Plan;
 use crate::cli::set_variable;
 
 /// The variables that decide which peers may connect.
-const AUTHENTICATION_VARIABLES: [&str; 3] = [
+const AUTHENTICATION_VARIABLES: [&str; 4] = [
+    "LABWIRE_AUTH_CERTIFICATE",
     "LABWIRE_AUTH_PASSWORD",
     "LABWIRE_AUTH_LOGIN",
     "LABWIRE_AUTH_HOSTNAME",
@@ -47,6 +48,10 @@ pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [Str
             "your username, your password, ",
             "let somebody else log in: labwire user add NAME",
         ),
+        Authentication::Certificate => (
+            "",
+            "let somebody else connect: labwire user add NAME, labwire certgen --client NAME",
+        ),
         Authentication::Hostname => ("", "trust another computer: labwire hostname add NAME"),
         Authentication::None { .. } => ("", "make an administrator: labwire user add NAME --admin"),
     };
@@ -71,6 +76,7 @@ fn connection(plan: &Plan, host: &str, port: u16, tls: Option<&TlsFiles>) -> Str
     let tls = if tls.is_none() { " --disable-tls" } else { "" };
     let login = match plan.authentication {
         Authentication::Login => " --username NAME",
+        Authentication::Certificate => " --client-cert NAME.crt --client-key NAME.key",
         _ => "",
     };
     format!("{address}{tls}{login}")

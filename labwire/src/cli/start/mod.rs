@@ -3,6 +3,7 @@
 mod budgets;
 mod certificate;
 mod check;
+mod clients;
 mod descriptors;
 mod hints;
 mod limits;
@@ -31,7 +32,8 @@ use tracing::{error, info, warn};
 
 use crate::cli::{UsageError, ending, explain, secret};
 
-use plan::{Certificate, Ready};
+use clients::ClientFiles;
+use plan::{Ready, Reloadable};
 
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
@@ -133,7 +135,7 @@ impl Plan {
         }
         tell_authentication(&self.authentication);
         if self.options.roles.unwrap_or(false) {
-            tell_roles(&self.authentication);
+            tell_roles(&self.authentication, ClientFiles::are_in(&self.options));
         }
         info!("this manager counts on {}", budgets::told(&self.limits));
         if let Some(doubt) = budgets::doubt(&self.limits, self.options.line, self.options.queue) {
@@ -142,10 +144,10 @@ impl Plan {
         let served = runtime.block_on(async {
             let signals = Signals::new().context("cannot listen for signals")?;
             ending::hand_over();
-            let (serving, certificate) = self.bind(ready, log).await?;
+            let (serving, files) = self.bind(ready, log).await?;
             let handle = serving.manager.handle();
             let host = self.options.host.clone();
-            let following = tokio::spawn(signals.follow(handle, certificate, host, on_signal));
+            let following = tokio::spawn(signals.follow(handle, files, host, on_signal));
             let served = serve(serving).await;
             following.abort();
             served
@@ -159,14 +161,14 @@ impl Plan {
         served
     }
 
-    async fn bind(&self, ready: Ready, log: LogControl) -> anyhow::Result<(Serving, Option<Certificate>)> {
-        let (settings, certificate) = ready.into_settings(self, log);
+    async fn bind(&self, ready: Ready, log: LogControl) -> anyhow::Result<(Serving, Reloadable)> {
+        let (settings, reloadable) = ready.into_settings(self, log);
         let host = self.options.host.as_deref();
         let manager = self.bind_manager(settings).await?;
         if let Some(unreachable) = hints::unreachable(host, &manager.addresses()) {
             warn!("{unreachable}");
         }
-        let files = certificate.as_ref().map(|(files, _)| files);
+        let files = reloadable.certificate.as_ref().map(|(files, _)| files);
         let state = if files.is_some() { "ENABLED" } else { "DISABLED" };
         let name = host.map_or_else(hostname, str::to_owned);
         let running = format!(
@@ -182,7 +184,7 @@ impl Plan {
             },
             manager,
         };
-        Ok((serving, certificate))
+        Ok((serving, reloadable))
     }
 }
 
@@ -193,6 +195,7 @@ fn authentication(options: &Options) -> anyhow::Result<Authentication> {
         ("--auth-hostname", is_on(options.auth_hostname)),
         ("--auth-login", is_on(options.auth_login)),
         ("--auth-password", options.auth_password.is_some()),
+        ("--auth-certificate", is_on(options.auth_certificate)),
     ]
     .into_iter()
     .filter_map(|(name, is_chosen)| is_chosen.then_some(name))
@@ -218,6 +221,8 @@ fn authentication(options: &Options) -> anyhow::Result<Authentication> {
         Authentication::Login
     } else if is_on(options.auth_hostname) {
         Authentication::Hostname
+    } else if is_on(options.auth_certificate) {
+        Authentication::Certificate
     } else {
         Authentication::None { open }
     })
@@ -313,6 +318,7 @@ fn tell_authentication(authentication: &Authentication) {
         Authentication::Hostname => info!("using trusted hosts for authentication"),
         Authentication::Password(_) => info!("using a password for authentication"),
         Authentication::Login => info!("using a login for authentication"),
+        Authentication::Certificate => info!("using client certificates for authentication"),
         Authentication::None { open: true } => {
             warn!(
                 "not using authentication: EVERYONE who can reach this computer can use every service (--open)"
@@ -320,14 +326,14 @@ fn tell_authentication(authentication: &Authentication) {
         }
         Authentication::None { open: false } => {
             info!(
-                "not using authentication, serving this computer only (see --auth-password, --auth-login, --auth-hostname)"
+                "not using authentication, serving this computer only (see --auth-password, --auth-login, --auth-hostname, --auth-certificate)"
             );
         }
     }
 }
 
-fn tell_roles(authentication: &Authentication) {
-    if *authentication == Authentication::Login {
+fn tell_roles(authentication: &Authentication, has_certificates: bool) {
+    if *authentication == Authentication::Login || has_certificates {
         info!("peers may do only what is granted to their users (--roles)");
     } else {
         warn!(
@@ -356,7 +362,7 @@ impl Signals {
     async fn follow(
         mut self,
         manager: ManagerHandle,
-        certificate: Option<Certificate>,
+        files: Reloadable,
         host: Option<String>,
         stop: impl Fn(&ManagerHandle),
     ) {
@@ -368,7 +374,7 @@ impl Signals {
                     StopSignal::Terminate => info!("termination signal received"),
                 },
                 _ = self.hang_up.recv() => {
-                    reload(&manager, certificate.as_ref(), host.as_deref()).await;
+                    reload(&manager, &files, host.as_deref()).await;
                     continue;
                 }
             }
@@ -385,12 +391,21 @@ impl Signals {
 }
 
 /// Reloads the files that may have changed. Keeps the current state of a file that cannot be read.
-async fn reload(manager: &ManagerHandle, certificate: Option<&Certificate>, host: Option<&str>) {
+async fn reload(manager: &ManagerHandle, files: &Reloadable, host: Option<&str>) {
+    // Before the manager checks the certificates of connected peers again.
+    if let Some(clients) = &files.clients
+        && let Err(error) = clients.reload().await
+    {
+        error!(
+            "cannot load the authorities or the lists of revoked client certificates, the old ones are kept: {}",
+            explain(&error)
+        );
+    }
     match manager.reload().await {
         Ok(()) => info!("opened the log file anew and looked up the trusted hostnames"),
         Err(error) => error!("cannot open the log file anew, the old one is kept: {error}"),
     }
-    if let Some((files, current)) = certificate {
+    if let Some((files, current)) = &files.certificate {
         match load(files.clone()).await {
             Ok(certified) => {
                 info!("loaded certificate {}", files.certificate.display());

@@ -12,7 +12,7 @@ const LONG_ABOUT: &str = "\
 Start the manager.
 
 The first start creates a private key, a self-signed certificate and a database in the home folder, and \
-prints the certificate's fingerprint. Without one of the three --auth-… options, or --open, the \
+prints the certificate's fingerprint. Without one of the four --auth-… options, or --open, the \
 manager serves its own computer only.
 
 Every option can also come from the environment (LABWIRE_PORT=8326) or from a TOML file given with --config \
@@ -36,6 +36,9 @@ Examples:
   # every peer must log in as a user (see: labwire user add)
   labwire start --auth-login
 
+  # every peer must present a certificate (see: labwire certgen --ca)
+  labwire start --auth-certificate --client-ca ca.crt --client-crl ca.crl
+
   # the files of an MSL-Network installation
   MSL_NETWORK_HOME=~/.msl/network labwire start
 
@@ -47,8 +50,9 @@ Examples:
 
 Signals: INT (Ctrl-C) and TERM stop the manager once the requests in flight are
 answered, or after 10 seconds (see --drain); a second signal stops it at once.
-HUP reloads certificate, key and trusted hostnames and reopens the log file,
-without dropping a connection.
+HUP reloads certificate, key, trusted hostnames, authorities and lists of revoked
+client certificates, and reopens the log file. It drops no connection, except of
+peers whose certificate is revoked.
 
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
 
@@ -97,6 +101,10 @@ pub(crate) struct Options {
     #[arg(short = 'P', long, env = "LABWIRE_AUTH_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "Who may connect")]
     #[serde(deserialize_with = "one_word")]
     pub(crate) auth_password: Option<Vec<String>>,
+
+    /// Admit only peers with a certificate of --client-ca for a user (see: labwire user)
+    #[arg(long, env = "LABWIRE_AUTH_CERTIFICATE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = flag, help_heading = "Who may connect")]
+    pub(crate) auth_certificate: Option<bool>,
 
     /// Let peers do only what is granted to them (see: labwire grant)
     ///
@@ -157,6 +165,21 @@ pub(crate) struct Options {
     #[arg(short = 'D', long, env = "LABWIRE_KEY_FILE_PASSWORD", hide_env_values = true, value_name = "WORD", num_args = 0.., help_heading = "TLS")]
     #[serde(deserialize_with = "one_word")]
     pub(crate) key_file_password: Option<Vec<String>>,
+
+    /// The authorities of client certificates, in PEM form (see: labwire certgen --ca)
+    ///
+    /// Peers are asked for a certificate. One that is valid logs its peer in as the user whose name
+    /// is the common name of its subject, in place of what the manager would ask for otherwise. A
+    /// peer without a certificate is admitted as without this option. HUP reads the file again.
+    #[arg(long, env = "LABWIRE_CLIENT_CA", value_name = "FILE", help_heading = "TLS")]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// The lists of revoked client certificates, in PEM form (see: labwire certgen --crl)
+    ///
+    /// Each authority needs a list, and a list that is overdue lets nobody in. HUP reads the file
+    /// again, and disconnects peers whose certificate is revoked.
+    #[arg(long, env = "LABWIRE_CLIENT_CRL", value_name = "FILE", help_heading = "TLS")]
+    pub(crate) client_crl: Option<PathBuf>,
 
     /// The database of users, trusted hostnames and connections
     /// [default: manager.sqlite3 in the home folder]

@@ -9,11 +9,12 @@ use anyhow::{Context, anyhow, bail};
 use labwire_device::DEFAULT_PORT;
 use labwire_home::Home;
 use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings};
-use labwire_pki::{ReloadableCertificate, TlsFiles, server_config};
+use labwire_pki::{ReloadableCertificate, TlsFiles, server_config, server_config_with_clients};
 use labwire_store::{Store, StoreOptions};
 use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};
+use super::clients::{ClientFiles, Clients, Judge};
 use super::options::Options;
 use super::port_user;
 use super::record;
@@ -31,6 +32,12 @@ pub(super) fn no_users(database: &Path) -> String {
 /// The files of the certificate, and the certificate that connections present.
 pub(super) type Certificate = (TlsFiles, Arc<ReloadableCertificate>);
 
+/// The files that a running manager reads again.
+pub(crate) struct Reloadable {
+    pub(super) certificate: Option<Certificate>,
+    pub(super) clients: Option<Clients>,
+}
+
 /// The configuration of a manager to be started.
 pub(crate) struct Plan {
     /// All options except the secrets and the limits, which have fields of their own.
@@ -46,6 +53,8 @@ pub(crate) struct Plan {
 /// The prepared certificate and database, not logged yet.
 pub(crate) struct Ready {
     prepared: Option<Prepared>,
+    /// The certificates of clients, and what is to be logged about them: the first is no warning.
+    clients: Option<(Clients, Vec<String>)>,
     store: Store,
     record: record::Prepared,
     database: PathBuf,
@@ -61,12 +70,16 @@ impl Plan {
             let password = self.key_password.clone();
             Some(certificate::prepare(&self.home, &self.options, password)?)
         };
+        let clients = ClientFiles::of(&self.options)?
+            .map(Clients::prepare)
+            .transpose()?;
         let database = self.database();
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
         let record = record::prepare(&self.options, &database)?;
         Ok(Ready {
             prepared,
+            clients,
             store,
             record,
             database,
@@ -103,7 +116,7 @@ impl Ready {
     /// in.
     pub(crate) async fn check_admission(&self, plan: &Plan) -> anyhow::Result<()> {
         match plan.authentication {
-            Authentication::Login => {
+            Authentication::Login | Authentication::Certificate => {
                 let names = self.store.usernames().await;
                 if names.with_context(|| plan.unusable())?.is_empty() {
                     bail!(no_users(&plan.database()));
@@ -124,6 +137,17 @@ impl Ready {
         if let Some(prepared) = &self.prepared {
             tell_certificate(prepared, host);
         }
+        if let Some((_, told)) = &self.clients {
+            let (first, doubts) = told
+                .split_first()
+                .map_or((None, &[][..]), |(first, doubts)| (Some(first), doubts));
+            if let Some(first) = first {
+                info!("{first}");
+            }
+            for doubt in doubts {
+                warn!("{doubt}");
+            }
+        }
         let how = if self.is_new_database { "created" } else { "loaded" };
         info!("{how} the database {}", self.database.display());
         match &self.record.told {
@@ -138,15 +162,21 @@ impl Ready {
         prepared.map(|prepared| prepared.files.certificate.clone())
     }
 
-    /// Returns the settings for [`Plan::bind_manager`], and the certificate.
-    pub(crate) fn into_settings(self, plan: &Plan, log: LogControl) -> (Settings, Option<Certificate>) {
+    /// Returns the settings for [`Plan::bind_manager`], and the files that are read again.
+    pub(crate) fn into_settings(self, plan: &Plan, log: LogControl) -> (Settings, Reloadable) {
         let certificate = self.prepared.map(|prepared| {
             let shown = ReloadableCertificate::new(prepared.certified);
             (prepared.files, Arc::new(shown))
         });
-        let tls = certificate
-            .as_ref()
-            .map(|(_, certificate)| server_config(Arc::clone(certificate) as _));
+        let clients = self.clients.map(|(clients, _)| clients);
+        let tls = certificate.as_ref().map(|(_, certificate)| {
+            let certificate = Arc::clone(certificate) as _;
+            match &clients {
+                Some(clients) => server_config_with_clients(certificate, Arc::clone(&clients.trust)),
+                None => server_config(certificate),
+            }
+        });
+        let judge = clients.as_ref().map(|clients| Judge(Arc::clone(&clients.trust)));
         let settings = Settings {
             authentication: plan.authentication.clone(),
             roles: plan.options.roles.unwrap_or(false),
@@ -154,9 +184,11 @@ impl Ready {
             store: self.store,
             recording: self.record.recording,
             tls,
+            certificates: judge.map(|judge| Arc::new(judge) as _),
             log,
         };
-        (settings, certificate)
+        let reloadable = Reloadable { certificate, clients };
+        (settings, reloadable)
     }
 }
 

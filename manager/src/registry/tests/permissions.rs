@@ -85,6 +85,7 @@ fn principal(user: &str, id: i64) -> Arc<Principal> {
         is_admin: false,
         token: None,
         second_factor: None,
+        certificate: None,
     };
     Arc::new(Principal { proof, from })
 }

@@ -140,6 +140,7 @@ fn a_lock_is_noted_for_the_user_of_the_handshake_and_not_for_the_administrator_o
             is_admin: true,
             token: None,
             second_factor: None,
+            certificate: None,
         },
         from: Arc::clone(&Principal::sample().from),
     };

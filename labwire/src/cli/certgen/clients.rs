@@ -1,0 +1,279 @@
+//! Certificates for clients: the authority that issues them, and the list of revoked ones.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use labwire_home::Home;
+use labwire_pki::{
+    Authority, CertificateSummary, ClientCertificate, Curve, KeyKind, PkiError, PrivateKey, describe,
+    generate_key, load_chain,
+};
+
+use crate::cli::{UsageError, say, secret, tell};
+
+/// The default validity of an authority, in years.
+const YEARS_OF_AUTHORITY: f64 = 20.0;
+
+/// The default validity of a client's certificate, in years.
+const YEARS_OF_CLIENT: f64 = 1.0;
+
+/// The most characters of a host in the name of an authority.
+const LONGEST_HOST: usize = 32;
+
+/// The kind of the keys that are created.
+const KEYS: KeyKind = KeyKind::Ecc(Curve::Secp256r1);
+
+/// What to make instead of a certificate of the manager.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Certificates for clients")]
+pub(super) struct ClientArgs {
+    /// Create an authority, which issues certificates to clients, with a key of its own
+    ///
+    /// FILE is its certificate [default: certs/ca.crt in the home folder], which `labwire start
+    /// --client-ca` takes. The key, --key-file, is created if it is missing [default: keys/ca.key, or
+    /// beside FILE]: whoever has it can log in as any user.
+    #[arg(long, conflicts_with_all = ["client", "crl", "revoke", "name", "algorithm", "force"])]
+    ca: bool,
+
+    /// Create a certificate and a key with which the user NAME logs in without a password
+    ///
+    /// FILE is the certificate [default: NAME.crt], and --key-file its key [default: NAME.key],
+    /// which is created. The user must be one of the manager: labwire user add NAME
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["crl", "revoke", "name", "algorithm", "force"])]
+    client: Option<String>,
+
+    /// Revoke a client's certificate: its file, or its serial number; may be repeated
+    #[arg(long, value_name = "CERT", conflicts_with_all = ["name", "algorithm", "force", "key_file", "show"])]
+    revoke: Vec<String>,
+
+    /// Create or renew the list of revoked certificates FILE [default: certs/ca.crl in the home folder]
+    ///
+    /// `labwire start --client-crl` takes it, and reads it again at the signal HUP. By default the
+    /// list need not be renewed as long as the authority is valid.
+    #[arg(long, conflicts_with_all = ["name", "algorithm", "force", "key_file", "show"])]
+    crl: bool,
+
+    /// The certificate of the authority [default: certs/ca.crt in the home folder]
+    #[arg(long, value_name = "FILE")]
+    issuer: Option<PathBuf>,
+
+    /// The key of the authority [default: keys/ca.key in the home folder, or beside --issuer]
+    #[arg(long, value_name = "FILE")]
+    issuer_key: Option<PathBuf>,
+}
+
+/// The options of `certgen` for all kinds of certificates.
+pub(super) struct Common<'a> {
+    pub(super) out: Option<&'a Path>,
+    pub(super) key_file: Option<&'a Path>,
+    /// The password of the key that is created, or of the authority's.
+    pub(super) password: Option<&'a [String]>,
+    pub(super) years: Option<f64>,
+    pub(super) show: bool,
+}
+
+impl ClientArgs {
+    /// Returns whether something else than a certificate of the manager is to be made.
+    pub(super) fn are_meant(&self) -> bool {
+        self.ca || self.client.is_some() || self.crl || !self.revoke.is_empty()
+    }
+
+    /// Refuses options without effect.
+    pub(super) fn expect_none(&self) -> Result<(), UsageError> {
+        let option = match (&self.issuer, &self.issuer_key) {
+            (Some(_), _) => "--issuer",
+            (None, Some(_)) => "--issuer-key",
+            (None, None) => return Ok(()),
+        };
+        Err(UsageError(format!(
+            "{option} goes with --client, --crl or --revoke"
+        )))
+    }
+
+    /// Makes what is meant.
+    pub(super) fn run(&self, common: &Common<'_>) -> anyhow::Result<()> {
+        let password = common.password.map(|words| {
+            secret::resolve(words, "Password of the private key: ").context("--key-file-password")
+        });
+        let password = password.transpose()?;
+        match &self.client {
+            _ if self.ca => self.create_authority(common, password.as_deref()),
+            Some(name) => self.issue(name, common, password.as_deref()),
+            None => self.revoke(common, password.as_deref()),
+        }
+    }
+
+    fn create_authority(&self, common: &Common<'_>, password: Option<&str>) -> anyhow::Result<()> {
+        self.expect_none()?;
+        let home = Home::resolve()?;
+        let (default, default_key) = default_files(&home);
+        let certificate = common.out.unwrap_or(&default);
+        // Of a file of one's own, the key is beside it.
+        let beside = certificate.with_extension("key");
+        let key_file = match (common.key_file, common.out) {
+            (Some(key), _) => key,
+            (None, Some(_)) => &beside,
+            (None, None) => &default_key,
+        };
+        expect_no_file(certificate)?;
+        let years = common.years.unwrap_or(YEARS_OF_AUTHORITY);
+        let (key, is_new) = match PrivateKey::load(key_file, password) {
+            Err(PkiError::KeyFileMissing { .. }) => (generate_key(KEYS)?, true),
+            key => (key?, false),
+        };
+        // Two authorities must not have one name: their lists of revoked certificates are found by it.
+        let host: String = labwire_home::hostname().chars().take(LONGEST_HOST).collect();
+        let name = format!("Labwire authority {} of {}", key.short_id()?, host.trim());
+        let authority = Authority::create(&key, &name, years)?;
+        if is_new {
+            key.write_new(key_file, password)?;
+            say(format_args!("Created the private key '{}'", key_file.display()))?;
+        }
+        authority.write_new(certificate)?;
+        let shown = certificate.display();
+        say(format_args!("Created the authority '{shown}'"))?;
+        said(authority.der(), common.show, &authority.pem())?;
+        tell(format_args!(
+            "Keep the key '{}' for yourself: whoever has it can log in as any user. For a user: labwire certgen \
+             --client NAME{}. For the manager: labwire start --client-ca '{shown}'",
+            key_file.display(),
+            issuer_options(common, certificate, key_file)
+        ));
+        Ok(())
+    }
+
+    fn issue(&self, name: &str, common: &Common<'_>, password: Option<&str>) -> anyhow::Result<()> {
+        let is_plain = !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
+        if common.out.is_none() && !is_plain {
+            bail!(UsageError(format!(
+                "the name '{name}' makes no name of a file; give FILE, as in: labwire certgen --client '{name}' user.crt"
+            )));
+        }
+        labwire_wire::check_name(name).map_err(|error| UsageError(format!("--client: {error}")))?;
+        let default = PathBuf::from(format!("{name}.crt"));
+        let certificate = common.out.unwrap_or(&default);
+        let beside = certificate.with_extension("key");
+        let key_file = common.key_file.unwrap_or(&beside);
+        expect_no_file(certificate)?;
+        expect_no_file(key_file)?;
+        let authority = self.authority(password)?;
+        let key = generate_key(KEYS)?;
+        let issued = authority.issue(&key, name, common.years.unwrap_or(YEARS_OF_CLIENT))?;
+        // Programs connect without a person who could type a password.
+        key.write_new(key_file, None)?;
+        issued.write_new(certificate)?;
+        let (shown, shown_key) = (certificate.display(), key_file.display());
+        say(format_args!("Created the private key '{shown_key}'"))?;
+        say(format_args!(
+            "Created the certificate '{shown}' for the user '{name}'"
+        ))?;
+        let serial = ClientCertificate::of(issued.der()).map(|certificate| certificate.serial);
+        say(format_args!("Serial number: {}", serial.unwrap_or_default()))?;
+        said(issued.der(), common.show, &issued.pem())?;
+        tell(format_args!(
+            "Give both files to the user, and nobody else the key: labwire status --client-cert '{shown}' --client-key \
+             '{shown_key}'"
+        ));
+        Ok(())
+    }
+
+    fn revoke(&self, common: &Common<'_>, password: Option<&str>) -> anyhow::Result<()> {
+        let authority = self.authority(password)?;
+        let serials: Result<Vec<_>, _> = self.revoke.iter().map(|text| serial(text, &authority)).collect();
+        let default = default_files(&Home::resolve()?).0.with_extension("crl");
+        let list = common.out.unwrap_or(&default);
+        let revoked = authority.revoke(list, &serials?, common.years)?;
+        let shown = list.display();
+        say(format_args!(
+            "Wrote the list '{shown}' of {revoked} revoked certificate(s)"
+        ))?;
+        tell(format_args!(
+            "A manager that was started with --client-crl '{shown}' reads it at the signal HUP (kill -HUP and the number \
+             of its process)"
+        ));
+        Ok(())
+    }
+
+    fn authority(&self, password: Option<&str>) -> anyhow::Result<Authority> {
+        let (certificate, key) = default_files(&Home::resolve()?);
+        let beside = self.issuer.as_ref().map(|issuer| issuer.with_extension("key"));
+        let certificate = self.issuer.as_ref().unwrap_or(&certificate);
+        let key = self.issuer_key.as_ref().or(beside.as_ref()).unwrap_or(&key);
+        Authority::load(certificate, key, password).map_err(|error| match error {
+            PkiError::CertificateFileMissing { path } => anyhow::anyhow!(
+                "there is no authority '{}'; name its certificate with --issuer, or make one with: labwire certgen --ca",
+                path.display()
+            ),
+            PkiError::KeyFileMissing { path } => anyhow::anyhow!(
+                "there is no key '{}' of the authority; name it with --issuer-key",
+                path.display()
+            ),
+            error => error.into(),
+        })
+    }
+}
+
+/// Returns the files of the authority, and of its key, in the home folder.
+fn default_files(home: &Home) -> (PathBuf, PathBuf) {
+    (
+        home.certificate_file().with_file_name("ca.crt"),
+        home.key_file().with_file_name("ca.key"),
+    )
+}
+
+/// Returns the options that name an authority which is not the default one.
+fn issuer_options(common: &Common<'_>, certificate: &Path, key: &Path) -> String {
+    if common.out.is_none() && common.key_file.is_none() {
+        return String::new();
+    }
+    format!(
+        " --issuer '{}' --issuer-key '{}'",
+        certificate.display(),
+        key.display()
+    )
+}
+
+fn expect_no_file(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        bail!(PkiError::FileExists {
+            path: path.to_owned()
+        });
+    }
+    Ok(())
+}
+
+/// Returns the serial number of a certificate's file, or the text itself.
+fn serial(text: &str, authority: &Authority) -> anyhow::Result<String> {
+    let path = Path::new(text);
+    if !path.exists() {
+        return Ok(text.to_owned());
+    }
+    let certificate = load_chain(path)?.swap_remove(0);
+    let damaged = || PkiError::DamagedCertificate {
+        path: path.to_owned(),
+    };
+    let issuer = CertificateSummary::of(&certificate).ok_or_else(damaged)?.issuer;
+    let own = CertificateSummary::of(authority.der())
+        .ok_or_else(damaged)?
+        .subject;
+    if issuer != own {
+        bail!(
+            "'{text}' was issued by '{issuer}', and not by this authority, '{own}', which cannot revoke it; see --issuer"
+        );
+    }
+    Ok(ClientCertificate::of(&certificate).ok_or_else(damaged)?.serial)
+}
+
+/// Prints what people compare of a certificate.
+fn said(der: &[u8], show: bool, pem: &str) -> anyhow::Result<()> {
+    let summary = CertificateSummary::of(der).context("the new certificate cannot be read")?;
+    say(format_args!("SHA-256 fingerprint: {}", summary.fingerprint))?;
+    say(format_args!(
+        "Valid until: {}",
+        summary.valid_until.strftime("%Y-%m-%d")
+    ))?;
+    if show {
+        say(format_args!("\n{}", describe(pem.as_bytes())?))?;
+    }
+    Ok(())
+}

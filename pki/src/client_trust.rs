@@ -1,0 +1,487 @@
+//! Which certificates of clients a manager accepts: authorities, and lists of revoked certificates.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use labwire_home::present;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use crate::describe::printable;
+use crate::files;
+
+/// The most certificates that a client may present, its own included.
+const MOST_CERTIFICATES: usize = 8;
+
+/// The most bytes of certificates that a client may present. The manager keeps them while the client
+/// is connected.
+const MOST_BYTES: usize = 16 * 1024;
+
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// The number of days before the end of an authority from which a warning is given.
+const SOON: i64 = 30;
+
+/// Why the authorities of clients, or the lists of revoked certificates, cannot be used. Each message
+/// names the file and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientTrustError {
+    /// A file cannot be read.
+    #[error("cannot read '{}': {reason}; correct the path or its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        reason: std::io::Error,
+    },
+    /// The file of the authorities contains no certificate.
+    #[error(
+        "'{}' holds no complete certificate in PEM form (a block from '-----BEGIN CERTIFICATE-----' to '-----END \
+         CERTIFICATE-----'); labwire certgen --ca makes an authority",
+        path.display()
+    )]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate is damaged.
+    #[error("the certificate {number} in '{}' is damaged; restore the file from a copy", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The position of the certificate, from 1.
+        number: usize,
+    },
+    /// A certificate is not that of an authority.
+    #[error(
+        "the certificate '{subject}' in '{}' is no authority, so it cannot have issued those of clients; name the \
+         certificate of who issues them (labwire certgen --ca makes one)",
+        path.display()
+    )]
+    NoAuthority {
+        /// The file.
+        path: PathBuf,
+        /// The subject of the certificate.
+        subject: String,
+    },
+    /// The file of the lists contains none.
+    #[error(
+        "'{}' holds no complete list of revoked certificates in PEM form (a block from '-----BEGIN X509 CRL-----' to \
+         '-----END X509 CRL-----'); labwire certgen --crl makes one",
+        path.display()
+    )]
+    NoList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A list of revoked certificates cannot be used.
+    #[error(
+        "the list {number} of revoked certificates in '{}' cannot be used: {reason}; lists are of version 2 and tell \
+         when the next one comes (with OpenSSL: crl_extensions and a crlnumber)",
+        path.display()
+    )]
+    UnusableList {
+        /// The file.
+        path: PathBuf,
+        /// The position of the list, from 1.
+        number: usize,
+        /// The reason.
+        reason: String,
+    },
+    /// The cryptographic library refuses the authorities.
+    #[error("the authorities in '{}' cannot be used: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// The authorities of clients and the lists of revoked certificates, as read from their files.
+pub struct ClientAuthorities {
+    /// For handshakes: with an overdue list, no certificate of its authority is accepted.
+    admitting: Arc<dyn ClientCertVerifier>,
+    /// For clients that are connected: an overdue list still tells what was revoked.
+    staying: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<String>,
+    revoked: Option<usize>,
+    doubts: Vec<String>,
+}
+
+impl fmt::Debug for ClientAuthorities {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ClientAuthorities")
+            .field("authorities", &self.authorities)
+            .field("revoked", &self.revoked)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientAuthorities {
+    /// Reads the certificates of authorities, and the lists of revoked certificates, from PEM files.
+    ///
+    /// With lists, each authority needs one: a certificate whose revocation cannot be looked up is
+    /// refused, and so is one whose list is overdue.
+    ///
+    /// # Errors
+    /// See [`ClientTrustError`].
+    pub fn load(authorities: &Path, lists: Option<&Path>) -> Result<Self, ClientTrustError> {
+        let roots = Roots::read(authorities)?;
+        let crls = lists.map(Lists::read).transpose()?;
+        let mut doubts = roots.doubts();
+        if let Some(crls) = &crls {
+            doubts.extend(crls.doubts(&roots));
+        }
+        let store = Arc::new(roots.store.clone());
+        let der = crls.as_ref().map_or(&[][..], |crls| &crls.der);
+        let unusable = |error: VerifierBuilderError| ClientTrustError::Unusable {
+            path: authorities.to_owned(),
+            reason: error.to_string(),
+        };
+        if let Some(path) = lists {
+            // One by one, for an error that names the list.
+            for (index, list) in der.iter().enumerate() {
+                let built = verifier(&store, std::slice::from_ref(list), true);
+                built.map_err(|error| ClientTrustError::UnusableList {
+                    path: path.to_owned(),
+                    number: index + 1,
+                    reason: error.to_string(),
+                })?;
+            }
+        }
+        Ok(Self {
+            admitting: verifier(&store, der, true).map_err(unusable)?,
+            staying: verifier(&store, der, false).map_err(unusable)?,
+            authorities: roots.names,
+            revoked: crls.map(|crls| crls.revoked),
+            doubts,
+        })
+    }
+
+    /// Returns the names of the authorities.
+    pub fn authorities(&self) -> &[String] {
+        &self.authorities
+    }
+
+    /// Returns the number of revoked certificates; `None` without a list.
+    pub fn revoked(&self) -> Option<usize> {
+        self.revoked
+    }
+
+    /// Returns what keeps clients out that should be admitted, now or soon: an authority that has
+    /// expired, or a list that is overdue or missing.
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
+    }
+}
+
+/// Creates a verifier. A strict one accepts no certificate by a list that is overdue.
+fn verifier(
+    roots: &Arc<RootCertStore>,
+    lists: &[CertificateRevocationListDer<'static>],
+    is_strict: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider)
+        .allow_unauthenticated()
+        .with_crls(lists.iter().cloned());
+    if is_strict {
+        builder.enforce_revocation_expiration().build()
+    } else {
+        builder.build()
+    }
+}
+
+/// The certificates of authorities.
+struct Roots {
+    store: RootCertStore,
+    names: Vec<String>,
+    /// The subjects, in DER form.
+    subjects: Vec<Vec<u8>>,
+    /// The ends of their validity, in seconds since 1970.
+    ends: Vec<i64>,
+}
+
+impl Roots {
+    fn read(path: &Path) -> Result<Self, ClientTrustError> {
+        let contents = read(path)?;
+        let chain = crate::certificate::chain_from_pem(&contents);
+        let chain = chain.ok_or_else(|| ClientTrustError::NoCertificate {
+            path: path.to_owned(),
+        })?;
+        let mut roots = Self {
+            store: RootCertStore::empty(),
+            names: Vec::new(),
+            subjects: Vec::new(),
+            ends: Vec::new(),
+        };
+        for (index, certificate) in chain.into_iter().enumerate() {
+            let damaged = || ClientTrustError::Damaged {
+                path: path.to_owned(),
+                number: index + 1,
+            };
+            let (_, parsed) = X509Certificate::from_der(&certificate).map_err(|_| damaged())?;
+            let name = printable(&parsed.subject().to_string());
+            if !parsed.is_ca() {
+                return Err(ClientTrustError::NoAuthority {
+                    path: path.to_owned(),
+                    subject: name,
+                });
+            }
+            roots.names.push(name);
+            roots.subjects.push(parsed.subject().as_raw().to_vec());
+            roots.ends.push(parsed.validity().not_after.timestamp());
+            roots.store.add(certificate).map_err(|_| damaged())?;
+        }
+        Ok(roots)
+    }
+
+    fn doubts(&self) -> Vec<String> {
+        let now = present().as_second();
+        let ends = self.names.iter().zip(&self.ends);
+        let doubts = ends.filter_map(|(name, end)| {
+            let days = (end - now) / SECONDS_OF_A_DAY;
+            if *end < now {
+                Some(format!(
+                    "the authority '{name}' has expired on {}; clients need certificates of another one",
+                    day(*end)
+                ))
+            } else if days < SOON {
+                Some(format!(
+                    "the authority '{name}' expires on {}, in {days} day(s)",
+                    day(*end)
+                ))
+            } else {
+                None
+            }
+        });
+        doubts.collect()
+    }
+}
+
+/// Lists of revoked certificates.
+struct Lists {
+    der: Vec<CertificateRevocationListDer<'static>>,
+    /// For each list: the issuer in DER form and for people, its time and that of the next one.
+    issuers: Vec<(Vec<u8>, String, [i64; 2])>,
+    revoked: usize,
+}
+
+impl Lists {
+    fn read(path: &Path) -> Result<Self, ClientTrustError> {
+        let contents = read(path)?;
+        let blocks = lists_from_pem(&contents).ok_or_else(|| ClientTrustError::NoList {
+            path: path.to_owned(),
+        })?;
+        let (mut issuers, mut revoked) = (Vec::new(), 0);
+        for (index, block) in blocks.iter().enumerate() {
+            let unusable = |reason: &str| ClientTrustError::UnusableList {
+                path: path.to_owned(),
+                number: index + 1,
+                reason: reason.to_owned(),
+            };
+            let parsed = CertificateRevocationList::from_der(block);
+            let (_, list) = parsed.map_err(|_| unusable("it is damaged"))?;
+            let next = list.next_update();
+            let next = next.ok_or_else(|| unusable("it does not tell when the next one comes"))?;
+            revoked += list.iter_revoked_certificates().count();
+            issuers.push((
+                list.issuer().as_raw().to_vec(),
+                printable(&list.issuer().to_string()),
+                [list.last_update().timestamp(), next.timestamp()],
+            ));
+        }
+        let der = blocks.into_iter().map(CertificateRevocationListDer::from);
+        Ok(Self {
+            der: der.collect(),
+            issuers,
+            revoked,
+        })
+    }
+
+    fn doubts(&self, roots: &Roots) -> Vec<String> {
+        let now = present().as_second();
+        let mut doubts = Vec::new();
+        for (_, name, [from, next]) in &self.issuers {
+            let left = next - now;
+            if left < 0 {
+                doubts.push(format!(
+                    "the list of revoked certificates of '{name}' is overdue since {}, so its certificates are refused; \
+                     renew it (labwire certgen --crl, or who runs the authority), then send HUP",
+                    day(*next)
+                ));
+            } else if left < (next - from) / 10 {
+                doubts.push(format!(
+                    "the list of revoked certificates of '{name}' must be renewed by {}, or its certificates are refused",
+                    day(*next)
+                ));
+            }
+        }
+        for (subject, name) in roots.subjects.iter().zip(&roots.names) {
+            if !self.issuers.iter().any(|(issuer, ..)| issuer == subject) {
+                doubts.push(format!(
+                    "there is no list of revoked certificates of '{name}', so its certificates are refused; add one \
+                     (labwire certgen --crl)"
+                ));
+            }
+        }
+        doubts
+    }
+}
+
+/// Returns the lists of revoked certificates among the blocks of a PEM file. Returns `None` if there
+/// are none or a block is incomplete.
+pub(crate) fn lists_from_pem(contents: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let text = String::from_utf8_lossy(contents);
+    let blocks = pem::parse_many(text.as_bytes()).ok()?;
+    let lists = blocks.into_iter().filter(|block| block.tag() == "X509 CRL");
+    let lists: Vec<_> = lists.map(pem::Pem::into_contents).collect();
+    (!lists.is_empty()).then_some(lists)
+}
+
+fn read(path: &Path) -> Result<impl AsRef<[u8]> + std::ops::Deref<Target = Vec<u8>>, ClientTrustError> {
+    files::read(path).map_err(|reason| ClientTrustError::Read {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
+fn day(seconds: i64) -> String {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    moment.strftime("%Y-%m-%d").to_string()
+}
+
+/// Decides which certificates of clients are accepted. It can be replaced while the manager runs:
+/// the next handshake uses the new authorities and lists.
+///
+/// A client that presents no certificate is accepted by TLS. The names of the authorities are not
+/// sent to clients: strangers need not learn them, and a client has one certificate.
+#[derive(Debug)]
+pub struct ClientTrust {
+    current: RwLock<(Arc<ClientAuthorities>, u64)>,
+}
+
+/// The client has presented too many certificates, or too large ones.
+#[derive(Debug, thiserror::Error)]
+#[error("the chain has more than {MOST_CERTIFICATES} certificates or {MOST_BYTES} bytes")]
+struct ChainTooLong;
+
+impl ClientTrust {
+    /// Creates it with first authorities.
+    pub fn new(authorities: ClientAuthorities) -> Self {
+        Self {
+            current: RwLock::new((Arc::new(authorities), 1)),
+        }
+    }
+
+    /// Replaces the authorities and lists.
+    pub fn replace(&self, authorities: ClientAuthorities) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = (Arc::new(authorities), current.1 + 1);
+    }
+
+    /// Returns a number that grows when they are replaced.
+    pub fn version(&self) -> u64 {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Verifies the certificates of a client that returns to an earlier TLS session, its own first. The
+    /// TLS library does not.
+    ///
+    /// Takes up to some milliseconds.
+    ///
+    /// # Errors
+    /// Why they are not accepted.
+    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateError> {
+        check(&*self.current().admitting, chain)
+    }
+
+    /// Checks the certificates of a client that is connected, its own first. A list that is overdue
+    /// is no reason to refuse them, since they were accepted before.
+    ///
+    /// Takes up to some milliseconds.
+    ///
+    /// # Errors
+    /// Why they are not accepted any more.
+    pub fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateError> {
+        check(&*self.current().staying, chain)
+    }
+
+    fn current(&self) -> Arc<ClientAuthorities> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+}
+
+fn check(verifier: &dyn ClientCertVerifier, chain: &[CertificateDer<'_>]) -> Result<(), CertificateError> {
+    let (first, others) = chain.split_first().ok_or(CertificateError::BadEncoding)?;
+    let seconds = u64::try_from(present().as_second()).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    match verifier.verify_client_cert(first, others, now) {
+        Ok(_) => Ok(()),
+        Err(Error::InvalidCertificate(reason)) => Err(reason),
+        Err(_) => Err(CertificateError::ApplicationVerificationFailure),
+    }
+}
+
+impl ClientCertVerifier for ClientTrust {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let bytes = end_entity.len() + intermediates.iter().map(|der| der.len()).sum::<usize>();
+        if bytes > MOST_BYTES || intermediates.len() >= MOST_CERTIFICATES {
+            let reason = CertificateError::Other(OtherError(Arc::new(ChainTooLong)));
+            return Err(Error::InvalidCertificate(reason));
+        }
+        let admitting = Arc::clone(&self.current().admitting);
+        admitting.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.current()
+            .admitting
+            .verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.current()
+            .admitting
+            .verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.current().admitting.supported_verify_schemes()
+    }
+}
