@@ -285,3 +285,46 @@ fn a_user_who_is_removed_is_out_also_if_one_of_the_same_name_is_added_at_once() 
         );
     }
 }
+
+#[test]
+fn what_is_revoked_before_the_identity_is_told_admits_nobody() {
+    let manager = Manager::start_in(home(), &LOGIN);
+    let mut root = client(&manager, "root");
+    let mut dmm = RawPeer::connect(&manager);
+    for credential in ["root", "x"] {
+        dmm.read_json();
+        dmm.send_line(&json!({ "result": credential }).to_string());
+    }
+    dmm.identify(&json!({ "type": "service", "name": "DMM", "attributes": {} }));
+    let token = json!({ "user": "root", "may": ["call DMM.read", "link DMM"] });
+    let token = administer(&mut root, "access.add_token", token)["result"].clone();
+
+    let mut with_password = log_in(&manager, "ada");
+    let mut with_token = RawPeer::connect(&manager);
+    for credential in ["root", token["secret"].as_str().unwrap()] {
+        with_token.read_json();
+        with_token.send_line(&json!({ "result": credential }).to_string());
+    }
+    let changes = [
+        ("access.revoke_token", json!({ "id": token["id"] })),
+        ("access.disable_user", json!({ "user": "ada" })),
+    ];
+    for (change, kwargs) in changes {
+        assert_eq!(administer(&mut root, change, kwargs)["error"], false);
+    }
+    let told = [
+        "was disabled, as which this peer had logged in",
+        "was revoked, with which this peer had logged in",
+    ];
+    for (peer, told) in [&mut with_password, &mut with_token].into_iter().zip(told) {
+        peer.identify(&json!({ "type": "client", "name": "late" }));
+        peer.send_line(&request("DMM", "read").to_string());
+        let refused = peer.read_json();
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.ends_with(told), "{refused}");
+        peer.expect_closed();
+    }
+    // Nothing has reached the service: the next request is the first one.
+    root.send_line(&request("DMM", "last").to_string());
+    assert_eq!(dmm.read_json()["attribute"], "last");
+}

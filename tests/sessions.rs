@@ -1,6 +1,7 @@
 //! Sessions: the place of a peer is kept while its connection is broken.
 
 mod binary;
+mod logins;
 mod owed;
 mod peer;
 mod restarts;

@@ -89,6 +89,9 @@ impl Attachment {
         let dismissal = Arc::<Dismissal>::default();
         let (id, log_limit, session) = {
             let mut registry = routing.registry();
+            if let Some(end) = registry.end_of_login(principal, routing.present().seconds()) {
+                return Err(Refusal::LoginEnded(end));
+            }
             if is_service {
                 registry.permit_service(&identity.name, principal, routing.present())?;
             }
@@ -279,6 +282,12 @@ impl Attachment {
         let mut registry = routing.registry();
         let changed = registry.set_principal(self.id, Arc::new(principal));
         registry.note_login(self.id, &self.dismissal);
+        registry.check_again(self.id);
+        let principal = registry.principal(self.id);
+        let now = routing.present().seconds();
+        if let Some(end) = principal.and_then(|principal| registry.end_of_login(principal, now)) {
+            self.dismissal.give(end);
+        }
         if let Some(event) = changed {
             routing.events.publish(event, None);
         }

@@ -57,13 +57,18 @@ pub struct UserStandings {
 impl UserStandings {
     /// Returns whether the user was removed. One who has logged in later was not.
     pub fn is_removed(&self, user: &LoginUser) -> bool {
-        self.read > user.read && self.row_of(user).is_none()
+        self.were_read_after(user) && self.row_of(user).is_none()
     }
 
     /// Returns whether the user is no administrator, as a user who was removed. Of one who has logged in
     /// later nothing is known.
     pub fn is_no_administrator(&self, user: &LoginUser) -> bool {
-        self.read > user.read && self.row_of(user) != Some(true)
+        self.were_read_after(user) && self.row_of(user) != Some(true)
+    }
+
+    /// Returns whether they were read after the user has logged in.
+    pub fn were_read_after(&self, user: &LoginUser) -> bool {
+        self.read > user.read
     }
 
     fn row_of(&self, user: &LoginUser) -> Option<bool> {

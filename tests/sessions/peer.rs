@@ -59,11 +59,20 @@ impl SessionPeer {
     }
 
     pub(super) fn register(manager: &Manager, identity: Value) -> Self {
+        Self::register_as(manager, identity, ("ada", "x"))
+    }
+
+    /// As [`register`](Self::register), with this username and password if the manager asks for them.
+    pub(super) fn register_as(
+        manager: &Manager,
+        identity: Value,
+        login: (&'static str, &'static str),
+    ) -> Self {
         let mut peer = Self {
             port: manager.port(),
             stream: connect(manager.port()),
             identity,
-            login: ("ada", "x"),
+            login,
             buffer: Vec::new(),
             secret: String::new(),
             name: String::new(),

@@ -21,18 +21,19 @@ fn start() -> Manager {
 }
 
 /// Starts a manager again that has ended, on its port and with its files.
-fn start_again(manager: Manager) -> Manager {
+fn start_again(manager: Manager, options: &[&str]) -> Manager {
     let port = manager.port().to_string();
     let home = manager.take_home();
     let mut command = home.command(&["start", "--disable-tls", "--port", &port]);
+    command.args(options);
     Manager::start_command(home, &mut command)
 }
 
-/// Ends the manager with a signal and starts it again.
-fn restart(mut manager: Manager, signal: Signal) -> Manager {
+/// Ends the manager with a signal and starts it again, with these options beside `--disable-tls`.
+pub(super) fn restart(mut manager: Manager, signal: Signal, options: &[&str]) -> Manager {
     manager.signal(signal);
     manager.wait_for_end();
-    start_again(manager)
+    start_again(manager, options)
 }
 
 fn lock(service: &str, terms: Value) -> Value {
@@ -89,7 +90,7 @@ fn a_lock_is_kept_over_a_restart_for_its_holder_and_no_rival_gets_in_between() {
         wait_until_written(&manager, 1);
         let (before, secret) = (holder.name.clone(), holder.secret.clone());
 
-        let manager = restart(manager, signal);
+        let manager = restart(manager, signal, &[]);
         let mut rival = RawPeer::client(&manager, "Rival");
         let mut dmm = RawPeer::service(&manager, "DMM", &json!({}));
         wait_for_service(&manager, "DMM");
@@ -147,7 +148,7 @@ fn a_lock_whose_holder_does_not_return_is_free_after_the_grace_period() {
     let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
     let mut holder = SessionPeer::register(&manager, client_identity("Ada", &json!({ "grace": 2 })));
     granted(&holder.request(&lock("DMM", json!({ "wait": 0, "reason": REASON }))));
-    let manager = restart(manager, Signal::TERM);
+    let manager = restart(manager, Signal::TERM, &[]);
     let _dmm = RawPeer::service(&manager, "DMM", &json!({}));
     wait_for_service(&manager, "DMM");
     let mut rival = RawPeer::client(&manager, "Rival");
@@ -184,11 +185,11 @@ fn a_lock_waits_for_its_service_and_a_second_restart_and_shared_holders_are_all_
     for peer in [&mut ada, &mut bob] {
         granted(&peer.request(&lock("DMM", json!({ "shared": true, "reason": REASON }))));
     }
-    let manager = restart(manager, Signal::TERM);
+    let manager = restart(manager, Signal::TERM, &[]);
     drop(dmm);
     assert_eq!(claim(&mut ada), json!(["DMM"]));
     // Its claim is noted under its new secret.
-    let manager = restart(manager, Signal::TERM);
+    let manager = restart(manager, Signal::TERM, &[]);
     for peer in [&mut ada, &mut bob] {
         assert_eq!(claim(peer), json!(["DMM"]));
         let refused = peer.request(&lock("DMM", json!({ "shared": true, "wait": 0 })));
@@ -215,7 +216,7 @@ fn an_administrator_breaks_a_lock_that_is_kept_and_a_holder_gives_it_up() {
     for service in ["DMM", "Oven"] {
         granted(&holder.request(&lock(service, json!({ "wait": 0, "reason": REASON }))));
     }
-    let manager = restart(manager, Signal::TERM);
+    let manager = restart(manager, Signal::TERM, &[]);
     drop(services);
     let _services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
     wait_for_service(&manager, "Oven");
@@ -247,7 +248,7 @@ fn nobody_else_claims_a_lock_and_a_peer_without_a_session_has_no_priority() {
     granted(&old.request(&lock("Oven", json!({ "wait": 0 }))));
     let mut holder = SessionPeer::client(&manager, "Ada");
     granted(&holder.request(&lock("DMM", json!({ "wait": 0, "reason": REASON }))));
-    let manager = restart(manager, Signal::TERM);
+    let manager = restart(manager, Signal::TERM, &[]);
     let _services = ["DMM", "Oven"].map(|name| RawPeer::service(&manager, name, &json!({})));
     wait_for_service(&manager, "Oven");
     let mut other = RawPeer::client(&manager, "Other");

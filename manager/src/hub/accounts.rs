@@ -21,7 +21,7 @@ pub(crate) struct AccountsSource {
     store: Store,
     routing: Arc<Routing>,
     /// As they were read the last time.
-    known: Mutex<Option<ValidLogins>>,
+    known: Mutex<Option<Arc<ValidLogins>>>,
     /// Whether they could not be read the last time.
     is_failing: AtomicBool,
     /// Decides about the certificates of peers, if they are asked for any.
@@ -44,13 +44,15 @@ impl AccountsSource {
     pub(crate) async fn reload(&self) {
         self.reload_unless(None).await;
         self.check_certificates().await;
-        self.end_logins();
+        self.end_logins().await;
     }
 
     /// Follows changes by other programs, and the time. Runs until it is dropped.
     pub(crate) async fn follow(self: Arc<Self>) {
         loop {
             sleep(INTERVAL).await;
+            // Also without roles: a peer may have logged in again with a token, which allows less.
+            self.routing.revoke().await;
             if !self.routing.registry().has_logins() {
                 continue;
             }
@@ -61,11 +63,11 @@ impl AccountsSource {
             self.check_certificates().await;
             // Each time: a peer may have logged in with what was revoked a moment later, and time has
             // passed.
-            self.end_logins();
+            self.end_logins().await;
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<ValidLogins>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<ValidLogins>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +96,7 @@ impl AccountsSource {
             Ok(loaded) => {
                 self.is_failing.store(false, Ordering::Relaxed);
                 if loaded.is_some() {
-                    *self.known() = loaded;
+                    *self.known() = loaded.map(Arc::new);
                 }
             }
             Err(error) => {
@@ -105,9 +107,10 @@ impl AccountsSource {
         }
     }
 
-    fn end_logins(&self) {
-        if let Some(known) = &*self.known() {
-            self.routing.end_logins(known);
+    async fn end_logins(&self) {
+        let known = self.known().clone();
+        if let Some(known) = known {
+            self.routing.end_logins(&known).await;
         }
     }
 }

@@ -200,28 +200,37 @@ impl Routing {
 
     /// Ends the connections of peers whose logins are not valid any more, and the sessions of those that
     /// are away. A peer whose user is no administrator any more stays, and is none.
-    pub(crate) fn end_logins(self: &Arc<Self>, valid: &ValidLogins) {
+    pub(crate) async fn end_logins(self: &Arc<Self>, valid: &Arc<ValidLogins>) {
         let (demoted, ended) = {
             let mut registry = self.registry();
+            registry.set_valid_logins(valid);
             let demoted = registry.demote(valid);
             (demoted, registry.ended_logins(valid, self.present().seconds()))
         };
         for name in demoted {
             info!("{name} has logged in as a user who is no administrator any more");
         }
-        for (id, dismissal, end) in ended {
-            dismissal.give(end);
-            if let Some(parked) = self.sessions.expire(id) {
-                Counters::count(&self.counters.logins_ended);
-                info!("{} does not return to its session: {end}", parked.name);
-                parked.leave(self);
+        for (_, dismissal, end) in &ended {
+            dismissal.give(*end);
+        }
+        let mut left = 0;
+        for (id, _, end) in ended {
+            let Some(parked) = self.sessions.expire(id) else {
+                continue;
+            };
+            Counters::count(&self.counters.logins_ended);
+            info!("{} does not return to its session: {end}", parked.name);
+            parked.leave(self);
+            left += 1;
+            if left % DEPARTURES_AT_ONCE == 0 {
+                yield_now().await;
             }
         }
     }
 
     /// Ends what peers have and the rules do not allow any more, in several steps, between which
     /// other tasks run. If it is cancelled, another call goes on.
-    pub(crate) async fn revoke(&self) {
+    pub(crate) async fn revoke(self: &Arc<Self>) {
         while self.revoke_some() {
             yield_now().await;
         }
@@ -233,30 +242,44 @@ impl Routing {
     }
 
     /// One step of [`revoke`](Self::revoke). Returns whether there may be more to do.
-    fn revoke_some(&self) -> bool {
+    fn revoke_some(self: &Arc<Self>) -> bool {
         let (now, present) = (self.moment(), self.present());
         let mut registry = self.registry();
-        let mut done = 0;
-        while done < REVOCATION_WORK {
-            match registry.check_next(now, present) {
-                None => return false,
-                Some(Checked::Peer { id, view, ended }) => {
+        let (mut done, mut is_more) = (0, true);
+        // Services that may be none any more. The connection of one that is there ends by itself.
+        let mut services = Vec::new();
+        while is_more && done < REVOCATION_WORK {
+            let events = match registry.check_next(now, present) {
+                None => {
+                    is_more = false;
+                    continue;
+                }
+                Some(Checked::Peer { id, view, events }) => {
                     let permits = |pattern: &str| view.permits_subscription(pattern, present.seconds());
                     done += 1 + self.events.revoke_subscriptions(&mut registry, id, permits);
-                    if let Some(event) = ended {
-                        done += self.events.publish(event, None);
-                    }
+                    let ends = |event: &Event<'_>| matches!(event, Event::ServiceRevoked { .. });
+                    services.extend(events.iter().any(ends).then_some(id));
+                    events
                 }
                 Some(Checked::Link { events, work }) => {
                     done += work;
-                    for event in events {
-                        done += self.events.publish(event, None);
-                    }
+                    events
                 }
+            };
+            for event in events {
+                done += self.events.publish(event, None);
             }
             done += self.events.settle(&mut registry, now);
         }
-        true
+        drop(registry);
+        for parked in services.into_iter().filter_map(|id| self.sessions.expire(id)) {
+            info!(
+                "{} does not return to its session: it may be no service any more",
+                parked.name
+            );
+            parked.leave(self);
+        }
+        is_more
     }
 
     /// Returns whether the manager is stopping and takes no new requests.
@@ -494,6 +517,9 @@ impl Routing {
     ) -> Result<(u64, Option<Vec<String>>), Refusal> {
         let present = self.present();
         let mut registry = self.registry();
+        if let Some(end) = registry.end_of_login(principal, present.seconds()) {
+            return Err(Refusal::LoginEnded(end));
+        }
         if let Some(name) = registry.service(id).map(|service| Arc::clone(&service.name)) {
             registry.permit_service(&name, principal, present)?;
         }

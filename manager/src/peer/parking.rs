@@ -68,6 +68,8 @@ impl<'a> Session<'a> {
                 Returned::OldConnection => sleep(LOOK).await,
             }
         };
+        // It may have logged in as somebody who may do less.
+        hub.routing.revoke().await;
         let session = Self::of(hub, peer, *attachment);
         let sending = async {
             stream.write_all(&resumed).await?;

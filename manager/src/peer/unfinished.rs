@@ -243,7 +243,10 @@ mod tests {
         assert!(!cut_through.note_arrived(pace, STALL, PACE));
         tokio::time::advance(2 * STALL).await;
         cut_through.note_pause(2 * STALL);
-        assert!(!cut_through.note_arrived(0, STALL, PACE), "no time of its own has passed");
+        assert!(
+            !cut_through.note_arrived(0, STALL, PACE),
+            "no time of its own has passed"
+        );
     }
 
     #[tokio::test(start_paused = true)]

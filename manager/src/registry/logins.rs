@@ -42,6 +42,18 @@ impl Registry {
         !self.logins.is_empty()
     }
 
+    /// Replaces what is known of who may stay logged in.
+    pub(crate) fn set_valid_logins(&mut self, valid: &Arc<ValidLogins>) {
+        self.valid_logins = Some(Arc::clone(valid));
+    }
+
+    /// Returns why a login is not valid any more at `now`, in seconds since 1970, if that is known: what
+    /// it was made with may have ended before the peer was admitted.
+    pub(crate) fn end_of_login(&self, principal: &Principal, now: i64) -> Option<LoginEnd> {
+        principal.user()?;
+        end_of_login(principal, self.valid_logins.as_deref()?, now)
+    }
+
     /// Takes the rights of an administrator from peers whose users have them no longer. Returns the peers'
     /// names.
     pub(crate) fn demote(&mut self, valid: &ValidLogins) -> Vec<String> {
@@ -95,9 +107,11 @@ fn end_of_login(principal: &Principal, valid: &ValidLogins, now: i64) -> Option<
     if principal.row().is_some_and(|row| valid.users.is_removed(row)) {
         return Some(LoginEnd::UserRemoved);
     }
+    // Who was enabled and has logged in since is not disabled.
+    let is_newer = |row| valid.users.were_read_after(row);
     if principal
         .user()
-        .is_some_and(|user| valid.disabled.contains(&**user))
+        .is_some_and(|user| valid.disabled.contains(&**user) && principal.row().is_none_or(is_newer))
     {
         return Some(LoginEnd::UserDisabled);
     }

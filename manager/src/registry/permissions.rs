@@ -378,7 +378,8 @@ impl Registry {
     /// Returns whether a client has a link with a service, a lock on it, or waits for one.
     pub(crate) fn has_part_in(&self, client: PeerId, service: &str) -> bool {
         let Some(&id) = self.service_names.get(service) else {
-            return false;
+            // A lock may be reserved for it until the service returns.
+            return self.reservations.claimed(client, service).is_some();
         };
         let has_link = self
             .services

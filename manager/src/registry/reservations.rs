@@ -102,8 +102,15 @@ impl Reservations {
         Some(reservation)
     }
 
+    /// Returns the reservations that a client has claimed, each with its service.
+    pub(super) fn claimed_by(&self, client: PeerId) -> Vec<(ReservationId, Arc<str>)> {
+        let ids = self.by_client.get(&client).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, Arc::clone(&self.by_id.get(id)?.lease.key.service))))
+            .collect()
+    }
+
     /// Returns the reservation that a client has claimed on a service.
-    fn claimed(&self, client: PeerId, service: &str) -> Option<ReservationId> {
+    pub(super) fn claimed(&self, client: PeerId, service: &str) -> Option<ReservationId> {
         let mut ids = self.by_client.get(&client)?.iter();
         let is_of = |id: &&ReservationId| {
             let reservation = self.by_id.get(id);
@@ -393,7 +400,11 @@ impl Registry {
     /// Ends a reservation that has expired or was broken. If its holder has claimed it, that is told as
     /// of any lock, and its requests for the service are refused until it links again. Returns the
     /// holder's name.
-    fn end_claimed(&mut self, id: ReservationId, end: LockEnd) -> Option<(Arc<str>, Event<'static>)> {
+    pub(super) fn end_claimed(
+        &mut self,
+        id: ReservationId,
+        end: LockEnd,
+    ) -> Option<(Arc<str>, Event<'static>)> {
         let reservation = self.reservations.by_id.get(&id)?;
         let (client, place) = (reservation.client, reservation.place);
         let lease = self.end_reservation(id)?;

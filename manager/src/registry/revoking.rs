@@ -34,8 +34,9 @@ pub(crate) enum Checked {
         id: PeerId,
         /// What it may do.
         view: Arc<View>,
-        /// A service that may no longer be one.
-        ended: Option<Event<'static>>,
+        /// What has ended: a service that may no longer be one, and locks that were reserved for it over a
+        /// restart.
+        events: Vec<Event<'static>>,
     },
     /// A link, and the lock that comes with it.
     Link {
@@ -92,6 +93,7 @@ impl Registry {
             let id = self.revoking.peers.pop()?;
             // It may have left meanwhile.
             let Some(view) = self.view_of(id) else { continue };
+            let mut events = self.check_reservations(id, &view, now, present);
             if let Some(client) = self.clients.get(id) {
                 let mut services: Vec<_> = client.links.iter().copied().collect();
                 services.extend(client.lock_waits.iter().map(|(service, _)| *service));
@@ -99,8 +101,8 @@ impl Registry {
                 services.dedup();
                 self.revoking.links = Some((id, services));
             }
-            let ended = self.check_service(id, &view, present);
-            return Some(Checked::Peer { id, view, ended });
+            events.extend(self.check_service(id, &view, present));
+            return Some(Checked::Peer { id, view, events });
         }
     }
 
@@ -115,6 +117,31 @@ impl Registry {
             outbox: Arc::clone(&service.outbox),
             refusal: refusal(&access, &service.principal, present),
         })
+    }
+
+    /// Ends what was reserved for a client over a restart, and claimed, and is not permitted any more. There
+    /// may be no link, and the service may not be connected.
+    fn check_reservations(
+        &mut self,
+        client: PeerId,
+        view: &View,
+        now: Moment,
+        present: Present<'_>,
+    ) -> Vec<Event<'static>> {
+        let mut events = Vec::new();
+        for (id, service) in self.reservations.claimed_by(client) {
+            let is_missing = |action: &Action| !view.until(*action, &service).includes(|| present.seconds());
+            let Some(missing) = [Action::Link, Action::Lock].into_iter().find(is_missing) else {
+                continue;
+            };
+            let permission = Access::to(missing, &service).to_string().into();
+            let end = LockEnd {
+                at: now.time,
+                cause: LockCause::NotPermitted { permission },
+            };
+            events.extend(self.end_claimed(id, end).map(|(_, event)| event));
+        }
+        events
     }
 
     fn check_link(&mut self, client: PeerId, id: PeerId, now: Moment, present: Present<'_>) -> Checked {

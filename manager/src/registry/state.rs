@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use foldhash::{HashMap, HashSet};
 use labwire_record::Caller;
+use labwire_store::ValidLogins;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, Shape};
 
@@ -246,6 +247,8 @@ pub(crate) struct Registry {
     pub(super) rules: Option<Rules>,
     /// The peers that have logged in as a user.
     pub(super) logins: HashMap<PeerId, Arc<Dismissal>>,
+    /// Who may stay logged in, as it was read the last time.
+    pub(super) valid_logins: Option<Arc<ValidLogins>>,
     /// The peers that are to be checked by new rules.
     pub(super) revoking: Revoking,
     pub(super) last_number: u64,
@@ -299,6 +302,7 @@ impl Registry {
             manager,
             rules: None,
             logins: HashMap::default(),
+            valid_logins: None,
             revoking: Revoking::default(),
             last_number: 0,
             clients: Peers::default(),

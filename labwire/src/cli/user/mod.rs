@@ -184,8 +184,12 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
         Verb::Enable => said.clone(),
         _ => {
             let described = [("full name", &args.full_name), ("e-mail", &args.email)];
-            let described = described.map(|(what, text)| text.as_ref().map(|text| format!("{what} '{text}'")));
-            format!("{said}: {}", described.into_iter().flatten().collect::<Vec<_>>().join(", "))
+            let described =
+                described.map(|(what, text)| text.as_ref().map(|text| format!("{what} '{text}'")));
+            format!(
+                "{said}: {}",
+                described.into_iter().flatten().collect::<Vec<_>>().join(", ")
+            )
         }
     };
     let change = match args.verb {
