@@ -195,6 +195,7 @@ pub(crate) fn refused_certificate(error: &std::io::Error) -> Option<String> {
                 .to_owned()
         }
         E::BadEncoding => "it is damaged".to_owned(),
+        E::Other(other) => other.0.to_string(),
         other => other.to_string(),
     })
 }

@@ -128,7 +128,7 @@ impl Authority {
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let pair = key.signing_pair(None)?;
         let signed = parameters.signed_by(&pair, &self.issuer);
-        signed.map(Certificate::from).map_err(|_| cannot_sign())
+        signed.map(Certificate::new).map_err(|_| cannot_sign())
     }
 
     /// Writes the authority's list of revoked certificates to a file, in PEM form with mode 0644, with

@@ -85,13 +85,11 @@ pub struct Certificate {
     inner: rcgen::Certificate,
 }
 
-impl From<rcgen::Certificate> for Certificate {
-    fn from(inner: rcgen::Certificate) -> Self {
+impl Certificate {
+    pub(crate) fn new(inner: rcgen::Certificate) -> Self {
         Self { inner }
     }
-}
 
-impl Certificate {
     /// Returns the certificate in PEM form.
     pub fn pem(&self) -> String {
         self.inner.pem()
