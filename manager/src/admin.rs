@@ -205,6 +205,8 @@ impl Known {
                 | Self::RemoveRole
                 | Self::AddSet
                 | Self::RemoveSet
+                | Self::AddLabel
+                | Self::RemoveLabel
                 | Self::Grant
                 | Self::Revoke
                 | Self::AddToken
@@ -273,6 +275,7 @@ requests! {
     AccessGroups "access.groups" [] "no arguments";
     AccessRoles "access.roles" [] "no arguments";
     AccessSets "access.sets" [] "no arguments";
+    AccessLabels "access.labels" [] "no arguments";
     AccessGrants "access.grants" [] "no arguments";
     AddGroup "access.add_group" ["group"] "the name of a group";
     RemoveGroup "access.remove_group" ["group"] "the name of a group";
@@ -282,7 +285,9 @@ requests! {
     RemoveRole "access.remove_role" ["role", "permissions"] "the name of a role and, if only some are to be removed, an array of permissions";
     AddSet "access.add_set" ["set", "patterns"] "the name of a set and an array of patterns of services";
     RemoveSet "access.remove_set" ["set", "patterns"] "the name of a set and, if only some are to be removed, an array of patterns";
-    Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\" or on=\"@SET\" and until=\"TIME\"";
+    AddLabel "access.add_label" ["service", "labels"] "the name of a service, or a pattern, and an array of labels";
+    RemoveLabel "access.remove_label" ["service", "labels"] "the name of a service, or a pattern, and, if only some are to be removed, an array of labels";
+    Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\", on=\"@SET\" or on=\"@SET+SET\" and until=\"TIME\"";
     Revoke "access.revoke" ["id"] "the number of a grant";
     AccessTokens "access.tokens" [] "no arguments";
     AddToken "access.add_token" ["user", "may", "register", "until", "note"] "a username, may=[…] with what the token allows, such as \"DMM.read*\", or register=\"SERVICE\", and, if wanted, until=\"TIME\" and note=\"TEXT\"";

@@ -9,7 +9,7 @@ use std::fmt::{self, Write};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use jiff::Timestamp;
-use labwire_access::{Permission, Scope, permissions_to_serve};
+use labwire_access::{Permission, permissions_to_serve};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
@@ -387,7 +387,7 @@ fn check(new: &NewToken, now: i64) -> Result<(), AccessError> {
         let (what, limit) = ("permissions of the token", MOST_TOKEN_PERMISSIONS);
         return Err(AccessError::TooMany { what, limit });
     }
-    let of_set = |permission: &&Permission| matches!(permission.object, Scope::Set(_));
+    let of_set = |permission: &&Permission| !permission.object.sets().is_empty();
     if let Some(permission) = may.iter().find(of_set) {
         return Err(AccessError::SetInToken(permission.to_string()));
     }

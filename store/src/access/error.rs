@@ -100,6 +100,12 @@ pub enum AccessError {
         /// The pattern.
         pattern: String,
     },
+    /// The name or pattern of services is in no set.
+    #[error("{} has no labels", quoted(.0))]
+    NoLabels(
+        /// The given text.
+        String,
+    ),
     /// A set cannot be removed since a grant or a permission names it.
     #[error("the set {} is in use by {user}, remove that first", quoted(set))]
     SetInUse {

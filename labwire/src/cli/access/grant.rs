@@ -80,7 +80,7 @@ struct AddArgs {
 
     /// Limit it to services and topics that match a pattern, or to a set (@SET)
     ///
-    /// A role that is limited allows no administrators' requests.
+    /// @SET+SET is what several sets have in common. A role that is limited allows no administrators' requests.
     #[arg(long, value_name = "PATTERN", default_value = "*", hide_default_value = true)]
     on: String,
 

@@ -149,7 +149,7 @@ impl MayArgs {
         };
         let Some(service) = self.service.clone().or_else(|| match permission.object {
             Scope::Pattern(service) => Some(service.as_str().to_owned()),
-            Scope::Set(_) => None,
+            Scope::Set(_) | Scope::Sets(_) => None,
         }) else {
             return Ok(None);
         };

@@ -1,8 +1,9 @@
-//! `labwire group`, `role`, `set`, `grant` and `may`: who may do what at a manager that was started
+//! `labwire group`, `role`, `set`, `label`, `grant` and `may`: who may do what at a manager that was started
 //! with `--roles`; and `labwire token`.
 
 pub(crate) mod grant;
 pub(crate) mod group;
+pub(crate) mod label;
 pub(crate) mod may;
 mod notes;
 pub(crate) mod role;

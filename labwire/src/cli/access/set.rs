@@ -14,7 +14,9 @@ const LONG_ABOUT: &str = "\
 Add, remove and list sets of services.
 
 A set gives several services one name, such as all power supplies of a bench. Permissions and grants \
-name it as @NAME.";
+name it as @NAME. What two sets or more have in common is @NAME+OTHER.
+
+'labwire label' changes the same sets, seen from the services.";
 
 const EXAMPLES: &str = "\
 Examples:

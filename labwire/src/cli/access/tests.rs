@@ -17,6 +17,7 @@ enum Typable {
     Group(group::GroupArgs),
     Role(role::RoleArgs),
     Set(set::SetArgs),
+    Label(label::LabelArgs),
     Grant(grant::GrantArgs),
     May(may::MayArgs),
     Token(token::TokenArgs),
@@ -52,6 +53,7 @@ impl Shell {
             Typable::Group(args) => group::execute(args, &chosen, &mut output),
             Typable::Role(args) => role::execute(args, &chosen, &mut output),
             Typable::Set(args) => set::execute(args, &chosen, &mut output),
+            Typable::Label(args) => label::execute(args, &chosen, &mut output),
             Typable::Grant(args) => grant::execute(args, &chosen, &mut output),
             Typable::May(args) => may::execute(args, &chosen, &mut output),
             Typable::Token(args) => token::execute(args, &chosen, &mut output),
@@ -116,7 +118,8 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
         (
             &["may", "ada", "PSU31", "reads"],
             "ada may call PSU31.reads\n  outside the grant: grant 2, role operator to the user ada on DMM*: call\n  \
-             allows it: grant 1, role reader to the group students: call @bench3.read*\n",
+             allows it: grant 1, role reader to the group students: call @bench3.read* (in bench3 by \
+             PSU3*)\n",
         ),
     ] {
         assert_eq!(shell.types(line), expected, "{line:?}");
@@ -126,7 +129,7 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
         printed,
         format!(
             "ada may not call DMM.read\n  {end}: grant 2, role operator to the user ada on DMM*: call\n  other object: \
-             grant 1, role reader to the group students: call @bench3.read*\n"
+             grant 1, role reader to the group students: call @bench3.read* (not in bench3)\n"
         )
     );
     assert_eq!(
@@ -389,4 +392,50 @@ fn a_misspelt_name_is_an_error_with_the_nearest_one() {
     ] {
         assert_eq!(shell.run(line).1.unwrap(), expected, "{line:?}");
     }
+}
+
+#[test]
+fn labels_are_given_listed_explained_and_taken_back() {
+    let shell = Shell::with_users(&["ada"]);
+    for (line, expected) in [
+        (&["label", "list"][..], "No service has a label\n"),
+        (&["label", "list", "--json"], ""),
+        (
+            &["label", "add", "PSU3*", "bench3", "psu"],
+            "PSU3* has the labels: bench3, psu\n",
+        ),
+        (
+            &["label", "add", "DMM-3", "bench3"],
+            "DMM-3 has the labels: bench3\n",
+        ),
+        (&["label", "list"], "DMM-3  bench3\nPSU3*  bench3, psu\n"),
+        (&["label", "list", "PSU31"], "PSU3*  bench3, psu\n"),
+        (&["label", "list", "Oven"], "Oven has no labels\n"),
+        (
+            &["label", "list", "--json"],
+            "{\"labels\":[\"bench3\"],\"service\":\"DMM-3\"}\n{\"labels\":[\"bench3\",\"psu\"],\"service\":\"PSU3*\"}\n",
+        ),
+        (&["set", "list"], "bench3  DMM-3, PSU3*\npsu     PSU3*\n"),
+        (
+            &["grant", "add", "operator", "--to", "ada", "--on", "@psu+bench3"],
+            "Added the grant 1: operator to the user ada, on @bench3+psu\n",
+        ),
+        (
+            &["may", "ada", "PSU31", "read"],
+            "ada may call PSU31.read\n  allows it: grant 1, role operator to the user ada on @bench3+psu: call (in bench3 \
+             by PSU3*, in psu by PSU3*)\n",
+        ),
+        (
+            &["label", "remove", "PSU3*", "psu"],
+            "PSU3* does not have any more the labels: psu\n",
+        ),
+        (&["label", "remove", "DMM-3"], "DMM-3 has no labels any more\n"),
+    ] {
+        assert_eq!(shell.types(line), expected, "{line:?}");
+    }
+    let (printed, error) = shell.run(&["may", "ada", "PSU31", "read"]);
+    assert!(printed.contains("outside the grant: ") && printed.contains("(in bench3 by PSU3*, not in psu)"));
+    assert!(error.is_some());
+    let (_, error) = shell.run(&["label", "add", "", "bench3"]);
+    assert!(error.unwrap().contains("a pattern may not be empty"));
 }

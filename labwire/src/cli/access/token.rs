@@ -249,7 +249,7 @@ fn not_granted(database: &Database, new: &NewToken, now: i64) -> anyhow::Result<
                 now,
             )
         }
-        Scope::Set(_) => false,
+        Scope::Set(_) | Scope::Sets(_) => false,
     };
     let lacking = new.may.iter().filter(|permission| !is_granted(permission));
     let lacking: Vec<_> = lacking.map(|permission| format!("'{permission}'")).collect();
