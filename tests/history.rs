@@ -1,5 +1,7 @@
 //! The record: who did what and when, and `labwire history`, which shows it.
 
+mod arguments;
+
 use std::fs;
 use std::process::Command;
 use std::time::Instant;

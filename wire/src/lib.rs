@@ -24,6 +24,7 @@ mod name;
 mod numbers;
 mod port;
 mod python;
+mod recorded;
 mod salvage;
 mod session;
 pub mod terminal;
@@ -50,6 +51,7 @@ pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
 pub use salvage::{Names, Salvage};
 pub use session::{
+pub use recorded::{MAX_RECORDED_BYTES, MAX_RECORDED_METHODS_BYTES, RecordedArguments, RecordedMethods};
     MAX_SECRET_BYTES, ResumeRequest, SessionBegun, SessionRequest, SessionResumed, confirmation, confirmed,
     received,
 };

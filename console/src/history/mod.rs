@@ -47,7 +47,8 @@ the bracket.
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
 lock, unlock; call (a request for a service that was refused, and with
-`labwire start --record calls` one that was answered); request (a
+`labwire start --record calls` one that was answered; its arguments are shown
+if the service asks for them to be recorded); request (a
 refused request to the manager); admin (an administrator's request); command (a
 change by `labwire user`, `grant` and the like, with the user of the system);
 gap (entries are missing here). Outcomes: ok, refused, error, expired, broken.
