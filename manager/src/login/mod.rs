@@ -268,7 +268,7 @@ impl State {
     /// Sends the outcome of an attempt to all of its callers.
     fn tell(&mut self, address: IpAddr, tried: Tried, outcome: Option<&LoginOutcome>, now: Instant) {
         if outcome.is_some() {
-            self.failures.forgive(tried);
+            self.failures.forgive(address, tried);
         }
         for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
             let verdict = match (outcome, self.failures.refused_in_name_for(address, tried, now)) {
