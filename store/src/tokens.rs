@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use jiff::Timestamp;
 use labwire_access::{Permission, permissions_to_serve};
+use labwire_wire::check_peer_name;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
@@ -146,11 +147,13 @@ pub(crate) struct FoundToken {
 /// Returns what a token allows with which one service of that name, and nothing else, can register.
 ///
 /// # Errors
-/// [`AccessError::NotOneService`] and [`AccessError::Pattern`].
+/// [`AccessError::NotOneService`], [`AccessError::ServiceName`] if no service can have the name, and
+/// [`AccessError::Pattern`].
 pub fn token_to_serve(name: &str) -> Result<Vec<Permission>, AccessError> {
     if name.contains(['*', '?']) {
         return Err(AccessError::NotOneService(name.to_owned()));
     }
+    check_peer_name(name).map_err(AccessError::ServiceName)?;
     permissions_to_serve(name).map_err(|error| AccessError::Pattern {
         text: name.to_owned(),
         error,

@@ -46,12 +46,14 @@ pub use json::{
     is_arguments_pair, is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};
-pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance};
+pub use name::{
+    MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance, check as check_peer_name,
+};
 pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
+pub use recorded::{MAX_RECORDED_BYTES, MAX_RECORDED_METHODS_BYTES, RecordedArguments, RecordedMethods};
 pub use salvage::{Names, Salvage};
 pub use session::{
-pub use recorded::{MAX_RECORDED_BYTES, MAX_RECORDED_METHODS_BYTES, RecordedArguments, RecordedMethods};
     MAX_SECRET_BYTES, ResumeRequest, SessionBegun, SessionRequest, SessionResumed, confirmation, confirmed,
     received,
 };

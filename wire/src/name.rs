@@ -148,7 +148,7 @@ pub(crate) fn is_printable(character: char) -> bool {
 }
 
 /// Checks the name of a client or service.
-pub(crate) fn check(name: &str) -> Result<(), NameError> {
+pub fn check(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(NameError::Unprintable);
     }

@@ -144,6 +144,13 @@ pub enum AccessError {
         /// The given name.
         String,
     ),
+    /// No service can have the name for which a token is to be.
+    #[error("{}", .0.to_string().trim_start_matches("ValueError: "))]
+    ServiceName(
+        /// What is wrong with it.
+        #[source]
+        labwire_wire::NameError,
+    ),
     /// The note of a token is too long, or has a control character.
     #[error(
         "a token's note has at most {} bytes, and no control characters",
