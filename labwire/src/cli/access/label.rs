@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use labwire_access::Pattern;
-use labwire_store::{AccessChange, AccessError};
+use labwire_store::{AccessChange, AccessError, Database};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -112,15 +112,16 @@ pub(crate) fn run(args: &LabelArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &LabelArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
+            let mut database = chosen.open()?;
             let (pattern, labels) = (parse(&args.service)?, args.labels.clone());
             database.change_access(&AccessChange::AddLabels { pattern, labels })?;
             let what = format!("{} has the labels: {}", args.service, args.labels.join(", "));
             done(chosen, "label add", &what, output)?;
         }
         Action::Remove(args) => {
+            let mut database = chosen.open()?;
             let (pattern, labels) = (parse(&args.service)?, args.labels.clone());
             database.change_access(&AccessChange::RemoveLabels { pattern, labels })?;
             let what = match &*args.labels {
@@ -133,7 +134,7 @@ pub(super) fn execute(args: &LabelArgs, chosen: &Chosen, output: &mut impl Write
             };
             done(chosen, "label remove", &what, output)?;
         }
-        Action::List(args) => args.list(database.labels()?, output)?,
+        Action::List(args) => args.list(chosen.list(Database::labels)?, output)?,
     }
     Ok(())
 }

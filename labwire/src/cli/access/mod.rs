@@ -6,6 +6,7 @@ pub(crate) mod group;
 pub(crate) mod label;
 pub(crate) mod may;
 mod notes;
+mod overview;
 pub(crate) mod role;
 pub(crate) mod set;
 #[cfg(test)]

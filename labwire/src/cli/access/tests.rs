@@ -439,3 +439,63 @@ fn labels_are_given_listed_explained_and_taken_back() {
     let (_, error) = shell.run(&["label", "add", "", "bench3"]);
     assert!(error.unwrap().contains("a pattern may not be empty"));
 }
+
+#[test]
+fn all_that_a_user_may_do_is_listed() {
+    let shell = Shell::with_users(&["ada", "bob"]);
+    for line in [
+        &["group", "add", "students"][..],
+        &["group", "join", "students", "ada"],
+        &["role", "add", "reader", "call DMM.read*", "see"],
+        &["role", "add", "empty", "see"],
+        &["role", "remove", "empty", "see"],
+        &["grant", "add", "reader", "--to-group", "students"],
+        &["grant", "add", "instrument", "--to", "ada", "--on", "DMM*"],
+        &["grant", "add", "empty", "--to-group", "everyone"],
+        &["grant", "add", "operator", "--to", "bob"],
+    ] {
+        shell.types(line);
+    }
+    assert_eq!(
+        shell.types(&["may", "ada"]),
+        "ada is in the groups: students, everyone\n  grant 1, reader to the group students: call DMM.read*, see\n  \
+         grant 2, instrument to the user ada, on DMM*: register, notify, publish\n  grant 3, empty to the group \
+         everyone: nothing\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&shell.types(&["may", "bob", "--json"])).unwrap();
+    assert_eq!(json["groups"], json!(["everyone"]));
+    assert_eq!(json["grants"][1]["permissions"][3], "call");
+    assert_eq!(json["administrator"], false);
+    let (_, error) = shell.run(&["may", "adda"]);
+    assert_eq!(error.unwrap(), "there is no user 'adda', did you mean 'ada'?");
+}
+
+#[test]
+fn lists_need_no_database_and_create_none() {
+    let shell = Shell {
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let roles = shell.types(&["role", "list"]);
+    assert_eq!(roles.lines().count(), 5, "{roles}");
+    assert!(
+        roles.contains("instrument     register, notify, publish\n"),
+        "{roles}"
+    );
+    for (line, printed) in [
+        (&["role", "show", "instrument"][..], "register\nnotify\npublish\n"),
+        (
+            &["group", "list"],
+            "There are no groups; everybody is in the group 'everyone'\n",
+        ),
+        (&["set", "list"], "There are no sets of services\n"),
+        (&["label", "list"], "No service has a label\n"),
+        (&["grant", "list"], "Nothing is granted\n"),
+        (&["grant", "list", "--json"], ""),
+        (&["token", "list"], "There are no tokens\n"),
+    ] {
+        assert_eq!(shell.types(line), printed, "{line:?}");
+    }
+    let (_, error) = shell.run(&["group", "add", "students"]);
+    assert!(error.unwrap().starts_with("there is no database "));
+    assert!(!shell.path().exists());
+}
