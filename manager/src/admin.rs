@@ -81,7 +81,7 @@ impl Request {
             attribute: request.name(),
             service: service.map(|service| excerpt(service).into()),
             arguments: (!arguments.is_empty()).then(|| arguments.join(" ")),
-            only_reads: (!request.changes()).then(|| 1_u64 << (*request as u32)),
+            only_reads: !request.changes(),
         }
     }
 
@@ -179,9 +179,8 @@ pub(crate) struct RecordedRequest {
     pub(crate) service: Option<Arc<str>>,
     /// Its arguments without secrets, for people.
     pub(crate) arguments: Option<String>,
-    /// The bit of a request that only reads, which is recorded once for each connection; `None` for
-    /// one that changes something.
-    pub(crate) only_reads: Option<u64>,
+    /// Whether it changes nothing. Such a request is recorded once for each connection.
+    pub(crate) only_reads: bool,
 }
 
 impl Known {
