@@ -105,6 +105,7 @@ impl Request {
             return Ok(outcome);
         }
         let Self(values) = self;
+        let changing = values.request.changes().then(|| hub.begin_change());
         let outcome = match values.request {
             Known::ShutdownManager => {
                 hub.routing.request_shutdown();
@@ -132,6 +133,9 @@ impl Request {
                 Outcome::Result(answer)
             }
         };
+        if let Some(changing) = changing {
+            changing.end();
+        }
         Ok(outcome)
     }
 }

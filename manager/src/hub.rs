@@ -39,6 +39,30 @@ pub(crate) struct Hub {
     rules: OnceLock<Arc<RulesSource>>,
 }
 
+/// A change of the database, made by a request.
+pub(crate) struct Changing<'a> {
+    hub: &'a Hub,
+    has_ended: bool,
+}
+
+impl Changing<'_> {
+    /// Ends a change that was read again, or was not made.
+    pub(crate) fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            if let Some(rules) = self.hub.rules.get() {
+                rules.read_soon();
+            }
+            self.hub.accounts.read_soon();
+        }
+    }
+}
+
 impl Hub {
     /// `recording` is what is written to the record. Tests may pass a `pace` other than
     /// [the default](Pace::default).
@@ -84,6 +108,16 @@ impl Hub {
         let (store, routing) = (self.admission.store.clone(), Arc::clone(&self.routing));
         let rules = Arc::new(RulesSource::begin(store, routing).await?);
         Ok(Arc::clone(self.rules.get_or_init(|| rules)))
+    }
+
+    /// Begins a change of the database. If what makes it is dropped before the
+    /// [end](Changing::end), for example because the connection of its peer breaks, the change may be made
+    /// all the same, and is noticed within a second.
+    pub(crate) fn begin_change(&self) -> Changing<'_> {
+        Changing {
+            hub: self,
+            has_ended: false,
+        }
     }
 
     /// Reads the rules about who may do what again, if they are enforced. Called after each change

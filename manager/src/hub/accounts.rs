@@ -22,6 +22,8 @@ pub(crate) struct AccountsSource {
     known: Mutex<Option<ValidLogins>>,
     /// Whether they could not be read the last time.
     is_failing: AtomicBool,
+    /// Whether they are to be read again: this manager may have changed them.
+    is_due: AtomicBool,
 }
 
 impl AccountsSource {
@@ -31,7 +33,13 @@ impl AccountsSource {
             routing,
             known: Mutex::default(),
             is_failing: AtomicBool::default(),
+            is_due: AtomicBool::default(),
         }
+    }
+
+    /// Lets the database be read within a second, as [`RulesSource::read_soon`](super::RulesSource::read_soon).
+    pub(crate) fn read_soon(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
     }
 
     /// Reads the database again, and ends the connections of those whose login is not valid any more. If
@@ -49,8 +57,9 @@ impl AccountsSource {
                 continue;
             }
             let file = self.known().as_ref().map(|known| known.file);
+            let is_due = self.is_due.swap(false, Ordering::Relaxed);
             let is_failing = self.is_failing.load(Ordering::Relaxed);
-            self.reload_unless(file.filter(|_| !is_failing)).await;
+            self.reload_unless(file.filter(|_| !is_failing && !is_due)).await;
             // Each time: a peer may have logged in with what was revoked a moment later, and time has
             // passed.
             self.end_logins();
