@@ -353,7 +353,7 @@ fn lists_and_explanations_are_json_objects_one_per_line() {
         (
             &["may", "ada", "--permission", "see PSU31", "--json"],
             format!(
-                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","verdict":"allows"}}],"until":null}}"#
+                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","sets":{{"bench3":"PSU3*"}},"verdict":"allows"}}],"until":null}}"#
             ),
         ),
     ] {
