@@ -1,5 +1,7 @@
 //! The record: who did what and when, and `labwire history`, which shows it.
 
+mod arguments;
+
 use std::fs;
 use std::process::Command;
 use std::time::Instant;
@@ -567,7 +569,16 @@ fn a_history_that_the_default_limit_cuts_says_so() {
         RawPeer::client(&manager, &format!("Guest{number}"));
     }
     wait_for_entries(&manager, &["--kind", "join", "--peer", "Guest*"], 101);
-    for form in [&[][..], &["--csv"], &["--json"], &["--newest-first"]] {
+    for form in [&["--csv"][..], &["--json"], &["--json", "--newest-first"]] {
+        let all = [&["history", "--kind", "join", "--peer", "Guest*"], form].concat();
+        let (code, output, errors) = run(&manager, &all);
+        assert_eq!(
+            (code, output.matches("Guest").count(), &*errors),
+            (Some(0), 101, ""),
+            "{form:?}"
+        );
+    }
+    for form in [&[][..], &["--newest-first"]] {
         let cut = [&["history", "--kind", "join", "--peer", "Guest*"], form].concat();
         let (code, output, errors) = run(&manager, &cut);
         assert_eq!(code, Some(0));

@@ -1,5 +1,6 @@
 //! Who may do what at a manager with `--roles`: every kind of request, changes, ends and commands.
 
+mod labels;
 mod revocation;
 mod sight;
 

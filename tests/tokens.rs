@@ -257,6 +257,14 @@ fn an_administrator_adds_lists_and_revokes_tokens_over_the_network_and_a_revoked
             json!({ "user": "bob", "register": "DMM*" }),
             "ValueError: 'DMM*': the name of one service has no * or ?",
         ),
+        (
+            json!({ "user": "bob", "register": "Manager" }),
+            "ValueError: the name 'Manager' belongs to the manager",
+        ),
+        (
+            json!({ "user": "bob", "register": "DMM " }),
+            "ValueError: the name 'DMM ' begins or ends with a blank",
+        ),
     ] {
         let refused = root.request(&to_manager("access.add_token", json!([]), kwargs));
         let message = refused["message"].as_str().unwrap();

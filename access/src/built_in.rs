@@ -32,12 +32,17 @@ const OWNER: [Action; 9] = [
     Action::Publish,
 ];
 
+/// For a program that only provides a service, and uses no other.
+const INSTRUMENT: [Action; 3] = [Action::Register, Action::Notify, Action::Publish];
+
 /// The roles that are always there, and the actions that each allows: an *observer* sees what is
-/// there, an *operator* uses it, an *owner* provides it, an *administrator* does everything.
-pub const BUILT_IN_ROLES: [(&str, &[Action]); 4] = [
+/// there, an *operator* uses it, an *owner* provides it, too, an *instrument* only provides it, an
+/// *administrator* does everything.
+pub const BUILT_IN_ROLES: [(&str, &[Action]); 5] = [
     ("observer", &OBSERVER),
     ("operator", &OPERATOR),
     ("owner", &OWNER),
+    ("instrument", &INSTRUMENT),
     (ADMINISTRATOR, &Action::ALL),
 ];
 

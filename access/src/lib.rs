@@ -3,7 +3,8 @@
 //! A [`Permission`] names an [`Action`] and what it applies to, such as `call DMM.read*`. A *role*
 //! is a named list of permissions; [`BUILT_IN_ROLES`] are always there. A [`Grant`] gives a role to
 //! a user or to a group of users, for everything or for some services, for ever or until a time. A
-//! *set* gives several patterns of services a name, which permissions and grants write as `@NAME`.
+//! *set* gives several patterns of services a name, which permissions and grants write as `@NAME`; `@NAME+OTHER` are the
+//! services that are in both sets. So a set is also a *label* of the services in it.
 //!
 //! [`Rows`] contain all of that as it is stored. A [`Policy`] is made of them once, and
 //! [`Policy::rights`] returns the [`Rights`] of one user: [`Rights::decide`] decides about one
@@ -48,6 +49,7 @@ mod built_in;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod names;
+mod objects;
 mod pattern;
 mod permission;
 mod policy;
@@ -58,9 +60,10 @@ mod tokens;
 pub use action::{Access, Action, UnknownAction};
 pub use built_in::{ADMINISTRATOR, BUILT_IN_ROLES, EVERYONE, permissions_of_built_in};
 pub use names::{MOST_NAME_BYTES, NameError, check_name};
+pub use objects::Membership;
 pub use pattern::{MOST_COMPARED_BYTES, MOST_PATTERN_BYTES, MOST_STARS, Pattern, PatternError};
 pub use permission::{Effect, Permission, PermissionError};
 pub use policy::{Grant, Grantee, Load, MOST_COMPARISONS, Policy, Rows, User};
 pub use rights::{Coverage, Decision, Reason, Rights, Until, Verdict};
-pub use scope::{Scope, ScopeError};
+pub use scope::{MOST_SETS, Scope, ScopeError};
 pub use tokens::{permissions_to_serve, permissions_to_use};

@@ -36,14 +36,14 @@ pub enum PermissionError {
 /// A permission: an action, and what it applies to.
 ///
 /// It is written as the action's name, and behind a blank the pattern of what it applies to, or
-/// `@` and the name of a set; without them it applies to everything. For `call`, a pattern of
+/// `@` and the name of a set, or the names of several with `+` between them for what is in each; without them it applies to everything. For `call`, a pattern of
 /// attributes follows behind the last dot, if there is one; for an attribute that has a dot in its
 /// name, `?` stands for the dot.
 ///
 /// ```
 /// use labwire_access::{Permission, PermissionError};
 ///
-/// for text in ["see", "call DMM.read*", "call @bench3", "publish lab.*", "administer users_table.*"] {
+/// for text in ["see", "call DMM.read*", "call @bench3", "see @bench3+psu", "publish lab.*", "administer users_table.*"] {
 ///     assert_eq!(text.parse::<Permission>()?.to_string(), text);
 /// }
 /// // A service with a dot in its name.
@@ -106,7 +106,7 @@ impl FromStr for Permission {
         };
         let object = object.parse::<Scope>()?;
         let is_of_services = !matches!(action, Action::Publish | Action::Subscribe | Action::Administer);
-        if matches!(object, Scope::Set(_)) && !is_of_services {
+        if !object.sets().is_empty() && !is_of_services {
             return Err(PermissionError::SetOfOthers(action));
         }
         Ok(Self {

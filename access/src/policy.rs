@@ -6,6 +6,7 @@ use foldhash::{HashMap, HashSet};
 
 use crate::action::Action;
 use crate::built_in::{ADMINISTRATOR, BUILT_IN_ROLES, EVERYONE};
+use crate::objects::Sets;
 use crate::pattern::Pattern;
 use crate::permission::Permission;
 use crate::rights::{Held, Rights, Role, Rule, Source};
@@ -39,8 +40,8 @@ pub struct Grant {
 /// The most patterns with which one user's request of one kind is compared. What a user has beyond
 /// that allows nothing.
 ///
-/// A permission counts once; for a set it counts once for each pattern of the set, and so does a
-/// grant that is limited to a set. So a decision takes less than a millisecond.
+/// A permission counts once; for sets it counts once for each pattern of each set, and so does a
+/// grant that is limited to sets. So a decision takes less than a millisecond.
 pub const MOST_COMPARISONS: usize = 10_000;
 
 /// A user.
@@ -104,18 +105,9 @@ impl Policy {
     /// Prepares the rules. What a row names and is not there allows nothing: a role without
     /// permissions, a set without members.
     pub fn new(rows: &Rows) -> Self {
-        let mut sets = HashMap::<&str, Vec<Pattern>>::default();
-        for (name, pattern) in &rows.sets {
-            sets.entry(name).or_default().push(pattern.clone());
-        }
-        let sets: HashMap<&str, Arc<[Pattern]>> =
-            sets.into_iter().map(|(name, set)| (name, set.into())).collect();
-        let compile = |scope: &Scope| match scope {
-            Scope::Pattern(pattern) => [pattern.clone()].into(),
-            Scope::Set(name) => sets.get(&**name).cloned().unwrap_or_default(),
-        };
+        let sets = Sets::new(&rows.sets);
         let rule = |permission: &Permission| Rule {
-            objects: compile(&permission.object),
+            objects: sets.compile(&permission.object),
             permission: permission.clone(),
         };
         let mut permissions = HashMap::<&str, Vec<Rule>>::default();
@@ -162,7 +154,7 @@ impl Policy {
         for grant in &rows.grants {
             let held = Held {
                 role: role_of(&grant.role),
-                on: (!grant.on.is_everything()).then(|| compile(&grant.on)),
+                on: (!grant.on.is_everything()).then(|| sets.compile(&grant.on)),
                 until: grant.until,
                 source: Source::Grant(Arc::new(grant.clone())),
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::action::{Access, Action};
 use crate::built_in::ADMINISTRATOR;
+use crate::objects::{Membership, Objects};
 use crate::pattern::Pattern;
 use crate::permission::{Effect, Permission};
 use crate::policy::{Grant, Grantee, can_be_limited};
@@ -14,8 +15,7 @@ use crate::scope::Scope;
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) permission: Permission,
-    /// One pattern, or those of a set.
-    pub(crate) objects: Arc<[Pattern]>,
+    pub(crate) objects: Objects,
 }
 
 /// The rules of a role, by their actions.
@@ -67,7 +67,7 @@ pub(crate) struct Held {
     pub(crate) source: Source,
     pub(crate) role: Arc<Role>,
     /// What the grant is limited to; `None` if it is not limited.
-    pub(crate) on: Option<Arc<[Pattern]>>,
+    pub(crate) on: Option<Objects>,
     pub(crate) until: Option<i64>,
 }
 
@@ -76,7 +76,7 @@ impl Held {
     pub(crate) fn comparisons(&self, action: Action) -> usize {
         match self.role.patterns[action as usize] {
             0 => 0,
-            patterns => patterns + self.on.as_ref().map_or(0, |on| on.len()),
+            patterns => patterns + self.on.as_ref().map_or(0, Objects::len),
         }
     }
 
@@ -86,7 +86,7 @@ impl Held {
         match &self.on {
             _ if self.role.of(action).is_empty() => false,
             None => true,
-            Some(on) => can_be_limited(action) && matches_any(on, action, object),
+            Some(on) => can_be_limited(action) && on.include(action, object),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Held {
 impl Rule {
     /// Returns whether it is for that action and object, with some attribute.
     fn applies(&self, action: Action, object: &str) -> bool {
-        self.permission.action == action && matches_any(&self.objects, action, object)
+        self.permission.action == action && self.objects.include(action, object)
     }
 
     /// Returns the pattern of attributes: only requests to services have any.
@@ -114,13 +114,6 @@ impl Rule {
     fn allows_attribute(&self, access: &Access<'_>) -> bool {
         access.action != Action::Call || self.permission.attribute.matches(access.attribute)
     }
-}
-
-fn matches_any(patterns: &[Pattern], action: Action, object: &str) -> bool {
-    patterns.iter().any(|pattern| match action {
-        Action::Subscribe => pattern.covers(object),
-        _ => pattern.matches(object),
-    })
 }
 
 /// The end of a grant is not part of it.
@@ -217,10 +210,13 @@ pub struct Reason {
     pub permission: Permission,
     /// What it means for the access.
     pub verdict: Verdict,
+    /// In which of the sets that the permission and the grant name the object is, each set once.
+    pub memberships: Vec<Membership>,
 }
 
 impl fmt::Display for Reason {
-    /// Writes the rule without the verdict: `grant 3: operator to ada on DMM*, call`.
+    /// Writes the rule without the verdict: `grant 3, role operator to the user ada on @bench3: call (in bench3 by
+    /// DMM*)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.grant {
             None => write!(formatter, "the user is an administrator")?,
@@ -236,7 +232,12 @@ impl fmt::Display for Reason {
                 }
             }
         }
-        write!(formatter, ": {}", self.permission)
+        write!(formatter, ": {}", self.permission)?;
+        if !self.memberships.is_empty() {
+            let memberships = self.memberships.iter().map(Membership::to_string);
+            write!(formatter, " ({})", memberships.collect::<Vec<_>>().join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -275,12 +276,12 @@ impl Rights {
     pub fn of(permissions: &[Permission], until: Option<i64>) -> Self {
         let rule = |permission: &Permission| {
             let objects = match &permission.object {
-                Scope::Pattern(pattern) => vec![pattern.clone()],
-                Scope::Set(_) => Vec::new(),
+                Scope::Pattern(pattern) => Objects::one(pattern.clone()),
+                Scope::Set(_) | Scope::Sets(_) => Objects::nothing(),
             };
             Rule {
                 permission: permission.clone(),
-                objects: objects.into(),
+                objects,
             }
         };
         let held = Held {
@@ -333,7 +334,7 @@ impl Rights {
         match self.allowing(access, now) {
             Some((held, rule)) => Decision::Allowed {
                 effect: Effect::Allow,
-                reason: Self::reason(held, rule, Verdict::Allows),
+                reason: Self::reason(held, rule, Verdict::Allows, access),
             },
             None => Decision::Denied {
                 missing: access.to_string(),
@@ -391,7 +392,7 @@ impl Rights {
             let is_included = held.includes(access.action, access.object);
             for rule in rules {
                 let verdict = Self::judge(held, is_included, rule, access, now);
-                reasons.push(Self::reason(held, rule, verdict));
+                reasons.push(Self::reason(held, rule, verdict, access));
             }
         }
         reasons
@@ -445,9 +446,7 @@ impl Rights {
 
     /// Returns whether an action is allowed for all objects and attributes, without an end.
     pub fn is_everywhere(&self, action: Action) -> bool {
-        let is_for_all = |rule: &Rule| {
-            rule.objects.iter().any(Pattern::is_everything) && rule.attributes().is_everything()
-        };
+        let is_for_all = |rule: &Rule| rule.objects.is_everything() && rule.attributes().is_everything();
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
         endless.any(|held| held.on.is_none() && held.role.of(action).iter().any(is_for_all))
             && self
@@ -470,7 +469,14 @@ impl Rights {
         }
     }
 
-    fn reason(held: &Held, rule: &Rule, verdict: Verdict) -> Reason {
+    fn reason(held: &Held, rule: &Rule, verdict: Verdict, access: &Access<'_>) -> Reason {
+        let of = |objects: &Objects, scope| objects.memberships(scope, access.action, access.object);
+        let mut memberships = of(&rule.objects, &rule.permission.object);
+        if let (Source::Grant(grant), Some(on)) = (&held.source, &held.on) {
+            memberships.extend(of(on, &grant.on));
+        }
+        memberships.sort_by(|one, other| one.set.cmp(&other.set));
+        memberships.dedup();
         Reason {
             grant: match &held.source {
                 Source::Grant(grant) => Some(Arc::clone(grant)),
@@ -478,6 +484,7 @@ impl Rights {
             },
             permission: rule.permission.clone(),
             verdict,
+            memberships,
         }
     }
 }

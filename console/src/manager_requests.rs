@@ -43,7 +43,7 @@ const OF_EVERYONE: [Request; 11] = [
 
 /// The requests of administrators, in the order of protocol.md as far as they are about one thing.
 #[rustfmt::skip]
-const OF_ADMINISTRATORS: [Request; 51] = [
+const OF_ADMINISTRATORS: [Request; 54] = [
     ("sessions", "", Labwire, "who has logged in"),
     ("stats", "", Labwire, "the manager's counters"),
     ("history", "[service= user= peer= kind= outcome= since= until= before= after= limit=]", Labwire, "a page of the record"),
@@ -80,6 +80,9 @@ const OF_ADMINISTRATORS: [Request; 51] = [
     ("access.remove_role", "ROLE [permissions=]", Labwire, "remove a role, or permissions"),
     ("access.add_set", "SET PATTERNS", Labwire, "add a set, or patterns"),
     ("access.remove_set", "SET [patterns=]", Labwire, "remove a set, or patterns"),
+    ("access.labels", "", Labwire, "the labels of services"),
+    ("access.add_label", "SERVICE LABELS", Labwire, "give a service labels"),
+    ("access.remove_label", "SERVICE [labels=]", Labwire, "take labels of a service back"),
     ("access.grant", "ROLE user=|group= [on= until=]", Labwire, "grant a role"),
     ("access.revoke", "ID", Labwire, "end a grant"),
     ("access.users", "", Labwire, "the users, disabled or not"),

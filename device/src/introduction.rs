@@ -31,6 +31,8 @@ pub struct Introduction {
     session: Option<SessionRequest>,
     /// Whether the service wants to know who sends each request.
     asks_for_callers: bool,
+    /// The methods whose arguments the manager is asked to record, as JSON text.
+    record_arguments: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +74,7 @@ impl Introduction {
             features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases", BINARY],
             session: None,
             asks_for_callers: false,
+            record_arguments: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Introduction {
             features: &[REGISTERED, CUT_THROUGH, "progress", "cancel", BINARY],
             session: None,
             asks_for_callers: false,
+            record_arguments: None,
         }
     }
 
@@ -154,6 +158,22 @@ impl Introduction {
         self
     }
 
+    /// Asks the manager to record the arguments of some requests of a service, if it records calls.
+    /// `methods` is the JSON text of the identity's member `record_arguments`, as
+    /// [`RecordedMethods`](labwire_wire::RecordedMethods) describes it. By default none are recorded.
+    ///
+    /// ```
+    /// use labwire_device::Introduction;
+    ///
+    /// let methods = r#"{"unlock":{"parameters":["door","code"],"secret":["code"]}}"#;
+    /// let door = Introduction::service("Door", "{}").record_arguments(Some(methods.to_owned()));
+    /// ```
+    #[must_use]
+    pub fn record_arguments(mut self, methods: Option<String>) -> Self {
+        self.record_arguments = methods.filter(|_| self.is_service());
+        self
+    }
+
     /// Leaves out the feature `binary`: arrays arrive as base64. For tests.
     #[doc(hidden)]
     #[must_use]
@@ -207,8 +227,11 @@ impl Introduction {
                 max_clients,
             } => {
                 let limit = max_clients.map_or(-1, i64::from);
+                let recorded = self.record_arguments.as_ref();
+                let recorded = recorded.map(|methods| format!(",\"record_arguments\":{methods}"));
+                let recorded = recorded.unwrap_or_default();
                 format!(
-                    "{{\"type\":\"service\",{about},\"attributes\":{attributes},\"max_clients\":{limit}}}"
+                    "{{\"type\":\"service\",{about},\"attributes\":{attributes},\"max_clients\":{limit}{recorded}}}"
                 )
             }
         })
@@ -229,6 +252,7 @@ mod tests {
         let role = Role::Service {
             attributes: r#"{"read":"() -> float"}"#.to_owned(),
             max_clients: Some(2),
+            recorded: None,
         };
         assert_eq!(identity.role, role);
 

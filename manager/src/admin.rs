@@ -81,7 +81,7 @@ impl Request {
             attribute: request.name(),
             service: service.map(|service| excerpt(service).into()),
             arguments: (!arguments.is_empty()).then(|| arguments.join(" ")),
-            only_reads: (!request.changes()).then(|| 1_u64 << (*request as u32)),
+            only_reads: !request.changes(),
         }
     }
 
@@ -105,6 +105,7 @@ impl Request {
             return Ok(outcome);
         }
         let Self(values) = self;
+        let changing = values.request.changes().then(|| hub.begin_change());
         let outcome = match values.request {
             Known::ShutdownManager => {
                 hub.routing.request_shutdown();
@@ -132,6 +133,9 @@ impl Request {
                 Outcome::Result(answer)
             }
         };
+        if let Some(changing) = changing {
+            changing.end();
+        }
         Ok(outcome)
     }
 }
@@ -179,9 +183,8 @@ pub(crate) struct RecordedRequest {
     pub(crate) service: Option<Arc<str>>,
     /// Its arguments without secrets, for people.
     pub(crate) arguments: Option<String>,
-    /// The bit of a request that only reads, which is recorded once for each connection; `None` for
-    /// one that changes something.
-    pub(crate) only_reads: Option<u64>,
+    /// Whether it changes nothing. Such a request is recorded once for each connection.
+    pub(crate) only_reads: bool,
 }
 
 impl Known {
@@ -205,6 +208,8 @@ impl Known {
                 | Self::RemoveRole
                 | Self::AddSet
                 | Self::RemoveSet
+                | Self::AddLabel
+                | Self::RemoveLabel
                 | Self::Grant
                 | Self::Revoke
                 | Self::AddToken
@@ -277,6 +282,7 @@ requests! {
     AccessGroups "access.groups" [] "no arguments";
     AccessRoles "access.roles" [] "no arguments";
     AccessSets "access.sets" [] "no arguments";
+    AccessLabels "access.labels" [] "no arguments";
     AccessGrants "access.grants" [] "no arguments";
     AddGroup "access.add_group" ["group"] "the name of a group";
     RemoveGroup "access.remove_group" ["group"] "the name of a group";
@@ -286,7 +292,9 @@ requests! {
     RemoveRole "access.remove_role" ["role", "permissions"] "the name of a role and, if only some are to be removed, an array of permissions";
     AddSet "access.add_set" ["set", "patterns"] "the name of a set and an array of patterns of services";
     RemoveSet "access.remove_set" ["set", "patterns"] "the name of a set and, if only some are to be removed, an array of patterns";
-    Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\" or on=\"@SET\" and until=\"TIME\"";
+    AddLabel "access.add_label" ["service", "labels"] "the name of a service, or a pattern, and an array of labels";
+    RemoveLabel "access.remove_label" ["service", "labels"] "the name of a service, or a pattern, and, if only some are to be removed, an array of labels";
+    Grant "access.grant" ["role", "user", "group", "on", "until"] "the name of a role, user=… or group=…, and, if wanted, on=\"PATTERN\", on=\"@SET\" or on=\"@SET+SET\" and until=\"TIME\"";
     Revoke "access.revoke" ["id"] "the number of a grant";
     AccessTokens "access.tokens" [] "no arguments";
     AddToken "access.add_token" ["user", "may", "register", "until", "note"] "a username, may=[…] with what the token allows, such as \"DMM.read*\", or register=\"SERVICE\", and, if wanted, until=\"TIME\" and note=\"TEXT\"";

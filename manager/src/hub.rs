@@ -40,6 +40,30 @@ pub(crate) struct Hub {
     rules: OnceLock<Arc<RulesSource>>,
 }
 
+/// A change of the database, made by a request.
+pub(crate) struct Changing<'a> {
+    hub: &'a Hub,
+    has_ended: bool,
+}
+
+impl Changing<'_> {
+    /// Ends a change that was read again, or was not made.
+    pub(crate) fn end(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            if let Some(rules) = self.hub.rules.get() {
+                rules.read_soon();
+            }
+            self.hub.accounts.read_soon();
+        }
+    }
+}
+
 impl Hub {
     /// `recording` is what is written to the record. Tests may pass a `pace` other than
     /// [the default](Pace::default).
@@ -92,6 +116,16 @@ impl Hub {
         // It is called once, before the first peer is served.
         let _ = self.accounts.certificates.set(Arc::clone(&certificates));
         let _ = self.admission.certificates.set(certificates);
+    }
+
+    /// Begins a change of the database. If what makes it is dropped before the
+    /// [end](Changing::end), for example because the connection of its peer breaks, the change may be made
+    /// all the same, and is noticed within a second.
+    pub(crate) fn begin_change(&self) -> Changing<'_> {
+        Changing {
+            hub: self,
+            has_ended: false,
+        }
     }
 
     /// Reads the rules about who may do what again, if they are enforced. Called after each change

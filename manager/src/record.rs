@@ -28,7 +28,8 @@ pub enum Recording {
     /// administrators request, and the manager's own start and end.
     ExceptCalls(Recorder),
     /// The same, and the calls that services have answered: who called what, when, how long it took, how
-    /// many bytes it had, and whether it failed. Never arguments or results.
+    /// many bytes it had, and whether it failed. Never results, and arguments only of methods whose service
+    /// asks for that in its identity.
     Calls(Recorder),
 }
 

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use labwire_home::present;
 
 use crate::entry::{Cost, Entry, Kind, Outcome, Repeats};
+use crate::shares::computer;
 
-/// The capacity of the queue, at some 80 bytes each: a fifth of a second of 300,000 calls per second.
+/// The capacity of the queue, at some 90 bytes each: a fifth of a second of 300,000 calls per second.
 pub(crate) const MOST_CALLS: usize = 65_536;
 
 /// The equal calls of one batch that become an entry each. Further ones are summed in one.
@@ -47,12 +48,26 @@ pub struct Call {
     pub bytes: u64,
     /// Whether it was answered with an error.
     pub is_error: bool,
+    /// Its arguments, if they are to be recorded.
+    pub arguments: Option<Box<str>>,
 }
+
+/// What a call with arguments costs besides their bytes: it has an entry of its own.
+const OVERHEAD: usize = 256;
+
+/// The most bytes of arguments in the queue, with the [`OVERHEAD`] of each.
+const MOST_ARGUMENTS: usize = 1 << 20;
+
+/// The most bytes of arguments in the queue that one computer causes, so that another one has room.
+const MOST_ARGUMENTS_OF_ONE: usize = 128 << 10;
 
 /// The queue of calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     list: Vec<Call>,
+    /// The bytes of arguments in the list, and those of each computer.
+    arguments: usize,
+    arguments_of: HashMap<Option<IpAddr>, usize>,
     /// The time of the first call by both clocks.
     first: Option<(Timestamp, u64)>,
     /// Calls that did not fit.
@@ -62,14 +77,29 @@ pub(crate) struct Calls {
 impl Calls {
     /// Queues a call if there is room. Returns whether the thread of the record must be woken: for the
     /// first one, and when the queue is half full.
-    pub(crate) fn push(&mut self, call: Call) -> bool {
+    pub(crate) fn push(&mut self, mut call: Call) -> bool {
         if self.list.len() >= MOST_CALLS {
             self.dropped += 1;
             return false;
         }
+        if let Some(arguments) = call.arguments.take() {
+            call.arguments = self.with_room(call.caller.address, arguments);
+        }
         self.first.get_or_insert_with(|| (present(), call.ended));
         self.list.push(call);
         self.list.len() == 1 || self.is_half_full()
+    }
+
+    /// Returns the arguments of a call from an address if there is room for them.
+    fn with_room(&mut self, address: Option<IpAddr>, arguments: Box<str>) -> Option<Box<str>> {
+        let of_one = self.arguments_of.entry(address.map(computer)).or_default();
+        let bytes = arguments.len() + OVERHEAD;
+        if self.arguments + bytes > MOST_ARGUMENTS || *of_one + bytes > MOST_ARGUMENTS_OF_ONE {
+            return None;
+        }
+        self.arguments += bytes;
+        *of_one += bytes;
+        Some(arguments)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -88,6 +118,8 @@ impl Calls {
 
     /// Takes what is queued, in exchange for an empty list whose memory is used again.
     pub(crate) fn take(&mut self, empty: Vec<Call>) -> Batch {
+        self.arguments = 0;
+        self.arguments_of.clear();
         Batch {
             list: std::mem::replace(&mut self.list, empty),
             first: self.first.take(),
@@ -121,7 +153,14 @@ impl Batch {
         };
         let mut entries = Vec::new();
         let mut sums: HashMap<_, Sum<'_>> = HashMap::new();
-        for call in &list {
+        for call in &mut list {
+            if let Some(arguments) = call.arguments.take() {
+                entries.push(Entry {
+                    arguments: Some(arguments),
+                    ..entry(call, at(call), None, cost(call))
+                });
+                continue;
+            }
             // The list keeps the parts alive, so that equal addresses are equal parts.
             let parts = (
                 Arc::as_ptr(&call.caller),
@@ -198,6 +237,7 @@ mod tests {
             ended: begun + 10,
             bytes: 64,
             is_error,
+            arguments: None,
         }
     }
 
@@ -238,6 +278,57 @@ mod tests {
         assert_eq!(span.as_micros(), 999 - 11);
         let errors = entries.iter().filter(|entry| entry.outcome == Outcome::Error);
         assert_eq!(errors.count(), 1);
+    }
+
+    #[test]
+    fn calls_with_arguments_have_entries_of_their_own_as_far_as_there_is_room() {
+        let mut calls = Calls::default();
+        let attribute = "set".into();
+        let from = |address: [u8; 4]| {
+            let address = Some(address.into());
+            Arc::new(Caller {
+                address,
+                ..(*caller()).clone()
+            })
+        };
+        let arguments = |bytes: usize| Some("1".repeat(bytes).into_boxed_str());
+        let with_arguments = |batch: Batch| {
+            let (entries, list) = batch.into_entries();
+            assert!(list.is_empty());
+            let all: u64 = entries
+                .iter()
+                .map(|entry| entry.repeats.map_or(1, |repeats| repeats.count))
+                .sum();
+            let with = entries.iter().filter(|entry| entry.arguments.is_some()).count();
+            (all, with)
+        };
+        for _ in 0..2 {
+            // One computer takes no more than its share, whatever the number of its connections.
+            for number in 0..1_000 {
+                let caller = from([10, 0, 0, 1]);
+                calls.push(Call {
+                    arguments: arguments(512),
+                    ..call(&caller, &attribute, number, false)
+                });
+            }
+            calls.push(Call {
+                arguments: arguments(512),
+                ..call(&from([10, 0, 0, 2]), &attribute, 1_000, false)
+            });
+            let share = MOST_ARGUMENTS_OF_ONE / (512 + OVERHEAD);
+            assert_eq!(with_arguments(calls.take(Vec::new())), (1_001, share + 1));
+        }
+        for number in 0..64_000_u32 {
+            let caller = from(number.to_be_bytes());
+            calls.push(Call {
+                arguments: arguments(512),
+                ..call(&caller, &attribute, number.into(), false)
+            });
+        }
+        assert_eq!(
+            with_arguments(calls.take(Vec::new())),
+            (64_000, MOST_ARGUMENTS / (512 + OVERHEAD))
+        );
     }
 
     #[test]

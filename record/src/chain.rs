@@ -22,7 +22,11 @@ pub(crate) struct Row<'a> {
     /// The number of equal things, the time of the first in microseconds since 1970, and of calls the
     /// sum of their microseconds, the longest, and their bytes.
     pub(crate) numbers: [Option<i64>; 5],
+    pub(crate) arguments: Option<&'a str>,
 }
+
+/// The column of the arguments, for the hash: it is younger than those of the numbers.
+const ARGUMENTS: u8 = 13;
 
 impl Row<'_> {
     /// Returns the hash of the row behind a row with the hash `before`.
@@ -35,20 +39,24 @@ impl Row<'_> {
         context.update(before);
         context.update(&self.id.to_le_bytes());
         context.update(&self.time.to_le_bytes());
+        let add_text = |context: &mut Context, column: u8, text: Option<&str>| {
+            let Some(text) = text else { return };
+            context.update(&[column]);
+            context.update(&(text.len() as u64).to_le_bytes());
+            context.update(text.as_bytes());
+        };
         let texts = [Some(self.kind), Some(self.outcome)]
             .into_iter()
             .chain(self.texts);
         for (column, text) in (0_u8..).zip(texts) {
-            let Some(text) = text else { continue };
-            context.update(&[column]);
-            context.update(&(text.len() as u64).to_le_bytes());
-            context.update(text.as_bytes());
+            add_text(&mut context, column, text);
         }
         for (column, number) in (8_u8..).zip(self.numbers) {
             let Some(number) = number else { continue };
             context.update(&[column]);
             context.update(&number.to_le_bytes());
         }
+        add_text(&mut context, ARGUMENTS, self.arguments);
         let mut hash = BEGIN;
         hash.copy_from_slice(context.finish().as_ref());
         hash
@@ -67,6 +75,7 @@ mod tests {
             outcome: "ok",
             texts,
             numbers: [None; 5],
+            arguments: None,
         }
     }
 
@@ -80,6 +89,11 @@ mod tests {
         let other = row([Some("ab"), Some("c"), None, None, None, None]);
         assert_ne!(first, other.hash(&first));
         assert_ne!(first, hash([None, Some("ab"), Some("c"), None, None, None]));
+        let other = Row {
+            arguments: Some(""),
+            ..row([Some("ab"), Some("c"), None, None, None, None])
+        };
+        assert_ne!(first, other.hash(&BEGIN));
         for place in 0..5 {
             let mut numbers = [None; 5];
             numbers[place] = Some(1);

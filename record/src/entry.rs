@@ -113,6 +113,8 @@ pub struct Entry {
     pub service: Option<Arc<str>>,
     /// The attribute of a request.
     pub attribute: Option<Box<str>>,
+    /// The arguments of a call whose service asks for that.
+    pub arguments: Option<Box<str>>,
     /// The details, for people.
     pub text: Option<Box<str>>,
     /// How many equal things it stands for; `None` for one.
@@ -206,6 +208,7 @@ impl Entry {
             address: None,
             service: None,
             attribute: None,
+            arguments: None,
             text: None,
             repeats: None,
             cost: None,
@@ -274,6 +277,10 @@ pub struct RecordedEntry {
     /// The attribute of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
+    /// The arguments of a call, if its service asks for that: the JSON text of an array, of an object, or of
+    /// both with a blank between them. `…` at the end says that the rest was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<String>,
     /// The details, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

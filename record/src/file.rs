@@ -76,10 +76,14 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE removed DROP COLUMN hash;
     ALTER TABLE removed RENAME TO ages;
 ",
+    "ALTER TABLE entries ADD COLUMN arguments TEXT;",
 ];
 
 /// The version of the tables from which on there are classes of entries.
 pub(crate) const FIRST_WITH_CLASSES: i64 = 2;
+
+/// The version of the tables from which on there are arguments of calls.
+pub(crate) const FIRST_WITH_ARGUMENTS: i64 = 3;
 
 /// The open file, for the one thread that writes it.
 #[derive(Debug)]
@@ -169,8 +173,8 @@ impl<'a> Appending<'a> {
         let insert = change.prepare_cached(
             "INSERT INTO entries
                 (id, time, kind, outcome, user, peer, address, service, attribute, text, hash, class,
-                    count, since, micros, longest, bytes)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                    count, since, micros, longest, bytes, arguments)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?;
         let mut hashes = [BEGIN; Class::ALL.len()];
         let mut last_id = last_id(change)?;
@@ -209,6 +213,7 @@ impl<'a> Appending<'a> {
                 entry.cost.map(|cost| whole(cost.longest)),
                 entry.cost.map(|cost| whole(cost.bytes)),
             ],
+            arguments: entry.arguments.as_deref().map(truncated),
         };
         let hash = row.hash(&self.hashes[class.index()]);
         let [user, peer, address, service, attribute, text] = row.texts;
@@ -230,7 +235,8 @@ impl<'a> Appending<'a> {
             since,
             micros,
             longest,
-            bytes
+            bytes,
+            row.arguments
         ])?;
         self.last_id = row.id;
         self.hashes[class.index()] = hash;
@@ -488,6 +494,7 @@ pub(crate) mod tests {
             outcome: "refused",
             texts: [None, Some("Ada[pc:1]"), None, None, None, None],
             numbers: [None; 5],
+            arguments: None,
         };
         old.execute("UPDATE removed SET id = 2, hash = ?1", [hashes[0]])
             .unwrap();
@@ -512,6 +519,54 @@ pub(crate) mod tests {
         drop(file);
         let verified = Reader::open(&path).unwrap().verify().unwrap();
         assert_eq!((verified.entries, verified.last.unwrap().0), (3, 5));
+    }
+
+    /// The second version has no column for arguments.
+    #[test]
+    fn a_record_of_the_second_version_is_read_and_continued_with_arguments() {
+        let (_folder, path) = empty();
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&MIGRATIONS[..2].concat()).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        let row = Row {
+            id: 1,
+            time: 5,
+            kind: "call",
+            outcome: "ok",
+            texts: [None; 6],
+            numbers: [Some(2), Some(3), None, None, None],
+            arguments: None,
+        };
+        let sql = "INSERT INTO entries (id, time, kind, outcome, hash, class, count, since)
+            VALUES (1, 5, 'call', 'ok', ?1, 2, 2, 3)";
+        old.execute(sql, params![row.hash(&BEGIN)]).unwrap();
+        drop(old);
+        let order = Order::OldestFirst { after: None };
+        let reader = Reader::open(&path).unwrap();
+        assert_eq!(
+            reader.page(&Filter::default(), order, 10).unwrap().entries[0].count,
+            Some(2)
+        );
+        assert_eq!(reader.verify().unwrap().entries, 1);
+        drop(reader);
+        let call = |arguments: Option<&str>| Entry {
+            arguments: arguments.map(Into::into),
+            ..Entry::new(Kind::Call)
+        };
+        let mut file = RecordFile::open(&path).unwrap();
+        file.write(&[call(Some("[1]")), call(None)], 0).unwrap();
+        let reader = Reader::open(&path).unwrap();
+        let entries = reader.page(&Filter::default(), order, 10).unwrap().entries;
+        let arguments: Vec<_> = entries.iter().map(|entry| entry.arguments.as_deref()).collect();
+        assert_eq!(arguments, [None, Some("[1]"), None]);
+        assert_eq!(reader.verify().unwrap().entries, 3);
+        drop(reader);
+        file.connection
+            .execute_batch("DROP TRIGGER no_update; UPDATE entries SET arguments = '[2]' WHERE id = 2;")
+            .unwrap();
+        let fault = Reader::open(&path).unwrap().verify().unwrap_err().to_string();
+        assert!(fault.contains("entry 2 is not"), "{fault}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Kind, Outcome, RecordedEntry};
 use crate::error::RecordError;
-use crate::file::{FIRST_WITH_CLASSES, expect_no_pipe, expect_record, version};
+use crate::file::{FIRST_WITH_ARGUMENTS, FIRST_WITH_CLASSES, expect_no_pipe, expect_record, version};
 
 /// The most entries of a page.
 pub const MOST_ENTRIES: usize = 1_000;
@@ -137,13 +137,10 @@ impl Reader {
         };
         let limit = limit.clamp(1, MOST_ENTRIES);
         let (conditions, mut values) = filter.conditions();
-        let repeats = if self.version < FIRST_WITH_CLASSES {
-            "NULL, NULL, NULL, NULL, NULL"
-        } else {
-            "count, since, micros, longest, bytes"
-        };
+        let (_, numbers, arguments) = columns(self.version);
         let question = format!(
-            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, {repeats}
+            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, {numbers},
+                    {arguments}
                 FROM entries WHERE id BETWEEN ? AND ?{conditions} ORDER BY id {direction} LIMIT ?"
         );
         values.splice(0..0, [Value::from(from), Value::from(to)]);
@@ -203,6 +200,21 @@ impl Filter {
         }
         (text, values)
     }
+}
+
+/// Returns how the class, the numbers and the arguments are read from tables of a version.
+pub(crate) fn columns(version: i64) -> (&'static str, &'static str, &'static str) {
+    let (class, numbers) = if version < FIRST_WITH_CLASSES {
+        ("0", "NULL, NULL, NULL, NULL, NULL")
+    } else {
+        ("class", "count, since, micros, longest, bytes")
+    };
+    let arguments = if version < FIRST_WITH_ARGUMENTS {
+        "NULL"
+    } else {
+        "arguments"
+    };
+    (class, numbers, arguments)
 }
 
 /// Returns the pattern of SQLite for a name in which only `*` has a meaning.
@@ -306,6 +318,7 @@ fn recorded(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordedEntry> {
         microseconds: number(12)?,
         longest: number(13)?,
         bytes: number(14)?,
+        arguments: text(15),
     })
 }
 

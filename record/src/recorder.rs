@@ -104,7 +104,8 @@ impl Recorder {
     ///
     /// Equal entries of one address that follow each other fast are counted, and written as one with
     /// their number ([`Repeats`](crate::Repeats)) up to ten minutes later, or when the record is
-    /// closed. Entries beyond the share of an address, or of all together, are left out, and an entry of
+    /// closed; a program that is killed loses the number, but not the first entries, which say that it
+    /// happened. Entries beyond the share of an address, or of all together, are left out, and an entry of
     /// the kind [`Gap`](crate::Kind::Gap) tells how many.
     ///
     /// Entries are written within about a fifth of a second, unless the file is locked or cannot be

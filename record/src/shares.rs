@@ -3,7 +3,7 @@
 //! Anybody can be refused, connect and disconnect as often as they like. What they cause must neither
 //! fill the file, nor remove what others did from it, nor keep the disk busy. Three bounds:
 //!
-//! - *Equal entries* (of the same computer, name, user, kind, outcome, service and attribute) are
+//! - *Equal entries* (of the same computer, name, user, kind, outcome, service, attribute and arguments) are
 //!   written one by one at first, [`AT_ONCE`]. Further ones are counted, and written as one entry when
 //!   a window of time is over: a minute, then two, four, and so on up to [`LONGEST`], as long as they
 //!   come.
@@ -52,6 +52,9 @@ const RESERVED: Rate = Rate {
 /// The entries of one computer that only somebody with a password can cause. A script of an
 /// administrator may cause thousands at once.
 const PROVED: Rate = Rate::per_minute(5_000.0, 60.0);
+
+/// The bytes of arguments that are part of the one place of an entry. With more, it takes two.
+const ARGUMENTS_PER_PLACE: usize = 128;
 
 /// The first window of time.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -106,12 +109,12 @@ impl Bucket {
         }
     }
 
-    /// Takes one place if there is one.
-    fn take(&mut self, rate: Rate, now: Instant) -> bool {
+    /// Takes places if there is one. What is missing is taken from those that come.
+    fn take(&mut self, places: f64, rate: Rate, now: Instant) -> bool {
         self.refill(rate, now);
         let has_place = self.left >= 1.0;
         if has_place {
-            self.left -= 1.0;
+            self.left -= places;
         }
         has_place
     }
@@ -207,6 +210,19 @@ struct Equals {
     counted: Option<Counted>,
 }
 
+impl Equals {
+    /// Returns those of an entry that is written.
+    fn first(class: Class, now: Instant) -> Self {
+        Self {
+            class,
+            window: Window::first(now),
+            written: 1,
+            is_active: false,
+            counted: None,
+        }
+    }
+}
+
 /// What has a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Computer {
@@ -275,12 +291,25 @@ impl Bounds {
     }
 
     /// Returns the entry if it is to be written. Counts it otherwise.
-    pub(crate) fn take(&mut self, entry: Entry, now: Instant) -> Option<Entry> {
+    ///
+    /// Calls with different arguments are not equal. If there is no place for the entry of one, it is
+    /// counted as a call without arguments.
+    pub(crate) fn take(&mut self, mut entry: Entry, now: Instant) -> Option<Entry> {
         if entry.is_managers() {
             return Some(entry);
         }
         self.search_at.get_or_insert(now + WINDOW);
         let class = entry.class();
+        if entry.arguments.is_some() {
+            let equal = self.hash(&entry);
+            if !self.equals.contains_key(&equal) {
+                if self.equals.len() < MOST_EQUALS && self.takes_place(&entry, class, now) {
+                    self.equals.insert(equal, Equals::first(class, now));
+                    return Some(entry);
+                }
+                entry.arguments = None;
+            }
+        }
         let count = entry.repeats.map_or(1, |repeats| repeats.count);
         let equal = self.hash(&entry);
         let written = self.equals.get(&equal).map(|equals| equals.written);
@@ -300,14 +329,7 @@ impl Bounds {
             return None;
         }
         if self.equals.len() < MOST_EQUALS {
-            let equals = Equals {
-                class,
-                window: Window::first(now),
-                written: 1,
-                is_active: false,
-                counted: None,
-            };
-            self.equals.insert(equal, equals);
+            self.equals.insert(equal, Equals::first(class, now));
         }
         Some(entry)
     }
@@ -362,18 +384,19 @@ impl Bounds {
 
     /// Takes a place of the shares of an entry's computer and of all. Returns whether there was one.
     fn takes_place(&mut self, entry: &Entry, class: Class, now: Instant) -> bool {
-        if entry.is_proved() && self.shares(entry.address, now).proved.take(PROVED, now) {
+        if entry.is_proved() && self.shares(entry.address, now).proved.take(1.0, PROVED, now) {
             return true;
         }
         let class = class.index();
         let all = &mut self.all[class];
         all.refill(OF_ALL[class], now);
         let is_used_up = all.left < 1.0;
+        let places = places(entry);
         let one = self.shares(entry.address, now);
-        let has_place = one.buckets[class].take(OF_ONE[class], now)
-            && (!is_used_up || one.reserved[class].take(RESERVED, now));
+        let has_place = one.buckets[class].take(places, OF_ONE[class], now)
+            && (!is_used_up || one.reserved[class].take(places, RESERVED, now));
         if has_place && !is_used_up {
-            self.all[class].left -= 1.0;
+            self.all[class].left -= places;
         }
         has_place
     }
@@ -401,6 +424,7 @@ impl Bounds {
             kind: Kind::Gap,
             service: None,
             attribute: None,
+            arguments: None,
             text: None,
             cost: None,
             ..entry
@@ -476,12 +500,22 @@ impl Bounds {
             entry.outcome,
             &entry.service,
             &entry.attribute,
+            &entry.arguments,
         ))
     }
 }
 
+/// Returns the number of places that an entry takes.
+fn places(entry: &Entry) -> f64 {
+    let arguments = entry.arguments.as_ref().map_or(0, |arguments| arguments.len());
+    match arguments {
+        0..=ARGUMENTS_PER_PLACE => 1.0,
+        _ => 2.0,
+    }
+}
+
 /// Returns the computer of an address.
-fn computer(address: IpAddr) -> IpAddr {
+pub(crate) fn computer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() >> 64 << 64;

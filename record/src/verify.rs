@@ -6,7 +6,7 @@ use crate::chain::{Hash, Row};
 use crate::entry::Class;
 use crate::error::RecordError;
 use crate::file::{FIRST_WITH_CLASSES, begins, begins_of_one_class, hash};
-use crate::reader::Reader;
+use crate::reader::{Reader, columns};
 
 /// The result of a check that has found no fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +63,12 @@ impl Reader {
     pub fn verify(&self) -> Result<Verified, Fault> {
         // One transaction: entries that are pruned meanwhile stay in sight.
         let reading = self.connection.unchecked_transaction()?;
-        let (begins, columns) = if self.version < FIRST_WITH_CLASSES {
-            (begins_of_one_class(&reading)?, "0, NULL, NULL, NULL, NULL, NULL")
+        let begins = if self.version < FIRST_WITH_CLASSES {
+            begins_of_one_class(&reading)?
         } else {
-            (begins(&reading)?, "class, count, since, micros, longest, bytes")
+            begins(&reading)?
         };
+        let (class, numbers, arguments) = columns(self.version);
         // Up to this number, entries of some class were removed, and the numbers have gaps.
         let removed = begins.iter().map(|begin| begin.id).max().unwrap_or_default();
         let mut before = begins.map(|begin| begin.hash);
@@ -80,7 +81,8 @@ impl Reader {
             hashes: Vec::new(),
         };
         let mut statement = reading.prepare(&format!(
-            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, hash, {columns}
+            "SELECT id, time, kind, outcome, user, peer, address, service, attribute, text, hash, {class},
+                    {numbers}, {arguments}
                 FROM entries ORDER BY id"
         ))?;
         let mut rows = statement.query([])?;
@@ -134,6 +136,7 @@ fn computed(row: &rusqlite::Row<'_>, id: i64, before: &Hash) -> Result<Hash, rus
             row.get(15)?,
             row.get(16)?,
         ],
+        arguments: text(17)?,
     };
     Ok(row.hash(before))
 }

@@ -17,8 +17,9 @@ use crate::shares::Bounds;
 /// entries per second, in less than 5 MB.
 const QUEUE: usize = 16_384;
 
-/// The pause between two batches. It is the most that a manager that is killed loses, and it lets
-/// many entries share one transaction.
+/// The pause between two batches. It lets many entries share one transaction. A manager that is killed
+/// loses what was queued in it, and what was counted and not written yet: equal entries in the window
+/// of their kind, which is up to ten minutes long ([`Bounds`]).
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a write waits for another program's lock; the entries are kept and retried.

@@ -52,6 +52,8 @@ pub struct Attribute {
     description: String,
     parameters: Vec<Described>,
     hidden: bool,
+    /// If its arguments are to be recorded, the parameters that are secret.
+    recorded: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl Attribute {
             description: String::new(),
             parameters: Vec::new(),
             hidden: false,
+            recorded: None,
         }
     }
 
@@ -179,6 +182,48 @@ impl Attribute {
         self
     }
 
+    /// Asks the manager to record the arguments of each call of a method, if it records calls (`labwire start
+    /// --record calls`): the first 512 bytes of their JSON. The values of the parameters in `secret` are left
+    /// out, and with them whatever is no [parameter](Self::parameter) that was described.
+    ///
+    /// The macro does so for `#[record(arguments, secret = "…")]`.
+    ///
+    /// ```
+    /// use labwire_service::{Attribute, Attributes};
+    ///
+    /// let unlock = Attribute::method("unlock", "(door: int, code: str) -> None")
+    ///     .parameter("door", "int", None)
+    ///     .parameter("code", "str", None)
+    ///     .record_arguments(&["code"]);
+    /// let attributes = Attributes::new().with(unlock);
+    /// ```
+    #[must_use]
+    pub fn record_arguments(mut self, secret: &[&str]) -> Self {
+        self.recorded = Some(secret.iter().map(|&name| name.to_owned()).collect());
+        self
+    }
+
+    /// Returns how its arguments are recorded, as a member of the JSON text for the identity.
+    fn recorded(&self) -> Option<String> {
+        let name = json_string(&self.name);
+        let secret = self.recorded.as_deref()?;
+        if secret.is_empty() {
+            return Some(format!("{name}:{{}}"));
+        }
+        let parameters = self.parameters.iter().map(|parameter| &*parameter.name);
+        let parameters = parameters.filter(|name| !name.starts_with("**"));
+        // What follows `*args` can be given by keyword only.
+        let parameters = parameters.map(|name| if name.starts_with('*') { "*" } else { name });
+        let list = |names: Vec<&str>| to_json(&names).expect("texts have a JSON form");
+        let (parameters, secret) = (
+            list(parameters.collect()),
+            list(secret.iter().map(String::as_str).collect()),
+        );
+        Some(format!(
+            "{name}:{{\"parameters\":{parameters},\"secret\":{secret}}}"
+        ))
+    }
+
     fn is_listed(&self) -> bool {
         !self.hidden && self.form != Form::Unknown
     }
@@ -268,6 +313,13 @@ impl Attributes {
         self.asks_for_callers
     }
 
+    /// Returns the methods whose arguments the manager is asked to record, hidden or not, as JSON text for the
+    /// identity; `None` if there are none.
+    pub(crate) fn recorded(&self) -> Option<String> {
+        let recorded: Vec<_> = self.list.iter().filter_map(Attribute::recorded).collect();
+        (!recorded.is_empty()).then(|| format!("{{{}}}", recorded.join(",")))
+    }
+
     /// Returns whether there is an attribute of this name, hidden or not.
     ///
     /// ```
@@ -330,6 +382,30 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_manager_is_asked_to_record_arguments_without_the_secret_ones() {
+        let unlock = Attribute::method("unlock", "()")
+            .parameter("door", "int", None)
+            .parameter("*rest", "object", None)
+            .parameter("code", "str", None)
+            .parameter("**more", "object", None)
+            .record_arguments(&["code"]);
+        let attributes = Attributes::new()
+            .with(Attribute::method("read", "()"))
+            .with(Attribute::method("set", "()").hidden().record_arguments(&[]));
+        assert_eq!(attributes.recorded().as_deref(), Some(r#"{"set":{}}"#));
+        let recorded = attributes.with(unlock).recorded().unwrap();
+        assert_eq!(
+            recorded,
+            r#"{"set":{},"unlock":{"parameters":["door","*","code"],"secret":["code"]}}"#
+        );
+        let recorded = labwire_wire::RecordedMethods::from_json(recorded.as_bytes()).unwrap();
+        let unlock = recorded.of("unlock").unwrap();
+        let written = unlock.write(b"[1,2]", br#"{"code":"1234","note":5}"#);
+        assert_eq!(written, r#"[1,"<secret>"] {"code":"<secret>","note":"<secret>"}"#);
+        assert_eq!(Attributes::new().recorded(), None);
+    }
 
     #[test]
     fn what_is_hidden_or_cannot_be_read_is_not_listed() {

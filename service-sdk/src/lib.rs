@@ -443,6 +443,32 @@ pub use labwire_device::{
 /// before the service hears of it. This is for what depends on the service alone, such as a method
 /// that only its owner may call whatever the manager's rules are.
 ///
+/// # The record
+///
+/// `#[record(arguments)]` on a method asks the manager to record the arguments of its calls, if the manager
+/// records calls (`labwire start --record calls`): the first 512 bytes of their JSON. The parameters that are
+/// named with `secret` are left out, as in `#[record(arguments, secret = "code")]`, which may be repeated.
+/// `#[service(record_arguments)]` does so for all methods. Without either, no argument is ever recorded.
+///
+/// ```
+/// use labwire_service::{Attribute, Attributes, Service, service};
+///
+/// struct Door;
+///
+/// #[service]
+/// impl Door {
+///     #[record(arguments, secret = "code")]
+///     pub fn unlock(&self, door: u8, code: &str) {}
+/// }
+///
+/// // By hand:
+/// let unlock = Attribute::method("unlock", "(door: int, code: str) -> None")
+///     .parameter("door", "int", None)
+///     .parameter("code", "str", None)
+///     .record_arguments(&["code"]);
+/// assert_eq!(Door.attributes(), Attributes::new().with(unlock));
+/// ```
+///
 /// # Results
 ///
 /// Any type that serde can serialise. A return type called `Result` is treated as one: its error
@@ -457,8 +483,9 @@ pub use labwire_device::{
 ///
 /// # Options
 ///
-/// `#[service(name = "Hall 7", max_clients = 1, hidden(calibrate))]`: the name instead of the
-/// type's, the maximum number of linked clients, and attributes to hide from clients.
+/// `#[service(name = "Hall 7", max_clients = 1, hidden(calibrate), record_arguments)]`: the name instead of
+/// the type's, the maximum number of linked clients, attributes to hide from clients, and [the
+/// record](#the-record) of arguments.
 ///
 /// ```
 /// use std::num::ParseFloatError;

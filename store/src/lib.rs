@@ -81,8 +81,8 @@ mod users;
 mod worker;
 
 pub use access::{
-    AccessChange, AccessError, Explanation, MOST_GRANTS, MOST_PERMISSIONS, MOST_SET_PATTERNS, Named,
-    describe_grant, explain, explain_permission,
+    AccessChange, AccessError, Explanation, MOST_GRANTS, MOST_LABELS, MOST_PERMISSIONS, MOST_SET_PATTERNS,
+    Named, describe_grant, explain, explain_permission,
 };
 pub use accounts::{Account, AccountChange, Disabled, MOST_ACCOUNT_TEXT};
 pub use audit::{CONNECTIONS_LIMIT, ConnectionEvent, ConnectionRow};

@@ -86,6 +86,8 @@ pub enum StoreList {
     Roles,
     /// The sets and their patterns: an object of lists.
     Sets,
+    /// The labels of services, by the names or patterns of services.
+    Labels,
     /// The grants: a list of objects, see [`describe_grant`].
     Grants,
     /// As [`Store::connections`].
@@ -361,6 +363,7 @@ impl Store {
             StoreList::Groups => Ok(json_text(&database.groups()?)),
             StoreList::Roles => Ok(json_text(&database.roles()?)),
             StoreList::Sets => Ok(json_text(&database.sets()?)),
+            StoreList::Labels => Ok(json_text(&database.labels()?)),
             StoreList::Grants => {
                 let grants = database.access()?.grants;
                 Ok(json_text(&grants.iter().map(describe_grant).collect::<Vec<_>>()))

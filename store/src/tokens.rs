@@ -9,7 +9,8 @@ use std::fmt::{self, Write};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use jiff::Timestamp;
-use labwire_access::{Permission, Scope, permissions_to_serve};
+use labwire_access::{Permission, permissions_to_serve};
+use labwire_wire::check_name;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
@@ -146,11 +147,13 @@ pub(crate) struct FoundToken {
 /// Returns what a token allows with which one service of that name, and nothing else, can register.
 ///
 /// # Errors
-/// [`AccessError::NotOneService`] and [`AccessError::Pattern`].
+/// [`AccessError::NotOneService`], [`AccessError::ServiceName`] if no service can have the name, and
+/// [`AccessError::Pattern`].
 pub fn token_to_serve(name: &str) -> Result<Vec<Permission>, AccessError> {
     if name.contains(['*', '?']) {
         return Err(AccessError::NotOneService(name.to_owned()));
     }
+    check_name(name).map_err(AccessError::ServiceName)?;
     permissions_to_serve(name).map_err(|error| AccessError::Pattern {
         text: name.to_owned(),
         error,
@@ -389,7 +392,7 @@ fn check(new: &NewToken, now: i64) -> Result<(), AccessError> {
         let (what, limit) = ("permissions of the token", MOST_TOKEN_PERMISSIONS);
         return Err(AccessError::TooMany { what, limit });
     }
-    let of_set = |permission: &&Permission| matches!(permission.object, Scope::Set(_));
+    let of_set = |permission: &&Permission| !permission.object.sets().is_empty();
     if let Some(permission) = may.iter().find(of_set) {
         return Err(AccessError::SetInToken(permission.to_string()));
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::features::Features;
 use crate::json::{self, JsonError, RawString, Shape};
 use crate::name::{self, MAX_NAME_BYTES, NameError};
+use crate::recorded::RecordedMethods;
 use crate::session::SessionRequest;
 
 /// The deepest nesting of a service's attributes, the outermost object included. Attributes are
@@ -44,6 +45,8 @@ pub enum Role {
         attributes: String,
         /// The maximum number of linked clients; `None` means no limit.
         max_clients: Option<u64>,
+        /// The methods whose arguments are to be recorded, if the service says so.
+        recorded: Option<RecordedMethods>,
     },
 }
 
@@ -107,6 +110,7 @@ impl Identity {
             "service" => Role::Service {
                 attributes: members.attributes()?,
                 max_clients: members.max_clients()?,
+                recorded: members.recorded()?,
             },
             _ => return Err(IdentityError::UnknownType(printable(&kind))),
         };
@@ -142,7 +146,8 @@ const ATTRIBUTES: usize = 4;
 const MAX_CLIENTS: usize = 5;
 const FEATURES: usize = 6;
 const SESSION: usize = 7;
-const KEYS: [&str; 8] = [
+const RECORD_ARGUMENTS: usize = 8;
+const KEYS: [&str; 9] = [
     "type",
     "name",
     "language",
@@ -151,6 +156,7 @@ const KEYS: [&str; 8] = [
     "max_clients",
     "features",
     "session",
+    "record_arguments",
 ];
 
 /// The positions of an identity's members in its text.
@@ -250,6 +256,17 @@ impl<'a> Members<'a> {
         Ok((number > 0.0).then_some(limit))
     }
 
+    fn recorded(&self) -> Result<Option<RecordedMethods>, IdentityError> {
+        let wrong = IdentityError::WrongType {
+            member: KEYS[RECORD_ARGUMENTS],
+            expected: "an object from attributes to objects with the arrays of names \"parameters\" and \"secret\", up to 16 KiB",
+        };
+        let value = self.raw(RECORD_ARGUMENTS);
+        value
+            .map(|value| RecordedMethods::from_json(value).ok_or(wrong))
+            .transpose()
+    }
+
     fn features(&self) -> Result<Features, IdentityError> {
         let Some(value) = self.raw(FEATURES) else {
             return Ok(Features::default());
@@ -288,7 +305,8 @@ mod tests {
             identity.role,
             Role::Service {
                 attributes: r#"{"read":"() -> str","x":NaN}"#.into(),
-                max_clients: Some(1)
+                max_clients: Some(1),
+                recorded: None,
             }
         );
     }

@@ -198,7 +198,10 @@ pub fn exact_elements<const N: usize>(value: &[u8]) -> Option<[&[u8]; N]> {
 }
 
 /// Calls `take` with each element of the JSON array in `value`, as long as that returns `true`.
-fn scan_elements<'a>(value: &'a [u8], mut take: impl FnMut(&'a [u8]) -> bool) -> Result<(), JsonError> {
+pub(crate) fn scan_elements<'a>(
+    value: &'a [u8],
+    mut take: impl FnMut(&'a [u8]) -> bool,
+) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(value);
     scanner.skip_white_space();
     scanner.expect(b'[')?;

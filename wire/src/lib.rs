@@ -24,6 +24,7 @@ mod name;
 mod numbers;
 mod port;
 mod python;
+mod recorded;
 mod salvage;
 mod session;
 pub mod terminal;
@@ -48,6 +49,7 @@ pub use lines::{Line, LineSplitter, LineTooLong, LineView};
 pub use name::{MANAGER_NAME, MAX_NAME_BYTES, NameError, RefusedCharacter, appearance, check as check_name};
 pub use port::DEFAULT_PORT;
 pub use python::{quoted, visible};
+pub use recorded::{MAX_RECORDED_BYTES, MAX_RECORDED_METHODS_BYTES, RecordedArguments, RecordedMethods};
 pub use salvage::{Names, Salvage};
 pub use session::{
     MAX_SECRET_BYTES, ResumeRequest, SessionBegun, SessionRequest, SessionResumed, confirmation, confirmed,

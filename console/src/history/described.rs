@@ -35,9 +35,9 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
         ("call", outcome) => {
             let call = attribute.map_or_else(|| service.to_owned(), |name| format!("{service}.{name}"));
             match outcome {
-                "ok" => format!("called {call}"),
+                "ok" => with_arguments(format!("called {call}"), entry),
                 "refused" => format!("was refused a call of {call}"),
-                outcome => format!("called {call}, {outcome}"),
+                outcome => format!("{}, {outcome}", with_arguments(format!("called {call}"), entry)),
             }
         }
         ("request", _) => format!("was refused {}", attribute.unwrap_or("a request")),
@@ -123,6 +123,14 @@ fn with_text(words: &str, entry: &RecordedEntry) -> String {
     }
 }
 
+/// Returns words with the arguments of a call behind them, if they were recorded.
+fn with_arguments(words: String, entry: &RecordedEntry) -> String {
+    match &entry.arguments {
+        Some(arguments) => format!("{words} {arguments}"),
+        None => words,
+    }
+}
+
 /// Returns whether the name of the peer says already which user it is.
 fn is_named(entry: &RecordedEntry, user: &str) -> bool {
     let peer = entry.peer.as_deref().unwrap_or_default();
@@ -146,6 +154,7 @@ mod tests {
             address: None,
             service: Some("DMM".to_owned()),
             attribute: Some("read".to_owned()),
+            arguments: None,
             text: Some("why".to_owned()),
             count: None,
             since: None,
@@ -215,6 +224,10 @@ mod tests {
             ..entry("call", "ok")
         };
         assert_eq!(described(&entry), "called DMM.read, 8.00 ms, 64 bytes");
+        entry.arguments = Some(r#"[1,"<secret>"]"#.to_owned());
+        let sentence = "called DMM.read [1,\"<secret>\"], 8.00 ms, 64 bytes";
+        assert_eq!(described(&entry), sentence);
+        entry.arguments = None;
         (entry.count, entry.longest) = (Some(4), Some(5_000));
         assert_eq!(
             described(&entry),

@@ -47,7 +47,8 @@ the bracket.
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
 lock, unlock; call (a request for a service that was refused, and with
-`labwire start --record calls` one that was answered); request (a
+`labwire start --record calls` one that was answered; its arguments are shown
+if the service asks for them to be recorded); request (a
 refused request to the manager); admin (an administrator's request); command (a
 change by `labwire user`, `grant` and the like, with the user of the system);
 gap (entries are missing here). Outcomes: ok, refused, error, expired, broken.
@@ -70,7 +71,7 @@ written anew.
 Exit codes: see `labwire --help`. A record that fails --verify is 1. Ctrl-C ends
 --follow with 0.";
 
-/// The number of entries unless --limit names one.
+/// The number of entries for people unless --limit names one.
 const ENTRIES: usize = 100;
 
 /// How often new entries are asked for.
@@ -100,7 +101,9 @@ pub struct HistoryArgs {
     /// Only entries before this time; a day is included
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Show the newest entries, this many at most; 0 for all [default: 100]
+    /// Show the newest entries, this many at most; 0 for all [default: 100, or all with --json or --csv]
+    ///
+    /// With --follow the default is 100 in every form.
     #[arg(long, short = 'n', value_name = "COUNT")]
     limit: Option<usize>,
     /// Show the newest entry first
@@ -222,12 +225,14 @@ impl HistoryArgs {
         question: &Question,
         printer: &mut Printer,
     ) -> Result<Option<i64>, Failure> {
-        let limit = match self.limit.unwrap_or(ENTRIES) {
+        // Programs want all there is.
+        let is_for_people = self.form() == Form::Text || self.follow;
+        let limit = match self.limit.unwrap_or(if is_for_people { ENTRIES } else { 0 }) {
             0 => usize::MAX,
             limit => limit,
         };
         // It tells whether the default limit has left out some.
-        let one_more = usize::from(self.limit.is_none());
+        let one_more = usize::from(self.limit.is_none() && is_for_people);
         let mut left = limit;
         if left == usize::MAX && !self.newest_first {
             return show_all(source, question, printer).await;

@@ -23,7 +23,7 @@ pub(super) enum Form {
 }
 
 /// The columns of the values, in their order.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "id",
     "time",
     "kind",
@@ -39,6 +39,7 @@ const COLUMNS: [&str; 15] = [
     "microseconds",
     "longest",
     "bytes",
+    "arguments",
 ];
 
 /// The most columns of a peer.
@@ -114,7 +115,7 @@ impl Printer {
     /// Returns the lines of an entry on a terminal of this width: who did it, padded, and what.
     fn lines(&self, entry: &RecordedEntry, width: usize) -> Vec<(String, String)> {
         let padded = |text: &str| {
-            let text = shortened(text, self.peer);
+            let text = shortened_peer(text, self.peer);
             let blanks = self.peer.saturating_sub(columns(&text));
             format!("{text}{}", " ".repeat(blanks))
         };
@@ -127,6 +128,25 @@ impl Printer {
 
 fn who(entry: &RecordedEntry) -> String {
     one_line(entry.peer.as_deref().unwrap_or("-"))
+}
+
+/// Returns the name of a peer in at most this many columns. The middle of `NAME[HOST:PORT]` is left out first:
+/// the end of the name, and of the host if that is not enough.
+fn shortened_peer(peer: &str, most: usize) -> String {
+    let parts = peer
+        .rfind('[')
+        .zip(peer.rfind(':'))
+        .filter(|(host, port)| host < port);
+    let Some((host, port)) = parts.filter(|_| columns(peer) > most) else {
+        return shortened(peer, most);
+    };
+    let (name, host, port) = (&peer[..host], &peer[host..port], &peer[port..]);
+    let room = most.saturating_sub(columns(port));
+    // A part of the name stays, also before a long host.
+    let least = columns(name).min(room / 3);
+    let name = shortened(name, room.saturating_sub(columns(host)).max(least));
+    let host = shortened(host, room.saturating_sub(columns(&name)));
+    shortened(&format!("{name}{host}{port}"), most)
 }
 
 /// Returns a text as lines of at most this many columns, broken between words where possible.
@@ -184,6 +204,7 @@ fn values(entry: &RecordedEntry) -> String {
         number(entry.microseconds),
         number(entry.longest),
         number(entry.bytes),
+        text(&entry.arguments),
     ];
     csv::row(cells.iter().map(String::as_str))
 }
@@ -228,6 +249,7 @@ mod tests {
             address: None,
             service: Some("DMM".to_owned()),
             attribute: None,
+            arguments: None,
             text: Some(text.to_owned()),
             count: None,
             since: None,
@@ -248,9 +270,46 @@ mod tests {
         for (peer, text) in &lines {
             assert!(columns(peer) + columns(text) + 12 <= 80, "{peer}|{text}");
         }
-        assert_eq!(lines[0].0, "Ada[a-computer-with…");
+        assert_eq!(lines[0].0, "Ada[a-comput…:50001]");
         let text: String = lines.iter().map(|(_, text)| text.as_str()).collect();
         assert!(text.ends_with("can_be_is_broken"), "{text}");
+    }
+
+    #[test]
+    fn the_address_of_a_peer_stays_if_its_name_is_long() {
+        for (peer, most, short) in [
+            ("Ada[lab-pc:50001]", 26, "Ada[lab-pc:50001]"),
+            (
+                "A client with a long name[lab-pc:50001]",
+                26,
+                "A client wi…[lab-pc:50001]",
+            ),
+            (
+                "A client with a long name[computer-7.lab.example.org:50001]",
+                26,
+                "A clie…[computer-7…:50001]",
+            ),
+            (
+                "Name[with] brackets[192.168.100.200:50001]",
+                26,
+                "Na…[192.168.100.200:50001]",
+            ),
+            ("Ada[fe80::1:50001]", 12, "Ad…[f…:50001"),
+            ("127.0.0.1:50001", 10, "127.0.0.1…"),
+            (
+                "多用表多用表多用表多用表[lab-pc:50001]",
+                26,
+                "多用表多用…[lab-pc:50001]",
+            ),
+            ("", 0, ""),
+            ("[:", 1, "…"),
+        ] {
+            let found = shortened_peer(peer, most);
+            assert!(columns(&found) <= most, "{found}");
+            if most >= 20 {
+                assert_eq!(found, short);
+            }
+        }
     }
 
     #[test]
@@ -258,7 +317,7 @@ mod tests {
         let row = values(&entry("=cmd[pc:1]", None, "+1, or 2"));
         assert_eq!(
             row,
-            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\",,,,,"
+            "7,1970-01-01T00:00:00Z,lock,ok,,'=cmd[pc:1],,DMM,,\"'+1, or 2\",,,,,,"
         );
         assert_eq!(row.split(',').count() - 1, COLUMNS.len());
         let row = values(&RecordedEntry {
@@ -268,7 +327,7 @@ mod tests {
         });
         assert_eq!(
             row,
-            "7,1970-01-01T00:00:00Z,lock,ok,,a\\u001b[2J\\n=1,,DMM,,\\t=1 \\u202eé,37,1970-01-01T00:00:00Z,,,"
+            "7,1970-01-01T00:00:00Z,lock,ok,,a\\u001b[2J\\n=1,,DMM,,\\t=1 \\u202eé,37,1970-01-01T00:00:00Z,,,,"
         );
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_store::Database;
+use labwire_store::{Database, StoreError};
 
 use super::start::{Options, record_in};
 use super::{set_variable, tell};
@@ -143,6 +143,22 @@ impl Chosen {
             );
         }
         self.open_or_create()
+    }
+
+    /// Returns a list that is read from the database, or the default if the one in the home folder does not
+    /// exist yet. Creates nothing.
+    ///
+    /// # Errors
+    /// If another one is named and does not exist.
+    pub(super) fn list<T: Default>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> anyhow::Result<T> {
+        if self.is_in_home() && !self.is_to_be_created && self.is_missing() {
+            tell("labwire: this database does not exist yet");
+            return Ok(T::default());
+        }
+        Ok(read(&self.open()?)?)
     }
 
     /// Opens the database for a command that adds a row. Creates the one in the home folder if it

@@ -32,7 +32,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "Decide who may do what",
-        &["group", "role", "set", "grant", "token", "totp", "may"],
+        &["group", "role", "set", "label", "grant", "token", "totp", "may"],
     ),
     ("The program itself", &["completions", "manual", "help"]),
 ];

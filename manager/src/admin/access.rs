@@ -2,11 +2,12 @@
 
 mod totp;
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use labwire_access::{Grantee, Permission, PermissionError, Scope, permissions_to_use};
+use labwire_access::{Grantee, Pattern, Permission, PermissionError, Scope, permissions_to_use};
 use labwire_store::{
     AccessChange, AccessError, AccountChange, IssuedToken, NewToken, StoreError, StoreList,
     explain_permission, token_to_serve,
@@ -37,6 +38,7 @@ impl Values {
             Known::AccessGroups => Some(StoreList::Groups),
             Known::AccessRoles => Some(StoreList::Roles),
             Known::AccessSets => Some(StoreList::Sets),
+            Known::AccessLabels => Some(StoreList::Labels),
             Known::AccessGrants => Some(StoreList::Grants),
             Known::AccessUsers => Some(StoreList::Accounts),
             Known::AccessTokens => Some(StoreList::Tokens),
@@ -101,6 +103,17 @@ impl Values {
                     Known::AddSet if !patterns.is_empty() => AccessChange::AddSet { set, patterns },
                     Known::AddSet => return Err(self.wrong()),
                     _ => AccessChange::RemoveSet { set, patterns },
+                }
+            }
+            Known::AddLabel | Known::RemoveLabel => {
+                let text = name(0)?;
+                let pattern = Pattern::new(&text)
+                    .map_err(|error| refused(&AccessError::Pattern { text, error }.into()))?;
+                let labels = self.parsed(1, |_, error: Infallible| match error {})?;
+                match self.request {
+                    Known::AddLabel if !labels.is_empty() => AccessChange::AddLabels { pattern, labels },
+                    Known::AddLabel => return Err(self.wrong()),
+                    _ => AccessChange::RemoveLabels { pattern, labels },
                 }
             }
             Known::Revoke => AccessChange::Revoke(self.number(0)?),

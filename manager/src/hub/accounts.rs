@@ -26,6 +26,8 @@ pub(crate) struct AccountsSource {
     is_failing: AtomicBool,
     /// Decides about the certificates of peers, if they are asked for any.
     pub(super) certificates: OnceLock<Arc<dyn PeerCertificates>>,
+    /// Whether they are to be read again: this manager may have changed them.
+    is_due: AtomicBool,
 }
 
 impl AccountsSource {
@@ -36,7 +38,13 @@ impl AccountsSource {
             known: Mutex::default(),
             is_failing: AtomicBool::default(),
             certificates: OnceLock::new(),
+            is_due: AtomicBool::default(),
         }
+    }
+
+    /// Lets the database be read within a second, as [`RulesSource::read_soon`](super::RulesSource::read_soon).
+    pub(crate) fn read_soon(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
     }
 
     /// Reads the database again, and ends the connections of those whose login is not valid any more. If
@@ -57,8 +65,9 @@ impl AccountsSource {
                 continue;
             }
             let file = self.known().as_ref().map(|known| known.file);
+            let is_due = self.is_due.swap(false, Ordering::Relaxed);
             let is_failing = self.is_failing.load(Ordering::Relaxed);
-            self.reload_unless(file.filter(|_| !is_failing)).await;
+            self.reload_unless(file.filter(|_| !is_failing && !is_due)).await;
             // A peer may have connected while the authorities and lists were replaced.
             self.check_certificates().await;
             // Each time: a peer may have logged in with what was revoked a moment later, and time has

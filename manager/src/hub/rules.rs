@@ -23,6 +23,8 @@ pub(crate) struct RulesSource {
     file: AtomicI64,
     /// Whether they could not be read the last time.
     is_failing: AtomicBool,
+    /// Whether they are to be read again: this manager may have changed them.
+    is_due: AtomicBool,
 }
 
 impl RulesSource {
@@ -36,6 +38,7 @@ impl RulesSource {
             routing,
             file: AtomicI64::default(),
             is_failing: AtomicBool::default(),
+            is_due: AtomicBool::default(),
         };
         if let Some(loaded) = source.store.policy(None).await? {
             source.enforce(loaded);
@@ -50,14 +53,21 @@ impl RulesSource {
         self.reload_unless(None).await;
     }
 
+    /// Lets the rules be read within a second: the number of the file does not tell that this manager has
+    /// changed it. The database makes changes in their order, so that the one that was begun is read.
+    pub(crate) fn read_soon(&self) {
+        self.is_due.store(true, Ordering::Relaxed);
+    }
+
     /// Follows changes by other programs. Runs until it is dropped.
     pub(crate) async fn follow(self: Arc<Self>) {
         loop {
             sleep(INTERVAL).await;
             self.routing.notice_ends();
             self.routing.revoke().await;
+            let is_due = self.is_due.swap(false, Ordering::Relaxed);
             let is_failing = self.is_failing.load(Ordering::Relaxed);
-            let unless = (!is_failing).then(|| self.file.load(Ordering::Relaxed));
+            let unless = (!is_failing && !is_due).then(|| self.file.load(Ordering::Relaxed));
             self.reload_unless(unless).await;
         }
     }

@@ -1,6 +1,9 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use labwire_access::{EVERYONE, Grantee, Scope};
+use labwire_store::{AccessChange, StoreOptions};
 use labwire_wire::{Features, Identity, Shape, Text};
 use tokio::task::yield_now;
 
@@ -9,6 +12,7 @@ use super::*;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::record::Recording;
+use crate::registry::Sight;
 
 const CLIENTS: usize = 3_000;
 
@@ -74,4 +78,46 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
         assert!(lines.len() == 2 && lines[0].contains("left before it replied"));
         assert!(lines[1].contains(r#""attribute":"unlinked""#), "{told}");
     }
+}
+
+/// The connection of the peer that made it may break before the answer.
+#[tokio::test]
+async fn a_change_of_the_rules_that_nobody_waits_for_applies_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.sqlite3");
+    let store = Store::open(&path, &StoreOptions::default()).unwrap();
+    let hub = Hub::new(
+        &ManagerIdentity::sample(),
+        Authentication::None { open: false },
+        Limits::default(),
+        Pace::default(),
+        (store.clone(), Recording::Nothing),
+        LogControl::none(),
+    );
+    let following = tokio::spawn(hub.enforce_rules().await.unwrap().follow());
+    let sees = || {
+        let (mut registry, present) = (hub.routing.registry(), hub.routing.present());
+        let sight = registry.sight_of_stranger(&Principal::sample(), present);
+        matches!(sight, Some(Sight::All))
+    };
+    assert!(!sees());
+    let changing = hub.begin_change();
+    let change = AccessChange::Grant {
+        role: "observer".to_owned(),
+        to: Grantee::Group(EVERYONE.to_owned()),
+        on: Scope::everything(),
+        until: None,
+    };
+    store.change_access(change).await.unwrap();
+    drop(changing);
+    let applied = async {
+        while !sees() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), applied)
+        .await
+        .unwrap();
+    following.abort();
+    store.close().await;
 }

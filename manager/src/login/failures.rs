@@ -46,7 +46,9 @@ pub(super) enum Suspect {
     /// This name tried from this address. It is refused after too many failures; other names are
     /// not.
     Pair(IpAddr, UserHash),
-    /// This name tried from anywhere. It is never refused, but answers to failures are held back.
+    /// This name tried from anywhere. It is never refused, but answers to failures are held back. A good
+    /// login takes back only the failures from its own address: an attacker elsewhere must not learn from
+    /// its own answers that the user exists and has just logged in.
     User(UserHash),
     /// Tokens tried from this address, with any names. No password is refused for them, and no token
     /// that is valid.
@@ -56,6 +58,8 @@ pub(super) enum Suspect {
 #[derive(Clone, Copy, Debug)]
 struct Record {
     failures: u32,
+    /// Of those of a [`Suspect::Pair`], the ones that no good login from there has forgiven.
+    unforgiven: u32,
     last: Instant,
 }
 
@@ -126,10 +130,14 @@ impl Failures {
         self.add(Suspect::User(user), now);
     }
 
-    /// Forgets the failures for a user from anywhere, after a good login.
-    pub(super) fn forgive(&mut self, tried: Tried) {
-        if let Tried::Password(user) = tried {
-            self.records.remove(&Suspect::User(user));
+    /// Takes the failures from an address back from those for a user from anywhere, after a good login from
+    /// there. The address itself is refused as before: somebody else there may be guessing.
+    pub(super) fn forgive(&mut self, address: IpAddr, tried: Tried) {
+        let Tried::Password(user) = tried else { return };
+        let pair = self.records.get_mut(&Suspect::Pair(address, user));
+        let forgiven = pair.map_or(0, |pair| std::mem::take(&mut pair.unforgiven));
+        if let Some(record) = self.records.get_mut(&Suspect::User(user)) {
+            record.failures = record.failures.saturating_sub(forgiven);
         }
     }
 
@@ -157,9 +165,11 @@ impl Failures {
         if self.records.len() >= REMEMBERED {
             self.forget_old(now);
         }
-        let failures = self.remembered(suspect, now).map_or(0, |record| record.failures);
+        let before = self.remembered(suspect, now);
+        let (failures, unforgiven) = before.map_or((0, 0), |record| (record.failures, record.unforgiven));
         let record = Record {
             failures: failures.saturating_add(1),
+            unforgiven: unforgiven.saturating_add(1),
             last: now,
         };
         self.records.insert(suspect, record);
@@ -256,8 +266,37 @@ mod tests {
             .collect();
         assert_eq!(held, [0, 0, 0, 0, 0, 1, 2, 2]);
         assert_eq!(failures.held_back(Password(2), now), Duration::ZERO);
-        failures.forgive(Password(1));
+    }
+
+    #[test]
+    fn a_good_login_forgives_the_failures_from_its_own_address_only() {
+        let mut failures = Failures::new(PENALTIES);
+        let now = Instant::now();
+        for _ in 0..PENALTIES.from {
+            failures.note_in_name(ELSEWHERE, Password(1), now);
+        }
+        let held = failures.held_back(Password(1), now);
+        let refused = failures.refused_in_name_for(ELSEWHERE, Password(1), now);
+        assert!(!held.is_zero() && refused.is_some());
+        for _ in 1..PENALTIES.from {
+            failures.note_in_name(ADDRESS, Password(1), now);
+        }
+        failures.forgive(ADDRESS, Password(1));
+        // Whoever guesses elsewhere sees no difference.
+        assert_eq!(failures.held_back(Password(1), now), held);
+        assert_eq!(failures.refused_in_name_for(ELSEWHERE, Password(1), now), refused);
+        // Once: another good login forgives no more.
+        failures.forgive(ADDRESS, Password(1));
+        assert_eq!(failures.held_back(Password(1), now), held);
+        failures.forgive(ELSEWHERE, Password(1));
         assert_eq!(failures.held_back(Password(1), now), Duration::ZERO);
+        // Another one at the user's computer, who guesses, gains nothing.
+        for _ in 0..2 {
+            failures.note_in_name(ADDRESS, Password(1), now);
+            failures.forgive(ADDRESS, Password(1));
+        }
+        assert!(failures.refused_in_name_for(ADDRESS, Password(1), now).is_some());
+        assert_eq!(failures.refused_for(ADDRESS, now), None);
     }
 
     #[test]

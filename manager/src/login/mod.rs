@@ -269,7 +269,7 @@ impl State {
     /// of them is admitted.
     fn tell(&mut self, address: IpAddr, tried: Tried, mut outcome: Option<&LoginOutcome>, now: Instant) {
         if outcome.is_some() {
-            self.failures.forgive(tried);
+            self.failures.forgive(address, tried);
         }
         for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
             let verdict = match (outcome, self.failures.refused_in_name_for(address, tried, now)) {

@@ -109,10 +109,9 @@ impl Session<'_> {
 
     /// Records an administrator's request that was executed, or failed.
     fn record(&mut self, request: RecordedRequest, failure: Option<&Refusal>) {
-        if let Some(bit) = request.only_reads {
+        if request.only_reads {
             // A program that asks for the same every second is recorded once.
-            let is_known = self.recorded_reads & bit != 0;
-            self.recorded_reads |= bit;
+            let is_known = !self.recorded_reads.insert(request.attribute);
             if is_known && failure.is_none() {
                 return;
             }

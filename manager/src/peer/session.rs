@@ -1,5 +1,6 @@
 //! Serves an identified peer.
 
+use std::collections::BTreeSet;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
@@ -79,8 +80,8 @@ pub(super) struct Session<'a> {
     pub(super) handled_before: u64,
     /// The administrator's request that is being executed.
     pub(super) executing: Option<Uid<'static>>,
-    /// The administrator's requests that only read and are recorded, as bits.
-    pub(super) recorded_reads: u64,
+    /// The administrator's requests that only read and are recorded.
+    pub(super) recorded_reads: BTreeSet<&'static str>,
     /// The permits of the first waiting line.
     permits: Permits,
 }
@@ -114,7 +115,7 @@ impl<'a> Session<'a> {
             rests: Vec::new(),
             share: hub.routing.lines.share(),
             executing: None,
-            recorded_reads: 0,
+            recorded_reads: BTreeSet::new(),
             permits: Permits::default(),
         }
     }

@@ -56,9 +56,14 @@ impl Registry {
             Role::Service {
                 attributes,
                 max_clients,
+                recorded,
             } => {
                 let description = describe_service(identity, attributes, *max_clients, address);
-                self.join_service(identity, address, *max_clients, &description, place)?
+                let id = self.join_service(identity, address, *max_clients, &description, place)?;
+                if let (Some(service), Some(recorded)) = (self.services.get_mut(id), recorded) {
+                    service.recorded = Some(Box::new(recorded.clone()));
+                }
+                id
             }
         };
         let event = Event::Joined {
@@ -160,6 +165,7 @@ impl Registry {
             // Shares the entry's memory, which can be large.
             description: entry.slice(entry.len() - description.len()..),
             max_clients,
+            recorded: None,
             links: HashMap::default(),
             locks: Locks::default(),
             lock_queue: LockQueue::default(),

@@ -9,7 +9,7 @@ use foldhash::{HashMap, HashSet};
 use labwire_record::Caller;
 use labwire_store::ValidLogins;
 use labwire_tcp::WatchedSocket;
-use labwire_wire::{Features, Identity, Shape};
+use labwire_wire::{Features, Identity, RecordedMethods, Shape};
 
 use super::caller::CallerTexts;
 use super::deadlines::Deadlines;
@@ -163,6 +163,8 @@ pub(crate) struct Service {
     /// The JSON text that a client receives when it links.
     pub(super) description: Bytes,
     pub(super) max_clients: Option<u64>,
+    /// The methods whose arguments it wants to be recorded.
+    pub(super) recorded: Option<Box<RecordedMethods>>,
     /// The linked clients and their queues.
     pub(super) links: HashMap<PeerId, Arc<Outbox>>,
     pub(super) locks: Locks,

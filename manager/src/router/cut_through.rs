@@ -304,7 +304,7 @@ impl Router<'_> {
         asking.begin(request.uid.as_bytes(), 0, self.now);
         let (service, attribute) = (cut_through.service, request.attribute.as_str());
         self.registry
-            .note_call(from.id, service, &request.uid, attribute, 0);
+            .note_call(from.id, service, &request.uid, attribute, 0, None);
         Counters::count(&self.counters.cut_through);
         self.note_request(from, &request);
         Some(cut_through)

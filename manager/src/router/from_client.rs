@@ -195,8 +195,14 @@ impl Router<'_> {
         }
         asking.begin(request.uid.as_bytes(), frame.size(), self.now);
         let attribute = request.attribute.as_str();
-        self.registry
-            .note_call(from.id, service, &request.uid, attribute, frame.size());
+        self.registry.note_call(
+            from.id,
+            service,
+            &request.uid,
+            attribute,
+            frame.size(),
+            Some((content, envelope)),
+        );
         if terms.is_any() {
             let now = self.moment().instant;
             self.registry

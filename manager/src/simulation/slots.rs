@@ -65,6 +65,7 @@ impl Slot {
             role: Role::Service {
                 attributes: r#"{"a":"() -> int"}"#.to_owned(),
                 max_clients: choices.one_of(&[None, None, Some(1), Some(1), Some(2), Some(50)]),
+                recorded: None,
             },
         };
         Self {

@@ -96,6 +96,7 @@ impl Peer {
             Role::Service {
                 attributes,
                 max_clients,
+                recorded: _,
             } => {
                 let limit = max_clients.map_or("-1".to_owned(), |limit| limit.to_string());
                 format!(

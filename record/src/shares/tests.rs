@@ -292,3 +292,52 @@ fn computers_behind_the_first_thousands_are_in_the_record_too() {
     }
     assert_eq!(rig.written.len(), before + 3);
 }
+
+#[test]
+fn calls_with_other_arguments_have_entries_of_their_own_and_no_flood_of_them_fills_the_record() {
+    let call = |address: u32, arguments: Option<String>| Entry {
+        service: Some("DMM".into()),
+        attribute: Some("set".into()),
+        arguments: arguments.map(Into::into),
+        cost: Some(Cost::default()),
+        ..of(address, "Ada[pc:1]", Kind::Call, Outcome::Ok)
+    };
+    let mut rig = Rig::new();
+    for number in 0..50 {
+        rig.take(call(1, Some(format!("[{number}]"))));
+    }
+    for _ in 0..50 {
+        rig.take(call(1, Some("[7]".to_owned())));
+    }
+    let written = rig.end();
+    assert_eq!(counts(&written), 100);
+    let equal = written
+        .iter()
+        .filter(|entry| entry.arguments.as_deref() == Some("[7]"));
+    assert!(equal.clone().count() < 20 && equal.map(count).sum::<u64>() == 51);
+
+    let mut rig = Rig::new();
+    let calls = 100_000;
+    for number in 0..calls {
+        rig.take(call(1, Some(format!("[{number:0500}]"))));
+        rig.pass(Duration::from_millis(1));
+    }
+    // Another computer still has its arguments recorded.
+    rig.take(call(2, Some("[1]".to_owned())));
+    assert_eq!(rig.written.last().unwrap().arguments.as_deref(), Some("[1]"));
+    let written = rig.end();
+    assert_eq!(counts(&written), calls + 1);
+    let bytes: usize = written
+        .iter()
+        .flat_map(|entry| &entry.arguments)
+        .map(|text| text.len())
+        .sum();
+    assert!(
+        bytes < 400_000 && written.len() < 1_500,
+        "{bytes} bytes, {} entries",
+        written.len()
+    );
+    // What was not recorded is told as calls of the attribute, without arguments.
+    let rest = written.iter().filter(|entry| entry.arguments.is_none());
+    assert!(rest.clone().count() > 0);
+}

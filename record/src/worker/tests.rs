@@ -176,6 +176,7 @@ fn calls_are_summed_and_written_with_what_they_have_cost() {
         ended: begun + 100,
         bytes: 64,
         is_error: false,
+        arguments: None,
     };
     recorder.record_call(call(0));
     assert!(recorder.flush(DEADLINE));

@@ -59,6 +59,11 @@ pub(crate) fn service(options: TokenStream, block: TokenStream) -> syn::Result<T
             _ => {}
         }
     }
+    if options.record_arguments {
+        for method in methods.iter_mut().filter(|method| method.way != Way::Property) {
+            method.record.get_or_insert_default();
+        }
+    }
     for name in &options.hidden {
         let method = methods.iter_mut().find(|method| method.ident == *name);
         let constant = constants.iter_mut().find(|constant| constant.ident == *name);
@@ -229,7 +234,14 @@ impl<'a> Expansion<'a> {
             let (ident, conditions) = (&constant.ident, &constant.conditions);
             let name = ident.unraw().to_string();
             let read = quote!(::labwire_service::Attribute::value(#name, &Self::#ident));
-            add(&read, &constant.description, constant.is_hidden, &[], conditions)
+            add(
+                &read,
+                &constant.description,
+                constant.is_hidden,
+                &[],
+                None,
+                conditions,
+            )
         });
         let methods = self.methods.iter().map(|method| {
             let (ident, name) = (&method.ident, method.name());
@@ -258,6 +270,7 @@ impl<'a> Expansion<'a> {
                 &method.description,
                 method.is_hidden,
                 &method.parameters,
+                method.record.as_deref(),
                 &method.conditions,
             )
         });
@@ -314,6 +327,7 @@ fn add(
     description: &str,
     is_hidden: bool,
     parameters: &[Parameter],
+    record: Option<&[LitStr]>,
     conditions: &[Attribute],
 ) -> TokenStream {
     let described = parameters.iter().filter_map(|parameter| {
@@ -323,10 +337,11 @@ fn add(
         Some(quote!(.parameter(#name, #kind, #default)))
     });
     let hidden = is_hidden.then(|| quote!(.hidden()));
+    let record = record.map(|secret| quote!(.record_arguments(&[#(#secret),*])));
     quote! {
         #(#conditions)*
         {
-            attributes = attributes.with(#attribute.description(#description) #(#described)* #hidden);
+            attributes = attributes.with(#attribute.description(#description) #(#described)* #hidden #record);
         }
     }
 }

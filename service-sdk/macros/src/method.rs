@@ -18,6 +18,8 @@ pub(crate) struct Method {
     pub(crate) is_hidden: bool,
     /// The role that its callers must have.
     pub(crate) role: Option<LitStr>,
+    /// If its arguments are recorded, the parameters that are secret.
+    pub(crate) record: Option<Vec<LitStr>>,
     pub(crate) way: Way,
     /// Whether it takes `&mut self`.
     pub(crate) is_exclusive: bool,
@@ -43,10 +45,11 @@ impl Method {
         let is_hidden = take_mark(&mut function.attrs, "hidden")?;
         let is_property = take_mark(&mut function.attrs, "property")?;
         let role = take_role(&mut function.attrs)?;
+        let record = take_record(&mut function.attrs)?;
         let signature = &mut function.sig;
         let is_public = matches!(function.vis, syn::Visibility::Public(_));
         let (true, Some(receiver)) = (is_public, signature.receiver()) else {
-            if is_hidden || is_property || role.is_some() {
+            if is_hidden || is_property || role.is_some() || record.is_some() {
                 let text = "only a `pub` method with `&self` or `&mut self` is an attribute of the service";
                 return Err(Error::new_spanned(&signature.ident, text));
             }
@@ -67,12 +70,20 @@ impl Method {
             let text = "everybody who sees the service sees the value of a property; make it a method";
             return Err(Error::new_spanned(role, text));
         }
+        if is_property && record.is_some() {
+            let text = "a property has no arguments that could be recorded";
+            return Err(Error::new_spanned(&signature.ident, text));
+        }
+        for secret in record.iter().flatten() {
+            expect_parameter(secret, &parameters)?;
+        }
         Ok(Some(Self {
             ident: signature.ident.clone(),
             description: description(&function.attrs),
             conditions: conditions(&function.attrs),
             is_hidden,
             role,
+            record,
             way: match (is_property, signature.asyncness) {
                 (true, _) => Way::Property,
                 (false, Some(_)) => Way::Async,
@@ -174,6 +185,49 @@ fn take_role(attributes: &mut Vec<Attribute>) -> syn::Result<Option<LitStr>> {
             "what is required is a role: `#[requires(\"operator\")]`",
         )),
     }
+}
+
+/// Removes `#[record(arguments, secret = "PARAMETER")]` from the attributes. Returns the secrets, of which
+/// there may be several.
+fn take_record(attributes: &mut Vec<Attribute>) -> syn::Result<Option<Vec<LitStr>>> {
+    let Some(index) = attributes
+        .iter()
+        .position(|known| known.path().is_ident("record"))
+    else {
+        return Ok(None);
+    };
+    let mark = attributes.remove(index);
+    let (mut records, mut secrets) = (false, Vec::new());
+    let unknown = "write `#[record(arguments)]` or `#[record(arguments, secret = \"PARAMETER\")]`";
+    let read = mark.parse_nested_meta(|meta| {
+        if meta.path.is_ident("arguments") {
+            records = true;
+        } else if meta.path.is_ident("secret") {
+            secrets.push(meta.value()?.parse()?);
+        } else {
+            return Err(meta.error(unknown));
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) if records => Ok(Some(secrets)),
+        _ => Err(Error::new_spanned(&mark.meta, unknown)),
+    }
+}
+
+/// Checks that a secret is a parameter that clients give by its name.
+fn expect_parameter(secret: &LitStr, parameters: &[Parameter]) -> syn::Result<()> {
+    let is_named = |parameter: &Parameter| {
+        matches!(parameter.form, Form::Argument(_)) && parameter.name() == secret.value()
+    };
+    if parameters.iter().any(is_named) {
+        return Ok(());
+    }
+    let text = format!(
+        "the method has no parameter `{}` that could be secret",
+        secret.value()
+    );
+    Err(Error::new_spanned(secret, text))
 }
 
 /// Returns the text of the doc comments.

@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     pub(crate) max_clients: Option<LitInt>,
     pub(crate) hidden: Vec<Ident>,
+    /// Whether the arguments of all methods are recorded.
+    pub(crate) record_arguments: bool,
 }
 
 impl Options {
@@ -29,9 +31,12 @@ impl Options {
                 syn::parenthesized!(content in meta.input);
                 let names = Punctuated::<Ident, Token![,]>::parse_terminated(&content)?;
                 options.hidden.extend(names);
+            } else if meta.path.is_ident("record_arguments") {
+                options.record_arguments = true;
             } else {
                 return Err(meta.error(
-                    "unknown option; there are `name = \"…\"`, `max_clients = …` and `hidden(method, …)`",
+                    "unknown option; there are `name = \"…\"`, `max_clients = …`, `hidden(method, …)` and \
+                     `record_arguments`",
                 ));
             }
             Ok(())

@@ -69,6 +69,26 @@ fn mistakes_in_methods_are_explained_where_they_are() {
             "only a `pub` method with `&self` or `&mut self` is an attribute of the service",
         ),
         (
+            "#[record] pub fn value(&self) {}",
+            "record",
+            "write `#[record(arguments)]` or `#[record(arguments, secret = \"PARAMETER\")]`",
+        ),
+        (
+            "#[record(secret = \"x\")] pub fn value(&self, x: u8) {}",
+            "record(secret = \"x\")",
+            "write `#[record(arguments)]` or `#[record(arguments, secret = \"PARAMETER\")]`",
+        ),
+        (
+            "#[record(arguments, secret = \"y\")] pub fn value(&self, x: u8) {}",
+            "\"y\"",
+            "the method has no parameter `y` that could be secret",
+        ),
+        (
+            "#[record(arguments)] #[property] pub fn value(&self) -> u8 { 1 }",
+            "value",
+            "a property has no arguments that could be recorded",
+        ),
+        (
             "#[hidden(all)] pub fn value(&self) {}",
             "hidden(all)",
             "`#[hidden]` takes nothing",
@@ -170,7 +190,8 @@ fn mistakes_around_the_block_are_explained_where_they_are() {
             "color = \"red\"",
             "impl S {}",
             "color",
-            "unknown option; there are `name = \"…\"`, `max_clients = …` and `hidden(method, …)`",
+            "unknown option; there are `name = \"…\"`, `max_clients = …`, `hidden(method, …)` and \
+             `record_arguments`",
         ),
         (
             "max_clients = 99999999999",

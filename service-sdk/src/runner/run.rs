@@ -64,6 +64,7 @@ impl<S: Service> Runner<S> {
         let keeps_callers = options.keeps_callers();
         let introduction = introduction
             .ask_for_callers(offer.attributes.asks_for_callers())
+            .record_arguments(offer.attributes.recorded())
             .session(options.kept_session())
             .keep_callers(keeps_callers);
         let mut registration = Registration::new(options, introduction, lines);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use labwire_service::{Keywords, Positional, Request, service};
+use labwire_service::{Attribute, Attributes, Keywords, Positional, Request, Service, service};
 use serde_json::{Value, json};
 
 use crate::peer::{Peer, serve};
@@ -204,4 +204,36 @@ async fn a_service_can_describe_itself() {
     let (manager, _running) = serve(Own).await;
     let mut peer = Peer::connect(&manager).await;
     assert_eq!(peer.call("Own", "describe", json!([])).await, Ok(json!("myself")));
+}
+
+struct Recorded;
+
+#[service(record_arguments)]
+impl Recorded {
+    pub fn read(&self, channel: u8) -> u8 {
+        channel
+    }
+
+    #[record(arguments, secret = "code", secret = "note")]
+    pub async fn unlock(&self, code: &str, note: &str) -> bool {
+        code.len() > note.len()
+    }
+
+    #[property]
+    pub fn open(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn the_arguments_of_all_methods_are_recorded_if_the_service_says_so() {
+    let read = Attribute::method("read", "(channel: int) -> int").parameter("channel", "int", None);
+    let unlock = Attribute::method("unlock", "(code: str, note: str) -> bool")
+        .parameter("code", "str", None)
+        .parameter("note", "str", None);
+    let attributes = Attributes::new()
+        .with(read.record_arguments(&[]))
+        .with(unlock.record_arguments(&["code", "note"]))
+        .with(Attribute::property("open", || Ok(false)));
+    assert_eq!(Recorded.attributes(), attributes);
 }

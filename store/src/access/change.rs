@@ -21,6 +21,9 @@ pub const MOST_PERMISSIONS: usize = 256;
 /// The most patterns of one set.
 pub const MOST_SET_PATTERNS: usize = 256;
 
+/// The most labels of one name or pattern of services: the sets that it is in.
+pub const MOST_LABELS: usize = 256;
+
 /// The most grants to one user, or to one group.
 pub const MOST_GRANTS: usize = 1_000;
 
@@ -79,6 +82,21 @@ pub enum AccessChange {
         /// The patterns.
         patterns: Vec<Pattern>,
     },
+    /// Adds a pattern to several sets, its labels, and the sets for which there are none of that name.
+    AddLabels {
+        /// The name of a service, or a pattern of names.
+        pattern: Pattern,
+        /// The names of the sets.
+        labels: Vec<String>,
+    },
+    /// Removes a pattern from several sets; without any, from all. The sets stay, also those without
+    /// patterns.
+    RemoveLabels {
+        /// The name of a service, or a pattern of names.
+        pattern: Pattern,
+        /// The names of the sets.
+        labels: Vec<String>,
+    },
     /// Gives a role to a user or a group.
     Grant {
         /// The name of the role.
@@ -119,9 +137,17 @@ impl Database {
                 let sql = "SELECT count(*) FROM labwire_permissions WHERE role = ?1";
                 self.expect_few(sql, role, MOST_PERMISSIONS, "permissions in the role")?;
             }
-            AccessChange::AddSet { set, .. } => {
-                let sql = "SELECT count(*) FROM labwire_set_members WHERE set_name = ?1";
-                self.expect_few(sql, set, MOST_SET_PATTERNS, "patterns in the set")?;
+            AccessChange::AddSet { set, patterns } => {
+                self.expect_few_patterns(set)?;
+                for pattern in patterns {
+                    self.expect_few_labels(pattern)?;
+                }
+            }
+            AccessChange::AddLabels { pattern, labels } => {
+                self.expect_few_labels(pattern)?;
+                for label in labels {
+                    self.expect_few_patterns(label)?;
+                }
             }
             AccessChange::Grant { to, .. } => match to {
                 Grantee::User(user) => {
@@ -142,6 +168,16 @@ impl Database {
             None => Ok(()),
             Some(load) => Err(AccessError::TooManyRules(load).into()),
         }
+    }
+
+    fn expect_few_patterns(&self, set: &str) -> Result<(), StoreError> {
+        let sql = "SELECT count(*) FROM labwire_set_members WHERE set_name = ?1";
+        self.expect_few(sql, set, MOST_SET_PATTERNS, "patterns in the set")
+    }
+
+    fn expect_few_labels(&self, pattern: &Pattern) -> Result<(), StoreError> {
+        let sql = "SELECT count(*) FROM labwire_set_members WHERE pattern = ?1";
+        self.expect_few(sql, pattern.as_str(), MOST_LABELS, "labels of")
     }
 
     /// Refuses what makes a list longer than it may be. `sql` counts its rows.
@@ -186,23 +222,27 @@ impl Database {
                     self.expect_set_unused(set)?;
                 }
             }
+            AccessChange::AddLabels { labels, .. } => {
+                labels
+                    .iter()
+                    .try_for_each(|label| expect_name(Named::Set, label))?;
+            }
+            AccessChange::RemoveLabels { labels, .. } => {
+                labels.iter().try_for_each(|label| self.expect_set(label))?;
+            }
             AccessChange::Grant { role, to, on, .. } => {
                 self.expect_role(role)?;
                 match to {
                     Grantee::User(user) => self.expect_user(user)?,
                     Grantee::Group(group) => expect_known(Named::Group, group, &self.group_names()?)?,
                 }
-                if let Scope::Set(set) = on {
-                    self.expect_set(set)?;
-                }
+                self.expect_sets(on)?;
             }
             AccessChange::Revoke(_) => {}
         }
         if let AccessChange::AddRole { permissions, .. } = change {
             for permission in permissions {
-                if let Scope::Set(set) = &permission.object {
-                    self.expect_set(set)?;
-                }
+                self.expect_sets(&permission.object)?;
             }
         }
         Ok(())
@@ -230,11 +270,15 @@ impl Database {
         expect_known(Named::Set, set, &self.sets()?.into_keys().collect::<Vec<_>>())
     }
 
+    fn expect_sets(&self, scope: &Scope) -> Result<(), StoreError> {
+        scope.sets().iter().try_for_each(|set| self.expect_set(set))
+    }
+
     /// Refuses to remove a set that something names: a later set of the same name would be meant by
     /// it.
     fn expect_set_unused(&self, set: &str) -> Result<(), StoreError> {
         let rows = self.access_rows()?;
-        let is_meant = |scope: &Scope| matches!(scope, Scope::Set(name) if **name == *set);
+        let is_meant = |scope: &Scope| scope.sets().iter().any(|name| **name == *set);
         let grants = rows.grants.iter().filter(|grant| is_meant(&grant.on));
         let roles = rows
             .roles
@@ -329,11 +373,24 @@ fn apply(change: &Transaction<'_>, asked: &AccessChange) -> Result<Option<i64>, 
         AccessChange::AddSet { set, patterns } => {
             change.execute("INSERT OR IGNORE INTO labwire_sets (name) VALUES (?1)", [set])?;
             for pattern in patterns {
-                expect_room(change, "patterns of sets", "labwire_set_members")?;
-                change.execute(
-                    "INSERT OR IGNORE INTO labwire_set_members (set_name, pattern) VALUES (?1, ?2)",
-                    [set, pattern.as_str()],
-                )?;
+                insert_member(change, set, pattern)?;
+            }
+        }
+        AccessChange::AddLabels { pattern, labels } => {
+            for label in labels {
+                change.execute("INSERT OR IGNORE INTO labwire_sets (name) VALUES (?1)", [label])?;
+                insert_member(change, label, pattern)?;
+            }
+        }
+        AccessChange::RemoveLabels { pattern, labels } if labels.is_empty() => {
+            let sql = "DELETE FROM labwire_set_members WHERE pattern = ?1";
+            if change.execute(sql, [pattern.as_str()])? == 0 {
+                return Err(AccessError::NoLabels(pattern.to_string()).into());
+            }
+        }
+        AccessChange::RemoveLabels { pattern, labels } => {
+            for label in labels {
+                delete_member(change, label, pattern)?;
             }
         }
         AccessChange::RemoveSet { set, patterns } if patterns.is_empty() => {
@@ -342,11 +399,7 @@ fn apply(change: &Transaction<'_>, asked: &AccessChange) -> Result<Option<i64>, 
         }
         AccessChange::RemoveSet { set, patterns } => {
             for pattern in patterns {
-                let (set, pattern) = (set.clone(), pattern.to_string());
-                let sql = "DELETE FROM labwire_set_members WHERE set_name = ?1 AND pattern = ?2";
-                if change.execute(sql, [&set, &pattern])? == 0 {
-                    return Err(AccessError::NoSuchPattern { set, pattern }.into());
-                }
+                delete_member(change, set, pattern)?;
             }
         }
         AccessChange::Grant { role, to, on, until } => {
@@ -368,6 +421,24 @@ fn apply(change: &Transaction<'_>, asked: &AccessChange) -> Result<Option<i64>, 
         }
     }
     Ok(None)
+}
+
+fn insert_member(change: &Transaction<'_>, set: &str, pattern: &Pattern) -> Result<(), StoreError> {
+    expect_room(change, "patterns of sets", "labwire_set_members")?;
+    change.execute(
+        "INSERT OR IGNORE INTO labwire_set_members (set_name, pattern) VALUES (?1, ?2)",
+        [set, pattern.as_str()],
+    )?;
+    Ok(())
+}
+
+fn delete_member(change: &Transaction<'_>, set: &str, pattern: &Pattern) -> Result<(), StoreError> {
+    let sql = "DELETE FROM labwire_set_members WHERE set_name = ?1 AND pattern = ?2";
+    if change.execute(sql, [set, pattern.as_str()])? == 0 {
+        let (set, pattern) = (set.to_owned(), pattern.to_string());
+        return Err(AccessError::NoSuchPattern { set, pattern }.into());
+    }
+    Ok(())
 }
 
 /// Refuses a row of a table that is full.

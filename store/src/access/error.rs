@@ -100,6 +100,12 @@ pub enum AccessError {
         /// The pattern.
         pattern: String,
     },
+    /// The name or pattern of services is in no set.
+    #[error("{} has no labels", quoted(.0))]
+    NoLabels(
+        /// The given text.
+        String,
+    ),
     /// A set cannot be removed since a grant or a permission names it.
     #[error("the set {} is in use by {user}, remove that first", quoted(set))]
     SetInUse {
@@ -137,6 +143,13 @@ pub enum AccessError {
     NotOneService(
         /// The given name.
         String,
+    ),
+    /// No service can have the name for which a token is to be.
+    #[error("{}", .0.to_string().trim_start_matches("ValueError: "))]
+    ServiceName(
+        /// What is wrong with it.
+        #[source]
+        labwire_wire::NameError,
     ),
     /// The note of a token is too long, or has a control character.
     #[error(

@@ -1,6 +1,6 @@
 //! Explains a decision.
 
-use labwire_access::{Access, Action, Permission, Policy, Reason, Rows, Scope, Until};
+use labwire_access::{Access, Action, Membership, Pattern, Permission, Policy, Reason, Rows, Scope, Until};
 use labwire_home::nearest;
 use serde_json::{Value, json};
 
@@ -23,12 +23,14 @@ pub struct Explanation {
 impl Explanation {
     /// Returns it as a JSON object: `allowed`, `permission`, `until` (a date and time, or `null` if it
     /// is not allowed or has no end), and `rules`, each with its `grant` (`null` for an
-    /// administrator), its `permission` and its `verdict`.
+    /// administrator), its `permission`, its `verdict` and `sets`: for
+    /// each set that the grant and the permission name, the first of its patterns that matches, or `null`.
     pub fn to_json(&self) -> Value {
         let rules = self.reasons.iter().map(|reason| {
             json!({
                 "grant": reason.grant.as_deref().map(describe_grant),
                 "permission": reason.permission.to_string(),
+                "sets": sets(reason),
                 "verdict": reason.verdict.to_string(),
             })
         });
@@ -43,6 +45,14 @@ impl Explanation {
             "until": until,
         })
     }
+}
+
+fn sets(reason: &Reason) -> Value {
+    let pattern = |membership: &Membership| membership.pattern.as_ref().map(Pattern::to_string);
+    let sets = reason.memberships.iter();
+    sets.map(|membership| (membership.set.to_string(), json!(pattern(membership))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// Explains whether a user may do something, rule by rule. `now` is the present in seconds since

@@ -11,7 +11,7 @@ mod rows;
 mod tests;
 
 pub(crate) use change::MOST_ROWS;
-pub use change::{AccessChange, MOST_GRANTS, MOST_PERMISSIONS, MOST_SET_PATTERNS};
+pub use change::{AccessChange, MOST_GRANTS, MOST_LABELS, MOST_PERMISSIONS, MOST_SET_PATTERNS};
 pub use error::{AccessError, Named};
 pub use explain::{Explanation, explain, explain_permission};
 pub use rows::describe_grant;

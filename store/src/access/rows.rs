@@ -102,6 +102,17 @@ impl Database {
         )
     }
 
+    /// Returns the labels of each name or pattern of services, sorted: the sets that it is in.
+    pub fn labels(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        let mut labels = BTreeMap::<String, Vec<String>>::new();
+        for (set, patterns) in self.sets()? {
+            for pattern in patterns {
+                labels.entry(pattern).or_default().push(set.clone());
+            }
+        }
+        Ok(labels)
+    }
+
     /// Returns the roles and their permissions, sorted, those that are built in included.
     pub fn roles(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
         let mut roles = self.lists(

@@ -298,3 +298,90 @@ fn lists_are_bounded_and_so_is_what_one_user_has() {
         "{refused}"
     );
 }
+
+#[test]
+fn labels_are_sets_seen_from_the_services() {
+    let (_folder, path) = empty_database();
+    let mut database = Database::open(&path).unwrap();
+    add_user(&mut database, "ada");
+    let labels = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let add = |pattern: &str, names: &[&str]| AccessChange::AddLabels {
+        pattern: pattern.parse().unwrap(),
+        labels: labels(names),
+    };
+    let remove = |pattern: &str, names: &[&str]| AccessChange::RemoveLabels {
+        pattern: pattern.parse().unwrap(),
+        labels: labels(names),
+    };
+    let refusal = |database: &mut Database, change: &AccessChange| {
+        database.change_access(change).unwrap_err().to_string()
+    };
+    database.change_access(&add("DMM", &["bench3", "meter"])).unwrap();
+    database.change_access(&add("PSU*", &["bench3"])).unwrap();
+    assert_eq!(database.sets().unwrap()["bench3"], ["DMM", "PSU*"]);
+    let both = AccessChange::Grant {
+        role: "operator".to_owned(),
+        to: to_user("ada"),
+        on: "@meter+bench3".parse().unwrap(),
+        until: None,
+    };
+    let id = database.change_access(&both).unwrap().unwrap();
+    assert_eq!(
+        database.access().unwrap().grants[0].on.to_string(),
+        "@bench3+meter"
+    );
+    assert!(may_read(&database, "ada"));
+    for set in ["bench3", "meter"] {
+        let (set, patterns) = (set.to_owned(), Vec::new());
+        let expected = format!("the set '{set}' is in use by the grant {id}, remove that first");
+        assert_eq!(
+            refusal(&mut database, &AccessChange::RemoveSet { set, patterns }),
+            expected
+        );
+    }
+    database.change_access(&remove("DMM", &["meter"])).unwrap();
+    assert!(!may_read(&database, "ada"));
+    database.change_access(&remove("DMM", &[])).unwrap();
+    assert_eq!(database.sets().unwrap()["meter"], [""; 0], "the sets stay");
+    for (change, expected) in [
+        (remove("DMM", &[]), "'DMM' has no labels"),
+        (
+            remove("PSU*", &["meter"]),
+            "the set 'meter' does not have the pattern 'PSU*'",
+        ),
+        (
+            remove("PSU*", &["metre"]),
+            "there is no set 'metre', did you mean 'meter'?",
+        ),
+        (
+            add("PSU*", &["meter", "a b"]),
+            "the set 'a b': a name consists of letters, digits, and the characters - _ .",
+        ),
+    ] {
+        assert_eq!(refusal(&mut database, &change), expected);
+    }
+    let unknown = AccessChange::Grant {
+        role: "operator".to_owned(),
+        to: to_user("ada"),
+        on: "@bench3+bench4".parse().unwrap(),
+        until: None,
+    };
+    assert!(refusal(&mut database, &unknown).contains("there is no set 'bench4'"));
+
+    let many: Vec<_> = (0..=MOST_LABELS).map(|number| format!("l{number}")).collect();
+    let of = |count: usize| AccessChange::AddLabels {
+        pattern: "Oven".parse().unwrap(),
+        labels: many[..count].to_vec(),
+    };
+    assert!(refusal(&mut database, &of(MOST_LABELS + 1)).contains("at most 256 labels of 'Oven'"));
+    assert!(
+        !database.labels().unwrap().contains_key("Oven"),
+        "nothing is changed"
+    );
+    database.change_access(&of(MOST_LABELS)).unwrap();
+    let one_more = AccessChange::AddSet {
+        set: "more".to_owned(),
+        patterns: vec!["Oven".parse().unwrap()],
+    };
+    assert!(refusal(&mut database, &one_more).contains("256 labels"));
+}

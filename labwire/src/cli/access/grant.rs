@@ -80,7 +80,7 @@ struct AddArgs {
 
     /// Limit it to services and topics that match a pattern, or to a set (@SET)
     ///
-    /// A role that is limited allows no administrators' requests.
+    /// @SET+SET is what several sets have in common. A role that is limited allows no administrators' requests.
     #[arg(long, value_name = "PATTERN", default_value = "*", hide_default_value = true)]
     on: String,
 
@@ -126,10 +126,10 @@ pub(crate) fn run(args: &GrantArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
-        Action::Add(args) => args.add(chosen, &mut database, output)?,
+        Action::Add(args) => args.add(chosen, &mut chosen.open()?, output)?,
         Action::Remove(args) => {
+            let mut database = chosen.open()?;
             for number in &args.numbers {
                 database.change_access(&AccessChange::Revoke(*number))?;
                 done(
@@ -141,7 +141,7 @@ pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write
             }
         }
         Action::List(args) => {
-            let grants = database.access()?.grants;
+            let grants = chosen.list(|database| Ok(database.access()?.grants))?;
             if args.json {
                 for grant in &grants {
                     writeln!(output, "{}", describe_grant(grant))?;
@@ -223,7 +223,7 @@ impl AddArgs {
 }
 
 /// Returns a grant in words: `operator to the user ada, on DMM*, until …`.
-fn in_words(grant: &Grant) -> String {
+pub(super) fn in_words(grant: &Grant) -> String {
     let to = match &grant.to {
         Grantee::User(user) => format!("{} to the user {user}", grant.role),
         Grantee::Group(group) => format!("{} to the group {group}", grant.role),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use labwire_store::AccessChange;
+use labwire_store::{AccessChange, Database};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -97,18 +97,20 @@ pub(crate) fn run(args: &GroupArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
         Action::Add(GroupArg { group, .. }) => {
+            let mut database = chosen.open()?;
             database.change_access(&AccessChange::AddGroup(group.clone()))?;
             done(chosen, "group add", &format!("Added the group {group}"), output)?;
         }
         Action::Remove(GroupArg { group, .. }) => {
+            let mut database = chosen.open()?;
             database.change_access(&AccessChange::RemoveGroup(group.clone()))?;
             let what = format!("Removed the group {group}, and what was granted to it");
             done(chosen, "group remove", &what, output)?;
         }
         Action::Join(MembersArgs { group, users, .. }) => {
+            let mut database = chosen.open()?;
             for user in users {
                 let (group, user) = (group.clone(), user.clone());
                 database.change_access(&AccessChange::Join { group, user })?;
@@ -117,6 +119,7 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
             done(chosen, "group join", &what, output)?;
         }
         Action::Leave(MembersArgs { group, users, .. }) => {
+            let mut database = chosen.open()?;
             for user in users {
                 let (group, user) = (group.clone(), user.clone());
                 database.change_access(&AccessChange::Leave { group, user })?;
@@ -125,7 +128,7 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
             done(chosen, "group leave", &what, output)?;
         }
         Action::List(args) => {
-            let groups = database.groups()?;
+            let groups = chosen.list(Database::groups)?;
             if groups.is_empty() && !args.json {
                 writeln!(
                     output,

@@ -7,6 +7,7 @@ use labwire_access::{Access, Action, Permission, Rows, Scope, Until, Verdict};
 use labwire_home::present;
 use labwire_store::{AccessError, Explanation, explain, explain_permission};
 
+use super::overview::Overview;
 use super::{Chosen, choose, until};
 use crate::cli::database::DatabaseArgs;
 use crate::cli::output::output;
@@ -16,13 +17,14 @@ Tell whether a user may do something, and why.
 
 With an attribute, the question is whether the user may call it, which needs the permission to link \
 with the service, too; so does a lock. Without one, all actions on the \
-service are listed. --permission asks about anything else, such as 'publish lab.oven'.
+service are listed. --permission asks about anything else, such as 'publish lab.oven'. With the \
+user alone, all groups, grants and permissions of the user are listed.
 
 Each rule that is about the same action is listed with what it means: allows (until when), ended \
 (when), outside the grant, other object, or other attribute.
 
 The answer is that of a manager with --roles. The exit code is 0 if the user may do it, or at least \
-one of the actions, and 1 if not.";
+one of the actions, and 1 if not; a list of everything is 0.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +33,9 @@ Examples:
 
   # what may she do with DMM2 at all?
   labwire may ada DMM2
+
+  # what may she do at all, and by which grants?
+  labwire may ada
 
   # may she publish values, or break locks?
   labwire may ada --permission 'publish lab.oven'
@@ -44,8 +49,8 @@ pub(crate) struct MayArgs {
     #[arg(value_name = "USER")]
     user: String,
 
-    /// The name of the service
-    #[arg(value_name = "SERVICE", required_unless_present = "permission")]
+    /// The name of the service [default: all that the user may]
+    #[arg(value_name = "SERVICE")]
     service: Option<String>,
 
     /// The attribute of the service
@@ -82,6 +87,9 @@ pub(crate) fn run(args: &MayArgs) -> anyhow::Result<()> {
 
 pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let rows = chosen.open()?.access()?;
+    if args.service.is_none() && args.permission.is_none() {
+        return Overview::of(&args.user, &rows)?.write(args.json, output);
+    }
     let now = present().as_second();
     let explanations = args.explanations(&rows, now)?;
     let without_link = args.without_link(&rows, &explanations, now)?;
@@ -149,7 +157,7 @@ impl MayArgs {
         };
         let Some(service) = self.service.clone().or_else(|| match permission.object {
             Scope::Pattern(service) => Some(service.as_str().to_owned()),
-            Scope::Set(_) => None,
+            Scope::Set(_) | Scope::Sets(_) => None,
         }) else {
             return Ok(None);
         };

@@ -1,10 +1,12 @@
-//! `labwire group`, `role`, `set`, `grant` and `may`: who may do what at a manager that was started
+//! `labwire group`, `role`, `set`, `label`, `grant` and `may`: who may do what at a manager that was started
 //! with `--roles`; `labwire token`, and `labwire totp`.
 
 pub(crate) mod grant;
 pub(crate) mod group;
+pub(crate) mod label;
 pub(crate) mod may;
 mod notes;
+mod overview;
 pub(crate) mod role;
 pub(crate) mod set;
 #[cfg(test)]

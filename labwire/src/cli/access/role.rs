@@ -1,10 +1,11 @@
 //! `labwire role`: named lists of permissions.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use labwire_access::Permission;
-use labwire_store::{AccessChange, AccessError};
+use labwire_access::{BUILT_IN_ROLES, Permission, permissions_of_built_in};
+use labwire_store::{AccessChange, AccessError, Database};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, notes, write_lists};
 use crate::cli::output::output;
@@ -22,7 +23,8 @@ applies to everything.
 
 A role has up to 256 permissions, and a pattern up to 8 *.
 
-Four roles are always there: observer, operator, owner and administrator.";
+Five roles are always there: observer, operator, owner, instrument (which only registers services, notifies \
+and publishes) and administrator.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,9 +120,9 @@ pub(crate) fn run(args: &RoleArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
+            let mut database = chosen.open()?;
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);
             let listed = list_of(&permissions);
             let notes: Vec<_> = permissions.iter().filter_map(notes::of_call).collect();
@@ -130,6 +132,7 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
             notes.iter().for_each(tell);
         }
         Action::Remove(args) => {
+            let mut database = chosen.open()?;
             let (role, permissions) = (args.role.clone(), parse(&args.permissions)?);
             let listed = list_of(&permissions);
             database.change_access(&AccessChange::RemoveRole { role, permissions })?;
@@ -140,9 +143,9 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
             };
             done(chosen, "role remove", &what, output)?;
         }
-        Action::List(args) => write_lists(&database.roles()?, ["role", "permissions"], args.json, output)?,
+        Action::List(args) => write_lists(&roles(chosen)?, ["role", "permissions"], args.json, output)?,
         Action::Show(args) => {
-            let roles = database.roles()?;
+            let roles = roles(chosen)?;
             let Some((name, permissions)) = roles.get_key_value(&args.role) else {
                 return Err(AccessError::unknown_role(&args.role, roles.keys()).into());
             };
@@ -156,6 +159,19 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
         }
     }
     Ok(())
+}
+
+/// Returns all roles and their permissions. Those that are built in need no database.
+fn roles(chosen: &Chosen) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let mut roles = chosen.list(Database::roles)?;
+    for (name, _) in BUILT_IN_ROLES {
+        let permissions = permissions_of_built_in(name).unwrap_or_default();
+        let permissions = permissions.iter().map(Permission::to_string);
+        roles
+            .entry(name.to_owned())
+            .or_insert_with(|| permissions.collect());
+    }
+    Ok(roles)
 }
 
 fn parse(texts: &[String]) -> Result<Vec<Permission>, AccessError> {

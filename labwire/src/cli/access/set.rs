@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use labwire_access::Pattern;
-use labwire_store::{AccessChange, AccessError};
+use labwire_store::{AccessChange, AccessError, Database};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -14,7 +14,9 @@ const LONG_ABOUT: &str = "\
 Add, remove and list sets of services.
 
 A set gives several services one name, such as all power supplies of a bench. Permissions and grants \
-name it as @NAME.";
+name it as @NAME. What two sets or more have in common is @NAME+OTHER.
+
+'labwire label' changes the same sets, seen from the services.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,15 +98,16 @@ pub(crate) fn run(args: &SetArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &SetArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
+            let mut database = chosen.open()?;
             let (set, patterns) = (args.set.clone(), parse(&args.patterns)?);
             database.change_access(&AccessChange::AddSet { set, patterns })?;
             let what = format!("@{} includes: {}", args.set, args.patterns.join(", "));
             done(chosen, "set add", &what, output)?;
         }
         Action::Remove(args) => {
+            let mut database = chosen.open()?;
             let (set, patterns) = (args.set.clone(), parse(&args.patterns)?);
             let is_whole = patterns.is_empty();
             database.change_access(&AccessChange::RemoveSet { set, patterns })?;
@@ -117,7 +120,7 @@ pub(super) fn execute(args: &SetArgs, chosen: &Chosen, output: &mut impl Write) 
             done(chosen, "set remove", &what, output)?;
         }
         Action::List(args) => {
-            let sets = database.sets()?;
+            let sets = chosen.list(Database::sets)?;
             if sets.is_empty() && !args.json {
                 writeln!(output, "There are no sets of services")?;
             }

@@ -17,6 +17,7 @@ enum Typable {
     Group(group::GroupArgs),
     Role(role::RoleArgs),
     Set(set::SetArgs),
+    Label(label::LabelArgs),
     Grant(grant::GrantArgs),
     May(may::MayArgs),
     Token(token::TokenArgs),
@@ -53,6 +54,7 @@ impl Shell {
             Typable::Group(args) => group::execute(args, &chosen, &mut output),
             Typable::Role(args) => role::execute(args, &chosen, &mut output),
             Typable::Set(args) => set::execute(args, &chosen, &mut output),
+            Typable::Label(args) => label::execute(args, &chosen, &mut output),
             Typable::Grant(args) => grant::execute(args, &chosen, &mut output),
             Typable::May(args) => may::execute(args, &chosen, &mut output),
             Typable::Token(args) => token::execute(args, &chosen, &mut output),
@@ -118,7 +120,8 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
         (
             &["may", "ada", "PSU31", "reads"],
             "ada may call PSU31.reads\n  outside the grant: grant 2, role operator to the user ada on DMM*: call\n  \
-             allows it: grant 1, role reader to the group students: call @bench3.read*\n",
+             allows it: grant 1, role reader to the group students: call @bench3.read* (in bench3 by \
+             PSU3*)\n",
         ),
     ] {
         assert_eq!(shell.types(line), expected, "{line:?}");
@@ -128,7 +131,7 @@ fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
         printed,
         format!(
             "ada may not call DMM.read\n  {end}: grant 2, role operator to the user ada on DMM*: call\n  other object: \
-             grant 1, role reader to the group students: call @bench3.read*\n"
+             grant 1, role reader to the group students: call @bench3.read* (not in bench3)\n"
         )
     );
     assert_eq!(
@@ -352,7 +355,7 @@ fn lists_and_explanations_are_json_objects_one_per_line() {
         (
             &["may", "ada", "--permission", "see PSU31", "--json"],
             format!(
-                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","verdict":"allows"}}],"until":null}}"#
+                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","sets":{{"bench3":"PSU3*"}},"verdict":"allows"}}],"until":null}}"#
             ),
         ),
     ] {
@@ -391,4 +394,110 @@ fn a_misspelt_name_is_an_error_with_the_nearest_one() {
     ] {
         assert_eq!(shell.run(line).1.unwrap(), expected, "{line:?}");
     }
+}
+
+#[test]
+fn labels_are_given_listed_explained_and_taken_back() {
+    let shell = Shell::with_users(&["ada"]);
+    for (line, expected) in [
+        (&["label", "list"][..], "No service has a label\n"),
+        (&["label", "list", "--json"], ""),
+        (
+            &["label", "add", "PSU3*", "bench3", "psu"],
+            "PSU3* has the labels: bench3, psu\n",
+        ),
+        (
+            &["label", "add", "DMM-3", "bench3"],
+            "DMM-3 has the labels: bench3\n",
+        ),
+        (&["label", "list"], "DMM-3  bench3\nPSU3*  bench3, psu\n"),
+        (&["label", "list", "PSU31"], "PSU3*  bench3, psu\n"),
+        (&["label", "list", "Oven"], "Oven has no labels\n"),
+        (
+            &["label", "list", "--json"],
+            "{\"labels\":[\"bench3\"],\"service\":\"DMM-3\"}\n{\"labels\":[\"bench3\",\"psu\"],\"service\":\"PSU3*\"}\n",
+        ),
+        (&["set", "list"], "bench3  DMM-3, PSU3*\npsu     PSU3*\n"),
+        (
+            &["grant", "add", "operator", "--to", "ada", "--on", "@psu+bench3"],
+            "Added the grant 1: operator to the user ada, on @bench3+psu\n",
+        ),
+        (
+            &["may", "ada", "PSU31", "read"],
+            "ada may call PSU31.read\n  allows it: grant 1, role operator to the user ada on @bench3+psu: call (in bench3 \
+             by PSU3*, in psu by PSU3*)\n",
+        ),
+        (
+            &["label", "remove", "PSU3*", "psu"],
+            "PSU3* does not have any more the labels: psu\n",
+        ),
+        (&["label", "remove", "DMM-3"], "DMM-3 has no labels any more\n"),
+    ] {
+        assert_eq!(shell.types(line), expected, "{line:?}");
+    }
+    let (printed, error) = shell.run(&["may", "ada", "PSU31", "read"]);
+    assert!(printed.contains("outside the grant: ") && printed.contains("(in bench3 by PSU3*, not in psu)"));
+    assert!(error.is_some());
+    let (_, error) = shell.run(&["label", "add", "", "bench3"]);
+    assert!(error.unwrap().contains("a pattern may not be empty"));
+}
+
+#[test]
+fn all_that_a_user_may_do_is_listed() {
+    let shell = Shell::with_users(&["ada", "bob"]);
+    for line in [
+        &["group", "add", "students"][..],
+        &["group", "join", "students", "ada"],
+        &["role", "add", "reader", "call DMM.read*", "see"],
+        &["role", "add", "empty", "see"],
+        &["role", "remove", "empty", "see"],
+        &["grant", "add", "reader", "--to-group", "students"],
+        &["grant", "add", "instrument", "--to", "ada", "--on", "DMM*"],
+        &["grant", "add", "empty", "--to-group", "everyone"],
+        &["grant", "add", "operator", "--to", "bob"],
+    ] {
+        shell.types(line);
+    }
+    assert_eq!(
+        shell.types(&["may", "ada"]),
+        "ada is in the groups: students, everyone\n  grant 1, reader to the group students: call DMM.read*, see\n  \
+         grant 2, instrument to the user ada, on DMM*: register, notify, publish\n  grant 3, empty to the group \
+         everyone: nothing\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&shell.types(&["may", "bob", "--json"])).unwrap();
+    assert_eq!(json["groups"], json!(["everyone"]));
+    assert_eq!(json["grants"][1]["permissions"][3], "call");
+    assert_eq!(json["administrator"], false);
+    let (_, error) = shell.run(&["may", "adda"]);
+    assert_eq!(error.unwrap(), "there is no user 'adda', did you mean 'ada'?");
+}
+
+#[test]
+fn lists_need_no_database_and_create_none() {
+    let shell = Shell {
+        folder: tempfile::tempdir().unwrap(),
+    };
+    let roles = shell.types(&["role", "list"]);
+    assert_eq!(roles.lines().count(), 5, "{roles}");
+    assert!(
+        roles.contains("instrument     register, notify, publish\n"),
+        "{roles}"
+    );
+    for (line, printed) in [
+        (&["role", "show", "instrument"][..], "register\nnotify\npublish\n"),
+        (
+            &["group", "list"],
+            "There are no groups; everybody is in the group 'everyone'\n",
+        ),
+        (&["set", "list"], "There are no sets of services\n"),
+        (&["label", "list"], "No service has a label\n"),
+        (&["grant", "list"], "Nothing is granted\n"),
+        (&["grant", "list", "--json"], ""),
+        (&["token", "list"], "There are no tokens\n"),
+    ] {
+        assert_eq!(shell.types(line), printed, "{line:?}");
+    }
+    let (_, error) = shell.run(&["group", "add", "students"]);
+    assert!(error.unwrap().starts_with("there is no database "));
+    assert!(!shell.path().exists());
 }

@@ -144,9 +144,9 @@ pub(crate) fn run(args: &TokenArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let mut database = chosen.open()?;
     match &args.action {
         Action::Add(args) => {
+            let mut database = chosen.open()?;
             args.may
                 .iter()
                 .filter_map(|text| notes::of_blank(text))
@@ -174,13 +174,14 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
             }
         }
         Action::Revoke(args) => {
+            let mut database = chosen.open()?;
             for id in &args.ids {
                 database.revoke_token(*id)?;
                 done(chosen, "token revoke", &format!("Revoked the token {id}"), output)?;
             }
         }
         Action::List(args) => {
-            let tokens = database.tokens()?;
+            let tokens = chosen.list(Database::tokens)?;
             if args.json {
                 for token in &tokens {
                     writeln!(output, "{}", token.describe())?;
@@ -249,7 +250,7 @@ fn not_granted(database: &Database, new: &NewToken, now: i64) -> anyhow::Result<
                 now,
             )
         }
-        Scope::Set(_) => false,
+        Scope::Set(_) | Scope::Sets(_) => false,
     };
     let lacking = new.may.iter().filter(|permission| !is_granted(permission));
     let lacking: Vec<_> = lacking.map(|permission| format!("'{permission}'")).collect();

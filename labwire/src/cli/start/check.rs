@@ -276,8 +276,8 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
             format!("; tables that would be made: {missing}")
         };
         Good(format!(
-            "{shown} is in order: {users} user(s), {administrators} of them administrators, {hostnames} trusted \
-             hostname(s){would_be_made}"
+            "{shown} is in order: {users} user(s), {administrators} of them administrators, and for \
+             --auth-hostname {hostnames} trusted hostname(s){would_be_made}"
         ))
     } else if !contents.must_be_changed() && *hostnames > 0 {
         Doubtful(format!(

@@ -222,7 +222,8 @@ pub(crate) struct Options {
     /// The record is a file that only its owner can read. By default it contains which peers came
     /// and went, links, locks, logins, what was refused, and what administrators requested. With
     /// calls, it also tells who called what, when, how long that took and whether it failed. It
-    /// never contains a password, an argument or a result.
+    /// never contains a password or a result, and arguments only of the methods whose service asks
+    /// for that.
     #[arg(
         long,
         env = "LABWIRE_RECORD",

@@ -93,8 +93,14 @@ impl Router<'_> {
         let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, true);
         asking.begin(request.uid.as_bytes(), 0, self.now);
         let (service, attribute) = (cut_through.service, request.attribute.as_str());
-        self.registry
-            .note_call(from.id, service, &request.uid, attribute, 0);
+        self.registry.note_call(
+            from.id,
+            service,
+            &request.uid,
+            attribute,
+            0,
+            Some((content, envelope)),
+        );
         if terms.is_any() {
             let now = self.moment().instant;
             self.registry
