@@ -27,7 +27,9 @@ impl ConnectOptions {
         self.with_credentials(|credentials| credentials.set_username(username.into()))
     }
 
-    /// Sets the user's password.
+    /// Sets the user's password. A user with a second factor gives the code of the authenticator app
+    /// behind it, as in `secret123456`. A code is accepted once, so a device that reconnects is refused
+    /// then: use the secret of a token as the password.
     ///
     /// ```
     /// use labwire_device::{ConnectOptions, Introduction, connect};

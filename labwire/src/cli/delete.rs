@@ -21,7 +21,8 @@ Delete the database, the record, certificates, keys or log files.
 In the folders certs, keys and logs, only files that end in .crt, .key and .log are deleted, and \
 old log files (.log.1, .log.2 and so on); nothing else in the folder is. The database is the one \
 that LABWIRE_DATABASE or the configuration names, or else the one in the folder. A named file that \
-is not a database of Labwire or MSL-Network is kept. The record is the one beside the database. The command lists the files and asks before it \
+is not a database of Labwire or MSL-Network is kept. The key of second factors is deleted with the database \
+beside which it lies. The record is the one beside the database. The command lists the files and asks before it \
 deletes them; an empty answer means no.";
 
 const EXAMPLES: &str = "\
