@@ -2,6 +2,7 @@
 //!
 //! Every event of the registry passes through here.
 
+mod approvals;
 mod lock_ends;
 mod revoked;
 
@@ -187,6 +188,7 @@ impl Events {
             }
             Event::Cancelled(stop) => self.publish_cancellation(&stop),
             Event::EndedEarly(ended) => self.publish_early_end(&ended),
+            Event::Approval(approval) => self.publish_approval(&approval),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::ReservationEnded(ended) => self.publish_reservation_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),

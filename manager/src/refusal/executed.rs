@@ -107,6 +107,7 @@ impl Refusal {
             | Self::PasswordKept
             | Self::NoSuchAttribute(_)
             | Self::History(_)
+            | Self::Approval(_)
             | Self::LoginPending => Executed::No,
         }
     }
