@@ -32,7 +32,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "Decide who may do what",
-        &["group", "role", "set", "grant", "token", "may"],
+        &["group", "role", "set", "grant", "token", "may", "approve"],
     ),
     ("The program itself", &["completions", "manual", "help"]),
 ];

@@ -509,7 +509,7 @@ impl Registry {
         &mut self,
         peer: PeerId,
         id: &str,
-        present: Present<'_>,
+        (now, present): (Instant, Present<'_>),
     ) -> Result<(u64, Arc<str>), Refusal> {
         let unknown = || Refusal::from(ApprovalRefusal::Unknown(excerpt(id).to_owned()));
         let view = self.view_of(peer);
@@ -524,7 +524,8 @@ impl Registry {
         let approves = |view: Arc<super::view::View>| {
             view.approves(&waiting.service_name, attribute, present.seconds())
         };
-        if view.is_some_and(|view| !approves(view)) {
+        // One whose time is over ends in a moment.
+        if view.is_some_and(|view| !approves(view)) || waiting.until.instant <= now {
             return Err(unknown());
         }
         Ok((number, Arc::clone(user)))

@@ -58,6 +58,7 @@ impl Router<'_> {
         if terms.listens {
             let value = json!({
                 "id": asked.id,
+                "message": format!("waits for approval as {}", asked.id),
                 "until": asked.until.time.to_string(),
                 "waits_for": "approval",
             });
@@ -130,7 +131,8 @@ impl Router<'_> {
         let [id] = bound(arguments, ["id"]).ok_or_else(wrong)?;
         let id = id.ok_or_else(wrong)?;
         let present = self.present();
-        let (number, by) = self.registry.find_approval(from.id, &id, present)?;
+        let now = self.moment().instant;
+        let (number, by) = self.registry.find_approval(from.id, &id, (now, present))?;
         let unknown = || Refusal::from(ApprovalRefusal::Unknown(id.clone()));
         let (waiting, approved) = self.registry.take_approved(number, &by).ok_or_else(unknown)?;
         let client = self.registry.client(waiting.client).ok_or_else(unknown)?;
@@ -144,7 +146,7 @@ impl Router<'_> {
             has_session: false,
             log_limit: &log_limit,
         };
-        let terms = waiting.terms(self.moment().instant);
+        let terms = waiting.terms(now);
         let frame = waiting.frame().view();
         let envelope = Envelope::scan(frame.content())?;
         let request = envelope.request(frame.content())?;
@@ -156,7 +158,12 @@ impl Router<'_> {
                 Ok(Err(Step::Wait(permits)))
             }
             // The client has left, or another service has its name: both end what waits before.
-            Ok(_) => Err(unknown()),
+            Ok(_) => {
+                let service = request.service.as_str().to_owned();
+                let refusal = ApprovalRefusal::ServiceLeft { service };
+                self.refuse_request(&caller, &request, &refusal.into());
+                Err(unknown())
+            }
             Err(refusal) => {
                 let summary = refusal.summary();
                 self.decided(approved);
@@ -184,7 +191,8 @@ impl Router<'_> {
             return Err(ApprovalRefusal::Reason.into());
         }
         let present = self.present();
-        let (number, by) = self.registry.find_approval(from.id, &id, present)?;
+        let now = self.moment().instant;
+        let (number, by) = self.registry.find_approval(from.id, &id, (now, present))?;
         let refused = self.registry.refuse_approval(number, &by, reason);
         let refused = refused.ok_or(ApprovalRefusal::Unknown(id))?;
         Ok(self.decided(refused))
