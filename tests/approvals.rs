@@ -22,7 +22,16 @@ fn home() -> Home {
     for user in ["ada", "eve", "olga", "otto"] {
         home.prepare(&[&["user", "add", user][..], &password].concat());
     }
-    home.prepare(&["role", "add", "asker", "ask call", "call *.read*", "see", "link", "lock"]);
+    home.prepare(&[
+        "role",
+        "add",
+        "asker",
+        "ask call",
+        "call *.read*",
+        "see",
+        "link",
+        "lock",
+    ]);
     home.prepare(&["grant", "add", "asker", "--to", "ada"]);
     home.prepare(&["grant", "add", "asker", "--to", "eve"]);
     home.prepare(&["grant", "add", "owner", "--to", "olga", "--on", "Laser"]);
@@ -93,7 +102,10 @@ fn wait_for(peer: &mut RawPeer, count: usize) -> Vec<String> {
         found = waiting(peer);
         found.len() == count
     });
-    found.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    found
+        .iter()
+        .map(|one| one["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn approve(peer: &mut RawPeer, id: &str) -> Value {
@@ -151,9 +163,17 @@ fn a_request_that_needs_approval_waits_and_nothing_else_does() {
     let approved = approve(&mut olga, &ids[0]);
     assert_eq!(approved["result"]["id"], ids[0], "{approved}");
     let asked = answer_next(&mut laser);
-    assert_eq!((&asked["uid"], &asked["args"]), (&json!("1"), &json!([5])), "{asked}");
+    assert_eq!(
+        (&asked["uid"], &asked["args"]),
+        (&json!("1"), &json!([5])),
+        "{asked}"
+    );
     let answer = ada.read_json();
-    assert_eq!((&answer["uid"], &answer["result"]), (&json!("1"), &json!("done")), "{answer}");
+    assert_eq!(
+        (&answer["uid"], &answer["result"]),
+        (&json!("1"), &json!("done")),
+        "{answer}"
+    );
     // It has ended.
     expect_error(&approve(&mut olga, &ids[0]), "KeyError: no request ");
     assert!(waiting(&mut olga).is_empty());
@@ -174,11 +194,18 @@ fn a_refused_request_names_who_refused_it_and_why_and_is_not_sent() {
         answer["message"],
         "PermissionError: 'olga' has refused the request to the 'Laser' Service: the door is open (it was not executed)"
     );
-    assert_eq!((&answer["uid"], &answer["executed"]), (&json!("1"), &json!("no")), "{answer}");
+    assert_eq!(
+        (&answer["uid"], &answer["executed"]),
+        (&json!("1"), &json!("no")),
+        "{answer}"
+    );
     ada.send_line(&asking("Laser", "read", "2").to_string());
     assert_eq!(answer_next(&mut laser)["uid"], "2", "nothing else was sent");
     let long = "x".repeat(257);
-    expect_error(&refuse(&mut olga, &ids[0], &long), "ValueError: the reason of a refusal");
+    expect_error(
+        &refuse(&mut olga, &ids[0], &long),
+        "ValueError: the reason of a refusal",
+    );
 }
 
 /// Own requests, those of the same user on another connection, and those that others may not decide
@@ -276,7 +303,10 @@ fn a_request_with_a_deadline_ends_when_nobody_has_decided() {
         answer["message"],
         "TimeoutError: nobody has approved the request to the 'Laser' Service within 0.2 s, it was not executed"
     );
-    assert_eq!((&answer["ended"], &answer["executed"]), (&json!("deadline"), &json!("no")));
+    assert_eq!(
+        (&answer["ended"], &answer["executed"]),
+        (&json!("deadline"), &json!("no"))
+    );
     let mut root = client(&manager, "root");
     assert_eq!(stats(&mut root)["approvals_expired"], 1);
 }
@@ -313,7 +343,10 @@ fn what_waits_for_approval_ends_with_a_cancellation_its_client_its_service_or_th
     ada.send_line(&to_manager("cancel", json!(["1"]), json!({})).to_string());
     let mut answers = [ada.read_json(), ada.read_json()];
     answers.sort_by_key(|answer| answer["uid"].as_str().unwrap().to_owned());
-    expect_error(&answers[0], "CancelledError: the request to the 'Laser' Service was cancelled while it waited");
+    expect_error(
+        &answers[0],
+        "CancelledError: the request to the 'Laser' Service was cancelled while it waited",
+    );
     assert_eq!(answers[0]["ended"], "cancelled");
     assert_eq!(answers[1]["result"], "ended", "{answers:?}");
     assert!(waiting(&mut root).is_empty());
@@ -323,7 +356,10 @@ fn what_waits_for_approval_ends_with_a_cancellation_its_client_its_service_or_th
     eve.send_line(&asking("Laser", "set_power", "1").to_string());
     let ids = wait_for(&mut root, 1);
     eve.close_sending_side();
-    expect_error(&eve.read_json(), "ConnectionError: you have closed your sending side");
+    expect_error(
+        &eve.read_json(),
+        "ConnectionError: you have closed your sending side",
+    );
     wait_for(&mut root, 0);
     expect_error(&approve(&mut root, &ids[0]), "KeyError");
     let mut eve = client(&manager, "eve");
@@ -336,7 +372,10 @@ fn what_waits_for_approval_ends_with_a_cancellation_its_client_its_service_or_th
     ada.send_line(&asking("Laser", "set_power", "2").to_string());
     wait_for(&mut root, 1);
     laser.break_off();
-    expect_error(&ada.read_json(), "ConnectionError: the 'Laser' Service left while the request waited for approval");
+    expect_error(
+        &ada.read_json(),
+        "ConnectionError: the 'Laser' Service left while the request waited for approval",
+    );
     assert!(waiting(&mut root).is_empty());
 
     // The manager stops.
@@ -345,7 +384,10 @@ fn what_waits_for_approval_ends_with_a_cancellation_its_client_its_service_or_th
     wait_for(&mut root, 1);
     manager.signal(Signal::TERM);
     let answer = ada.read_json();
-    expect_error(&answer, "ConnectionError: the manager is shutting down, the request was not executed");
+    expect_error(
+        &answer,
+        "ConnectionError: the manager is shutting down, the request was not executed",
+    );
     assert_eq!(answer["uid"], "3", "{answer}");
 }
 
@@ -360,22 +402,38 @@ fn a_decision_is_taken_with_the_rules_and_locks_of_its_moment() {
     ada.send_line(&asking("Laser", "set_power", "1").to_string());
     let ids = wait_for(&mut root, 1);
     for attribute in ["link", "acquire_lock"] {
-        assert_eq!(otto.request(&to_manager(attribute, json!(["Laser"]), json!({})))["error"], false);
+        assert_eq!(
+            otto.request(&to_manager(attribute, json!(["Laser"]), json!({})))["error"],
+            false
+        );
     }
     let told = approve(&mut root, &ids[0]);
-    expect_error(&told, "RuntimeError: you approved the request, but it was refused for another reason meanwhile: ");
+    expect_error(
+        &told,
+        "RuntimeError: you approved the request, but it was refused for another reason meanwhile: ",
+    );
     expect_error(&ada.read_json(), "PermissionError: the 'Laser' Service is locked");
     otto.request(&to_manager("release_lock", json!(["Laser"]), json!({})));
     // The grant ends.
     ada.send_line(&asking("Laser", "set_power", "2").to_string());
     let ids = wait_for(&mut root, 1);
     let grants = root.request(&request("Manager", "access.grants"))["result"].clone();
-    let own = grants.as_array().unwrap().iter().find(|grant| grant["user"] == "ada");
+    let own = grants
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|grant| grant["user"] == "ada");
     let id = own.unwrap_or_else(|| panic!("{grants}"))["id"].clone();
     let revoked = root.request(&to_manager("access.revoke", json!([id]), json!({})));
     assert_eq!(revoked["error"], false, "{revoked}");
-    expect_error(&approve(&mut root, &ids[0]), "RuntimeError: you approved the request, but");
-    expect_error(&ada.read_json(), "PermissionError: the permission 'call Laser.set_power' is not granted");
+    expect_error(
+        &approve(&mut root, &ids[0]),
+        "RuntimeError: you approved the request, but",
+    );
+    expect_error(
+        &ada.read_json(),
+        "PermissionError: the permission 'call Laser.set_power' is not granted",
+    );
     // A grant that allows wins, whichever comes first.
     for role in ["operator", "asker"] {
         let granted = to_manager("access.grant", json!([]), json!({ "role": role, "user": "ada" }));
@@ -413,7 +471,11 @@ fn those_who_may_approve_are_notified_and_nobody_else() {
         let told = watcher.read_json()["result"][0].clone();
         assert_eq!(told[0], "manager.approval", "{told}");
         let told = &told[1];
-        assert_eq!((&told["id"], &told["outcome"]), (&json!(id), &json!("asked")), "{told}");
+        assert_eq!(
+            (&told["id"], &told["outcome"]),
+            (&json!(id), &json!("asked")),
+            "{told}"
+        );
         assert_eq!(told["arguments"], "[5]");
     }
     refuse(olga, &id, "no");
@@ -424,7 +486,10 @@ fn those_who_may_approve_are_notified_and_nobody_else() {
         "{told}"
     );
     let answer = otto.request(&request("Manager", "identity"));
-    assert!(answer["result"]["services"].is_object(), "the first that otto is told: {answer}");
+    assert!(
+        answer["result"]["services"].is_object(),
+        "the first that otto is told: {answer}"
+    );
 }
 
 /// The bounds: of a client, of a user on many connections, and of one request. Others keep their places.
@@ -454,7 +519,11 @@ fn a_flood_of_requests_for_approval_takes_no_place_of_others() {
     }
     let counted = stats(&mut root);
     assert_eq!(counted["approvals_waiting"], 64, "{counted}");
-    assert_eq!((refused, &counted["too_many_approvals"]), (56, &json!(56)), "{counted}");
+    assert_eq!(
+        (refused, &counted["too_many_approvals"]),
+        (56, &json!(56)),
+        "{counted}"
+    );
     let mut eve = client(&manager, "eve");
     eve.send_line(&asking("Laser", "set_power", "1").to_string());
     wait_until("eve has no place", || stats(&mut root)["approvals_waiting"] == 65);
@@ -474,17 +543,31 @@ fn a_flood_of_requests_for_approval_takes_no_place_of_others() {
     let mut ada = client(&manager, "ada");
     let mut long = asking("Laser", "set_power", "long");
     long["args"] = json!(["x".repeat(1024 * 1024)]);
-    expect_error(&ada.request(&long), "MemoryError: a request that waits for approval may have 1048576 bytes");
+    expect_error(
+        &ada.request(&long),
+        "MemoryError: a request that waits for approval may have 1048576 bytes",
+    );
     long["args"] = json!(["x".repeat(1_000_000)]);
     for number in 0..16 {
         long["uid"] = json!(number.to_string());
         ada.send_line(&long.to_string());
     }
-    expect_error(&ada.read_json(), "RuntimeError: too many requests wait for approval");
+    expect_error(
+        &ada.read_json(),
+        "RuntimeError: too many requests wait for approval",
+    );
     let counted = stats(&mut root);
-    assert!(counted["approval_bytes"].as_u64().unwrap() < 16 * 1024 * 1024, "{counted}");
+    assert!(
+        counted["approval_bytes"].as_u64().unwrap() < 16 * 1024 * 1024,
+        "{counted}"
+    );
     let shown = waiting(&mut root);
-    assert!(shown.iter().all(|one| one["arguments"].as_str().unwrap().chars().count() <= 201), "{shown:?}");
+    assert!(
+        shown
+            .iter()
+            .all(|one| one["arguments"].as_str().unwrap().chars().count() <= 201),
+        "{shown:?}"
+    );
 }
 
 /// What a person types, and what a person approves.
@@ -589,12 +672,22 @@ fn what_is_asked_for_and_decided_is_in_the_record() {
     let page = to_manager("history", json!([]), json!({ "kind": "approval" }));
     let mut entries = Vec::new();
     wait_until("the record lacks entries", || {
-        entries = root.request(&page)["result"]["entries"].as_array().unwrap().clone();
+        entries = root.request(&page)["result"]["entries"]
+            .as_array()
+            .unwrap()
+            .clone();
         entries.len() == 6
     });
     entries.sort_by_key(|entry| entry["id"].as_u64());
-    let outcomes: Vec<_> = entries.iter().map(|entry| entry["outcome"].as_str().unwrap()).collect();
-    assert_eq!(outcomes, ["asked", "ok", "asked", "refused", "asked", "expired"], "{entries:?}");
+    let outcomes: Vec<_> = entries
+        .iter()
+        .map(|entry| entry["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        outcomes,
+        ["asked", "ok", "asked", "refused", "asked", "expired"],
+        "{entries:?}"
+    );
     for (entry, expected) in entries.iter().zip([
         "until ",
         "approved by 'olga' after ",
@@ -605,7 +698,10 @@ fn what_is_asked_for_and_decided_is_in_the_record() {
     ]) {
         let text = entry["text"].as_str().unwrap();
         assert!(text.contains(expected), "{entry}");
-        assert_eq!((&entry["user"], &entry["attribute"]), (&json!("ada"), &json!("set_power")));
+        assert_eq!(
+            (&entry["user"], &entry["attribute"]),
+            (&json!("ada"), &json!("set_power"))
+        );
     }
 }
 
@@ -639,7 +735,10 @@ fn a_token_asks_for_approval_also_without_roles() {
 /// A service that does not read: the decision waits for room in its queue, and the request with it.
 #[test]
 fn a_decision_waits_for_room_in_the_queue_of_the_service() {
-    let manager = Manager::start_in(home(), &[&ROLES[..], &["--queue", "64k", "--stall", "60s"]].concat());
+    let manager = Manager::start_in(
+        home(),
+        &[&ROLES[..], &["--queue", "64k", "--stall", "60s"]].concat(),
+    );
     let mut laser = service(&manager, "olga", "Laser");
     let (mut olga, mut ada) = (client(&manager, "olga"), client(&manager, "ada"));
     let mut long = asking("Laser", "set_power", "long");
@@ -664,7 +763,9 @@ fn a_decision_waits_for_room_in_the_queue_of_the_service() {
     let told = olga.read_for(Duration::from_millis(200));
     assert!(told.is_empty(), "{}", String::from_utf8_lossy(&told));
     assert_eq!(stats(&mut root)["approvals_waiting"], 1, "it still waits");
-    let received: Vec<_> = (0..=full).map(|_| laser.read_json()["attribute"].clone()).collect();
+    let received: Vec<_> = (0..=full)
+        .map(|_| laser.read_json()["attribute"].clone())
+        .collect();
     assert!(received.contains(&json!("set_power")));
     assert_eq!(olga.read_json()["result"]["id"], ids[0]);
 }

@@ -450,12 +450,9 @@ impl Rights {
             let applying = applying.filter(|rule| rule.applies(action, object));
             rules.extend(applying.map(|rule| (rule.attributes(), held.until, rule.permission.effect)));
         }
-        if rules
-            .iter()
-            .any(|(attribute, until, effect)| {
-                *effect == Effect::Allow && attribute.is_everything() && until.is_none()
-            })
-        {
+        if rules.iter().any(|(attribute, until, effect)| {
+            *effect == Effect::Allow && attribute.is_everything() && until.is_none()
+        }) {
             return Coverage::Everything;
         }
         Coverage::Some(rules.into())
@@ -480,7 +477,8 @@ impl Rights {
     pub fn is_everywhere(&self, action: Action) -> bool {
         let is_for_all = |rule: &Rule| {
             rule.permission.effect == Effect::Allow
-                && rule.objects.iter().any(Pattern::is_everything) && rule.attributes().is_everything()
+                && rule.objects.iter().any(Pattern::is_everything)
+                && rule.attributes().is_everything()
         };
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
         endless.any(|held| held.on.is_none() && held.role.of(action).iter().any(is_for_all))
@@ -568,7 +566,10 @@ impl Coverage {
             }
             Self::Both(both) => {
                 let [one, other] = &**both;
-                Some(one.effect_at(attribute, now)?.max(other.effect_at(attribute, now)?))
+                Some(
+                    one.effect_at(attribute, now)?
+                        .max(other.effect_at(attribute, now)?),
+                )
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use labwire_access::{
-    Access, Action, BUILT_IN_ROLES, Decision, Effect, EVERYONE, Grant, Grantee, MOST_COMPARISONS, Pattern,
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Effect, Grant, Grantee, MOST_COMPARISONS, Pattern,
     Permission, Policy, Rights, Rows, Scope, Until, User, Verdict,
 };
 use proptest::collection::vec;
@@ -64,7 +64,9 @@ fn is_in(scope: &Scope, action: Action, object: &str, rows: &Rows) -> bool {
 /// who does not exist may do nothing. If there are such permissions only with `ask`, it needs approval.
 fn model_effect(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> Option<Effect> {
     let applies = |effect| model_of(rows, user, access, now, effect);
-    [Effect::Allow, Effect::Ask].into_iter().find(|effect| applies(*effect))
+    [Effect::Allow, Effect::Ask]
+        .into_iter()
+        .find(|effect| applies(*effect))
 }
 
 /// Returns whether something is allowed without approval.
@@ -133,16 +135,18 @@ fn scope() -> impl Strategy<Value = Scope> {
 
 fn permission() -> impl Strategy<Value = Permission> {
     let asks = prop::bool::weighted(0.4);
-    (select(&Action::ALL[..]), scope(), pattern(), asks).prop_map(|(action, object, attribute, asks)| Permission {
-        action,
-        object,
-        attribute,
-        // Nothing else can be asked for.
-        effect: if asks && action == Action::Call {
-            Effect::Ask
-        } else {
-            Effect::Allow
-        },
+    (select(&Action::ALL[..]), scope(), pattern(), asks).prop_map(|(action, object, attribute, asks)| {
+        Permission {
+            action,
+            object,
+            attribute,
+            // Nothing else can be asked for.
+            effect: if asks && action == Action::Call {
+                Effect::Ask
+            } else {
+                Effect::Allow
+            },
+        }
     })
 }
 
@@ -504,10 +508,15 @@ fn only_calls_can_be_asked_for() {
     ] {
         assert_eq!(
             error(text),
-            format!("only requests to services can be asked for, such as 'ask call DMM.set_range', and not '{action}'")
+            format!(
+                "only requests to services can be asked for, such as 'ask call DMM.set_range', and not '{action}'"
+            )
         );
     }
     assert_eq!(error("ask"), "there is no action 'ask'");
     assert_eq!(error("ask ask call"), "there is no action 'ask'");
-    assert_eq!("ask  call  DMM".parse::<Permission>().unwrap().to_string(), "ask call DMM");
+    assert_eq!(
+        "ask  call  DMM".parse::<Permission>().unwrap().to_string(),
+        "ask call DMM"
+    );
 }

@@ -133,7 +133,10 @@ impl Waiting {
                 self.left()
             ),
             outcome => {
-                let by = self.by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+                let by = self
+                    .by
+                    .as_deref()
+                    .map_or_else(String::new, |by| format!(" by {by}"));
                 let reason = self.reason.as_deref();
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
                 one_line(&format!("{id}  {call} of {who}: {outcome}{by}{reason}"))
@@ -219,7 +222,9 @@ impl ApproveArgs {
                 Err(failure) => return Err(failure),
             }
             if !connection.client().connected().await {
-                return Err(Failure::NoManager("the connection with the manager is lost".to_owned()));
+                return Err(Failure::NoManager(
+                    "the connection with the manager is lost".to_owned(),
+                ));
             }
             sleep(PACE).await;
         }

@@ -34,7 +34,10 @@ impl Events {
         let is_logged = |limit: &std::sync::Arc<crate::log_limit::LogLimit>| limit.allows(client);
         if approval.log_limit.as_ref().is_none_or(is_logged) {
             let (service, attribute) = (quoted(excerpt(service)), quoted(excerpt(attribute)));
-            info!("the request {id} of {client} for {attribute} of {service}: {}", outcome.name());
+            info!(
+                "the request {id} of {client} for {attribute} of {service}: {}",
+                outcome.name()
+            );
         }
         let mut work = FRAME_WORK;
         if let Some((outbox, features, uid, refusal)) = told {

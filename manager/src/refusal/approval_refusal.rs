@@ -81,7 +81,9 @@ pub(crate) enum ApprovalRefusal {
     #[error("ValueError: the reason of a refusal is a text of at most {MOST_REASON} bytes")]
     Reason,
     /// The request was approved, and refused when it was about to be sent.
-    #[error("RuntimeError: you approved the request, but it was refused for another reason meanwhile: {summary}")]
+    #[error(
+        "RuntimeError: you approved the request, but it was refused for another reason meanwhile: {summary}"
+    )]
     NotSent { summary: String },
 }
 

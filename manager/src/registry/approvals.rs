@@ -165,7 +165,10 @@ impl Approvals {
 
     /// Returns the uids of the requests of a client.
     pub(super) fn uids_of(&self, client: PeerId) -> impl Iterator<Item = &Uid<'static>> {
-        let own = self.by_number.values().filter(move |waiting| waiting.client == client);
+        let own = self
+            .by_number
+            .values()
+            .filter(move |waiting| waiting.client == client);
         own.map(|waiting| &waiting.request.uid)
     }
 
@@ -188,10 +191,17 @@ pub(crate) enum ApprovalOutcome {
     /// It waits.
     Asked,
     /// It goes to its service.
-    Approved { by: Arc<str> },
-    Refused { by: Arc<str>, reason: Option<String> },
+    Approved {
+        by: Arc<str>,
+    },
+    Refused {
+        by: Arc<str>,
+        reason: Option<String>,
+    },
     /// Nobody has decided in time.
-    Expired { limit: Duration },
+    Expired {
+        limit: Duration,
+    },
     Cancelled,
     /// The client has left, or sends no more.
     ClientGone,
@@ -445,7 +455,9 @@ impl Registry {
 
     /// Ends all requests that wait: the manager stops.
     pub(crate) fn refuse_approvals(&mut self) -> Vec<Event<'static>> {
-        let ended = self.end_approvals(|_| true, &ApprovalOutcome::Stopped).into_iter();
+        let ended = self
+            .end_approvals(|_| true, &ApprovalOutcome::Stopped)
+            .into_iter();
         ended.map(Event::Approval).collect()
     }
 
@@ -521,9 +533,8 @@ impl Registry {
             return Err(ApprovalRefusal::Own.into());
         }
         let attribute = &waiting.request.attribute;
-        let approves = |view: Arc<super::view::View>| {
-            view.approves(&waiting.service_name, attribute, present.seconds())
-        };
+        let approves =
+            |view: Arc<super::view::View>| view.approves(&waiting.service_name, attribute, present.seconds());
         // One whose time is over ends in a moment.
         if view.is_some_and(|view| !approves(view)) || waiting.until.instant <= now {
             return Err(unknown());
@@ -569,7 +580,9 @@ impl Registry {
     pub(super) fn lost_approval(&self) -> Option<String> {
         let all = &self.approvals;
         let mut deadlines = self.deadlines.all();
-        let timed = deadlines.by_ref().filter(|it| matches!(it, Expiring::Approval(_)));
+        let timed = deadlines
+            .by_ref()
+            .filter(|it| matches!(it, Expiring::Approval(_)));
         let (mut count, mut bytes) = (timed.count(), 0);
         if count != all.by_number.len() {
             return Some(format!("{count} deadlines of {} approvals", all.by_number.len()));

@@ -270,6 +270,9 @@ impl Registry {
         let uids = requests.flat_map(Requests::uids);
         let uids = uids.map(|uid| uid.to_json().into_owned());
         let waiting = self.approvals.uids_of(client);
-        Some(uids.chain(waiting.map(|uid| uid.to_json().into_owned())).collect())
+        Some(
+            uids.chain(waiting.map(|uid| uid.to_json().into_owned()))
+                .collect(),
+        )
     }
 }

@@ -113,12 +113,7 @@ impl PeerRights {
     }
 
     /// Decides about a request to a service that is connected. `None`: it is refused.
-    fn may_call(
-        &mut self,
-        service: PeerId,
-        access: &Access<'_>,
-        present: Present<'_>,
-    ) -> Option<Effect> {
+    fn may_call(&mut self, service: PeerId, access: &Access<'_>, present: Present<'_>) -> Option<Effect> {
         if self.everything_at == service {
             return Some(Effect::Allow);
         }

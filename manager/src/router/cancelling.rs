@@ -47,9 +47,7 @@ impl Router<'_> {
     fn cancel(&mut self, from: &Sender<'_>, content: &[u8], envelope: &Envelope) -> Result<String, Refusal> {
         let Cancellation { uid, service, reason } = Cancellation::read(content, envelope)?;
         let now = self.now;
-        let mut waiting = self
-            .registry
-            .cancel_approvals(from.id, &uid, service.as_deref());
+        let mut waiting = self.registry.cancel_approvals(from.id, &uid, service.as_deref());
         let cancelled = self
             .registry
             .cancel(from.id, &uid, service.as_deref(), reason.as_deref(), now);

@@ -124,7 +124,9 @@ impl MayArgs {
             return Ok(vec![explain(rows, user, &Access::call(service, attribute), now)?]);
         }
         let accesses = OF_SERVICES.map(|action| Access::to(action, service));
-        let accesses = accesses.into_iter().chain([Access::call(service, "*"), Access::approve(service, "*")]);
+        let accesses = accesses
+            .into_iter()
+            .chain([Access::call(service, "*"), Access::approve(service, "*")]);
         accesses.map(|access| explain(rows, user, &access, now)).collect()
     }
 }

@@ -231,7 +231,8 @@ fn a_call_and_a_lock_need_the_link_too() {
         assert!(error.is_some());
         assert_eq!(printed.lines().count(), 2, "{printed}");
         assert!(
-            printed.contains(r#"{"allowed":false,"ask":false,"permission":"link DMM","rules":[],"until":null}"#),
+            printed
+                .contains(r#"{"allowed":false,"ask":false,"permission":"link DMM","rules":[],"until":null}"#),
             "{printed}"
         );
     }

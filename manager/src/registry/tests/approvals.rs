@@ -179,7 +179,9 @@ impl World {
         }
         let now = self.moment();
         while let Some(settled) = self.registry.next_settled(now) {
-            let Settled::Refused(event) = settled else { continue };
+            let Settled::Refused(event) = settled else {
+                continue;
+            };
             self.count(Some(event));
         }
     }

@@ -251,9 +251,7 @@ impl World {
                     let expected = rights.effect(&Access::call(name, attribute), now);
                     let texts = [name, attribute].map(|text| Text::from(Cow::from(text)));
                     let called = self.with(|registry, present| {
-                        registry
-                            .permit_call(client, (&texts[0], &texts[1]), present)
-                            .ok()
+                        registry.permit_call(client, (&texts[0], &texts[1]), present).ok()
                     });
                     assert_eq!(called, expected, "{user} call {name}.{attribute}");
                     let expected = rights.allows(&Access::approve(name, attribute), now);
