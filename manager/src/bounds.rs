@@ -79,7 +79,7 @@ pub(crate) const CROWDED_OWED: usize = MOST_OWED_OF_ALL / 4 * 3;
 pub(crate) const LEAST_OWED: usize = 4;
 
 /// How long a request without a deadline waits for approval.
-pub(crate) const APPROVAL_SECONDS: Duration = Duration::from_secs(600);
+pub(crate) const APPROVAL_TIME: Duration = Duration::from_mins(10);
 
 /// The most requests of one client that wait for approval.
 pub(crate) const MOST_APPROVALS: usize = 16;

@@ -122,12 +122,7 @@ impl Events {
                 }
                 self.note_joined(&name, is_service, &principal, came)
             }
-            Event::LoggedIn { name, principal } => {
-                if let Some(user) = principal.user() {
-                    info!("{name} logged in as the administrator {}", quoted(user));
-                }
-                1
-            }
+            Event::LoggedIn { name, principal } => log_login(&name, &principal),
             Event::LinkChanged {
                 change,
                 is_change,
@@ -513,6 +508,14 @@ fn subject_of(name: &str, is_service: bool) -> Subject<'_> {
     } else {
         Subject::Peer(name)
     }
+}
+
+/// Logs that a client has logged in. Returns the work done.
+fn log_login(name: &str, principal: &Principal) -> usize {
+    if let Some(user) = principal.user() {
+        info!("{name} logged in as the administrator {}", quoted(user));
+    }
+    1
 }
 
 fn log_unlinked(client: &str, links: &[EndedLink]) {

@@ -54,7 +54,7 @@ fn a_call_that_waits_is_listed_approved_refused_and_followed() {
     let watching = Process::spawn("approve --watch", &mut watching);
     manager.wait_for_log("logged in as 'boss'");
 
-    let call = || as_user(&manager, "ada", &["call", "DMM", "set_range", "5"]);
+    let call = || as_user(&manager, "ada", &["call", "DMM", "set_range", "5", "--progress"]);
     let mut calling = Process::spawn("call", &mut call());
     let one = waiting(&manager);
     let id = one["id"].as_str().unwrap();

@@ -20,7 +20,7 @@ use super::peers::PeerId;
 use super::state::{Client, Registry};
 use super::terms_of_request::RequestTerms;
 use crate::bounds::{
-    APPROVAL_SECONDS, FREE_APPROVAL_BYTES, FREE_APPROVALS, MOST_APPROVAL_BYTES, MOST_APPROVAL_BYTES_OF_ALL,
+    APPROVAL_TIME, FREE_APPROVAL_BYTES, FREE_APPROVALS, MOST_APPROVAL_BYTES, MOST_APPROVAL_BYTES_OF_ALL,
     MOST_APPROVALS, MOST_APPROVALS_OF_ALL, MOST_APPROVALS_OF_USER,
 };
 use crate::budget::Pool;
@@ -92,7 +92,7 @@ pub(super) struct Approvals {
     count: Pool,
     bytes: Pool,
     /// What has ended and is not published yet.
-    ended: VecDeque<Box<Approval>>,
+    ended: VecDeque<Approval>,
 }
 
 impl Default for Approvals {
@@ -156,7 +156,7 @@ impl Approvals {
 
     /// Returns what has ended and is not published yet.
     pub(super) fn next_ended(&mut self) -> Option<Event<'static>> {
-        self.ended.pop_front().map(Event::Approval)
+        self.ended.pop_front().map(Approval::into_event)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -268,6 +268,10 @@ pub(crate) struct Approval {
 }
 
 impl Approval {
+    pub(crate) fn into_event(self) -> Event<'static> {
+        Event::Approval(Box::new(self))
+    }
+
     /// Returns the object by which others learn of it.
     pub(crate) fn to_json(&self) -> Value {
         json!({
@@ -350,7 +354,7 @@ impl Registry {
         client: PeerId,
         request: ToApprove,
         now: Moment,
-    ) -> Result<Option<Box<Approval>>, Refusal> {
+    ) -> Result<Option<Approval>, Refusal> {
         let (Some(state), Some(service)) = (self.clients.get(client), self.services.get(request.service))
         else {
             return Ok(None);
@@ -372,7 +376,7 @@ impl Registry {
         if count >= MOST_APPROVALS_OF_USER || !all.count.admits(count, 1) || !all.bytes.admits(bytes, size) {
             return Err(ApprovalRefusal::OverShare { count }.into());
         }
-        let limit = request.terms.deadline.unwrap_or(APPROVAL_SECONDS);
+        let limit = request.terms.deadline.unwrap_or(APPROVAL_TIME);
         let waiting = Waiting {
             client,
             principal: Arc::clone(&state.principal),
@@ -390,7 +394,7 @@ impl Registry {
         self.deadlines
             .insert(waiting.until.instant, Expiring::Approval(number));
         all.insert(number, waiting);
-        Ok(Some(Box::new(asked)))
+        Ok(Some(asked))
     }
 
     /// Removes a request that waits, with its deadline.
@@ -401,11 +405,11 @@ impl Registry {
         Some(waiting)
     }
 
-    fn end_approval(&mut self, number: u64, outcome: ApprovalOutcome) -> Option<Box<Approval>> {
+    fn end_approval(&mut self, number: u64, outcome: ApprovalOutcome) -> Option<Approval> {
         let waiting = self.take_approval(number)?;
         let id = self.approvals.id(number);
         let ended = waiting.describe(id, outcome, self.clients.get(waiting.client));
-        Some(Box::new(ended))
+        Some(ended)
     }
 
     /// Ends those requests of which `is_it` says so. Returns them.
@@ -413,7 +417,7 @@ impl Registry {
         &mut self,
         is_it: impl Fn(&Waiting) -> bool,
         outcome: &ApprovalOutcome,
-    ) -> Vec<Box<Approval>> {
+    ) -> Vec<Approval> {
         let waiting = self.approvals.by_number.iter();
         let numbers: Vec<u64> = waiting
             .filter_map(|(number, waiting)| is_it(waiting).then_some(*number))
@@ -450,7 +454,7 @@ impl Registry {
                 && service.is_none_or(|service| *service == *waiting.service_name)
         };
         let ended = self.end_approvals(is_it, &ApprovalOutcome::Cancelled).into_iter();
-        ended.map(Event::Approval).collect()
+        ended.map(Approval::into_event).collect()
     }
 
     /// Ends all requests that wait: the manager stops.
@@ -458,14 +462,14 @@ impl Registry {
         let ended = self
             .end_approvals(|_| true, &ApprovalOutcome::Stopped)
             .into_iter();
-        ended.map(Event::Approval).collect()
+        ended.map(Approval::into_event).collect()
     }
 
     /// Ends a request about which nobody has decided in time.
     pub(super) fn expire_approval(&mut self, number: u64) -> Option<Event<'static>> {
         let limit = self.approvals.by_number.get(&number)?.limit;
         self.end_approval(number, ApprovalOutcome::Expired { limit })
-            .map(Event::Approval)
+            .map(Approval::into_event)
     }
 
     /// Returns the requests after `after` that a peer may decide about, without its own.
@@ -544,12 +548,12 @@ impl Registry {
 
     /// Takes a request that waits, to send it to its service. Returns also what is published if that
     /// succeeds, and the client's features and queue.
-    pub(crate) fn take_approved(&mut self, number: u64, by: &Arc<str>) -> Option<(Waiting, Box<Approval>)> {
+    pub(crate) fn take_approved(&mut self, number: u64, by: &Arc<str>) -> Option<(Waiting, Approval)> {
         let waiting = self.take_approval(number)?;
         let outcome = ApprovalOutcome::Approved { by: Arc::clone(by) };
         let id = self.approvals.id(number);
         let approved = waiting.describe(id, outcome, self.clients.get(waiting.client));
-        Some((waiting, Box::new(approved)))
+        Some((waiting, approved))
     }
 
     /// Lets a request wait again that was [taken](Self::take_approved).
@@ -565,7 +569,7 @@ impl Registry {
         number: u64,
         by: &Arc<str>,
         reason: Option<String>,
-    ) -> Option<Box<Approval>> {
+    ) -> Option<Approval> {
         let by = Arc::clone(by);
         self.end_approval(number, ApprovalOutcome::Refused { by, reason })
     }

@@ -12,7 +12,7 @@ use crate::bounds::{MOST_REASON, MOST_SHOWN_ARGUMENTS};
 use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::{ApprovalRefusal, Refusal};
-use crate::registry::{Approval, ApprovalsPage, Event, PeerId, RequestTerms, ToApprove};
+use crate::registry::{Approval, ApprovalsPage, PeerId, RequestTerms, ToApprove};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// Whether somebody has approved a request.
@@ -65,7 +65,7 @@ impl Router<'_> {
             let line = progress_line(value.to_string().as_bytes(), from.name, &request.uid);
             from.outbox.push_always(|frame| frame.shared(&line));
         }
-        self.work += self.events.publish(Event::Approval(asked), Some(from.log_limit));
+        self.work += self.events.publish(asked.into_event(), Some(from.log_limit));
         Ok(Step::Next)
     }
 
@@ -174,9 +174,9 @@ impl Router<'_> {
     }
 
     /// Publishes a decision. Returns the answer for whoever has decided.
-    fn decided(&mut self, decided: Box<Approval>) -> Value {
+    fn decided(&mut self, decided: Approval) -> Value {
         let answer = decided.to_json();
-        self.work += self.events.publish(Event::Approval(decided), None);
+        self.work += self.events.publish(decided.into_event(), None);
         answer
     }
 

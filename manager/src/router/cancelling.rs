@@ -1,5 +1,6 @@
 //! Cancellation and deadlines of requests.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use labwire_wire::{Envelope, FrameView, Member, Request, Uid};
@@ -94,7 +95,8 @@ pub(super) fn members_after_approval(terms: &RequestTerms, service: labwire_wire
     if service.cancel
         && let Some(deadline) = terms.deadline
     {
-        members += &format!(",\"deadline\":{}", deadline.as_secs_f64());
+        // Writing to a text does not fail.
+        let _ = write!(members, ",\"deadline\":{}", deadline.as_secs_f64());
     }
     if service.progress && terms.listens {
         members += ",\"progress\":true";

@@ -175,7 +175,6 @@ impl Router<'_> {
         if self.draining {
             return Err(Refusal::NotTaken);
         }
-        let content = frame.content();
         // Before anything is told about the service, such as whether it is connected.
         let effect = self.permit_call(from, request)?;
         let present = self.present();
@@ -197,7 +196,7 @@ impl Router<'_> {
         }
         let mut members = match consent {
             _ if !terms.is_any() => Vec::new(),
-            Consent::None => members_for(&terms, asking.service.features, content, envelope),
+            Consent::None => members_for(&terms, asking.service.features, frame.content(), envelope),
             Consent::Given => members_after_approval(&terms, asking.service.features),
         };
         if let Some(caller) = asking.caller_member(present) {

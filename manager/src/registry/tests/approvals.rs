@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bounds::{MOST_APPROVALS, MOST_APPROVALS_OF_USER};
-use crate::registry::{ApprovalOutcome, ToApprove};
+use crate::registry::{Approval, ApprovalOutcome, ToApprove};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// A client asks, with so many bytes and seconds until the deadline.
     Ask(usize, usize, usize, Option<u64>),
@@ -127,7 +127,7 @@ impl World {
         let by = "root".into();
         if how == 2 {
             let refused = self.registry.refuse_approval(number, &by, None);
-            return self.count(refused.map(Event::Approval));
+            return self.count(refused.map(Approval::into_event));
         }
         let Some((waiting, approved)) = self.registry.take_approved(number, &by) else {
             return;
@@ -137,7 +137,7 @@ impl World {
         if how == 1 {
             self.registry.put_back(number, waiting);
         } else {
-            self.count(Some(Event::Approval(approved)));
+            self.count(Some(approved.into_event()));
         }
     }
 
