@@ -1,6 +1,7 @@
 //! The commands for people who use a manager, in both forms of their output, with the exit code for
 //! each kind of failure.
 
+mod approving;
 mod arrays;
 mod batch;
 mod breaks;

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod approvals;
 mod binary;
 mod callers;
 mod client_certificates;

@@ -122,6 +122,7 @@ impl<'a> Stage<'a> {
             Step::Receives(peer, frame) => {
                 let received = self.peer(peer).read_line();
                 self.note_secret(&received);
+                self.note_approval(&received);
                 assert_eq!(
                     without_time(&received),
                     self.actual(frame),
@@ -154,6 +155,16 @@ impl<'a> Stage<'a> {
             // That of a session before is not used any more.
             self.names.retain(|(page, _)| page != "SECRET");
             self.names.push(("SECRET".to_owned(), secret.to_owned()));
+        }
+    }
+
+    /// Notes how the ids of requests that wait for approval begin, which is BEGIN on the page.
+    fn note_approval(&mut self, received: &str) {
+        if let Some((_, id)) = received.split_once("{\"progress\":{\"id\":\"") {
+            let (begin, _) = id.split_once('-').expect("an id has a number");
+            assert_eq!(begin.len(), 8);
+            self.names.retain(|(page, _)| page != "BEGIN-");
+            self.names.push(("BEGIN-".to_owned(), format!("{begin}-")));
         }
     }
 
@@ -244,6 +255,7 @@ fn every_conversation_of_the_page_is_what_the_manager_says() {
             "" => &["--disable-tls"],
             "--auth-password" => &["--disable-tls", "--auth-password", "abc 123"],
             "--auth-login" => &["--disable-tls", "--auth-login"],
+            "--auth-login --roles" => &["--disable-tls", "--auth-login", "--roles"],
             other => panic!("the page has a block with the options {other}, which this test does not know"),
         };
         let manager = Manager::start_in(home, arguments);

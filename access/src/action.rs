@@ -26,6 +26,8 @@ pub enum Action {
     Subscribe,
     /// Send an administrator's request to the manager.
     Administer,
+    /// Decide about a request of somebody else to a service that waits for approval.
+    Approve,
 }
 
 /// No action has this name.
@@ -38,7 +40,7 @@ pub struct UnknownAction(
 
 impl Action {
     /// All actions, in the order in which they are listed.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::See,
         Self::Link,
         Self::Call,
@@ -49,6 +51,7 @@ impl Action {
         Self::Publish,
         Self::Subscribe,
         Self::Administer,
+        Self::Approve,
     ];
 
     /// Returns the action's name, the first word of a permission.
@@ -64,7 +67,13 @@ impl Action {
             Self::Publish => "publish",
             Self::Subscribe => "subscribe",
             Self::Administer => "administer",
+            Self::Approve => "approve",
         }
+    }
+
+    /// Returns whether a permission for it names attributes of services, too.
+    pub fn has_attribute(self) -> bool {
+        matches!(self, Self::Call | Self::Approve)
     }
 }
 
@@ -92,7 +101,7 @@ pub struct Access<'a> {
     /// The name of a service; of a topic for [`Action::Publish`]; a pattern of topics for
     /// [`Action::Subscribe`]; the name of the request for [`Action::Administer`].
     pub object: &'a str,
-    /// The attribute of the service, for [`Action::Call`]; otherwise empty.
+    /// The attribute of the service, for [`Action::Call`] and [`Action::Approve`]; otherwise empty.
     pub attribute: &'a str,
 }
 
@@ -114,6 +123,15 @@ impl<'a> Access<'a> {
             attribute,
         }
     }
+
+    /// Returns the access of somebody who approves, or refuses, a request to an attribute of a service.
+    pub fn approve(service: &'a str, attribute: &'a str) -> Self {
+        Self {
+            action: Action::Approve,
+            object: service,
+            attribute,
+        }
+    }
 }
 
 impl fmt::Display for Access<'_> {
@@ -123,9 +141,10 @@ impl fmt::Display for Access<'_> {
             object,
             attribute,
         } = self;
-        match action {
-            Action::Call => write!(formatter, "{action} {object}.{attribute}"),
-            _ => write!(formatter, "{action} {object}"),
+        if action.has_attribute() {
+            write!(formatter, "{action} {object}.{attribute}")
+        } else {
+            write!(formatter, "{action} {object}")
         }
     }
 }

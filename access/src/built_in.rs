@@ -19,8 +19,9 @@ const OPERATOR: [Action; 5] = [
     Action::Lock,
 ];
 
-/// Emitting notifications is what services do, so it comes with registering one.
-const OWNER: [Action; 9] = [
+/// Emitting notifications is what services do, so it comes with registering one. Whoever provides a
+/// service decides about requests to it that need approval.
+const OWNER: [Action; 10] = [
     Action::See,
     Action::Link,
     Action::Subscribe,
@@ -30,6 +31,7 @@ const OWNER: [Action; 9] = [
     Action::Register,
     Action::Notify,
     Action::Publish,
+    Action::Approve,
 ];
 
 /// For a program that only provides a service, and uses no other.

@@ -1,7 +1,8 @@
 //! What the fuzz targets call.
 
+use crate::action::Action;
 use crate::pattern::{MOST_COMPARED_BYTES, Pattern};
-use crate::permission::Permission;
+use crate::permission::{Effect, Permission};
 
 /// Compares a text with a pattern by its definition, without any shortcut: the table of all
 /// beginnings of both. Characters of the text that are in `wild` match only `*`.
@@ -49,12 +50,16 @@ pub fn check_pattern(pattern: &str, name: &str) {
             "{pattern:?} {name:?}"
         );
     }
-    if let Ok(permission) = pattern.parse::<Permission>() {
+    for text in [pattern.to_owned(), format!("ask {pattern}")] {
+        let Ok(permission) = text.parse::<Permission>() else {
+            continue;
+        };
         let written = permission.to_string();
         assert_eq!(
             written.parse::<Permission>().as_ref(),
             Ok(&permission),
             "{written:?}"
         );
+        assert!(permission.effect == Effect::Allow || permission.action == Action::Call);
     }
 }

@@ -14,7 +14,9 @@
 //! A token allows less than its user may do: [`Rights::within`] returns what both allow.
 //!
 //! There are only permissions, no prohibitions: what no grant allows is refused. So the order of
-//! grants does not matter, and another grant never takes something away.
+//! grants does not matter, and another grant never takes something away. A permission with
+//! [`Effect::Ask`], such as `ask call Laser.set_power`, lets a request wait until somebody approves it; a
+//! permission without it wins, so that another grant never adds a question either.
 //!
 //! ```
 //! use labwire_access::{Access, Grant, Grantee, Policy, Rows, User};

@@ -7,14 +7,20 @@ use crate::action::{Action, UnknownAction};
 use crate::pattern::{Pattern, PatternError};
 use crate::scope::{Scope, ScopeError};
 
-/// What happens to a request that a permission is for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// What happens to a request that a permission is for. The later effect is the stricter one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Effect {
     /// It is allowed.
     #[default]
     Allow,
+    /// It waits until somebody with the permission [`Action::Approve`] has approved it. Only for
+    /// [`Action::Call`].
+    Ask,
 }
+
+/// The word before a permission with [`Effect::Ask`].
+pub(crate) const ASK: &str = "ask";
 
 /// Why a text is not a permission.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,19 +37,25 @@ pub enum PermissionError {
     /// A set of services, of topics or requests.
     #[error("a set consists of services, and '{0}' applies to something else; write a pattern")]
     SetOfOthers(Action),
+    /// A permission to ask for something that nobody can approve.
+    #[error("only requests to services can be asked for, such as 'ask call DMM.set_range', and not '{0}'")]
+    AskOfOthers(Action),
 }
 
 /// A permission: an action, and what it applies to.
 ///
 /// It is written as the action's name, and behind a blank the pattern of what it applies to, or
-/// `@` and the name of a set, or the names of several with `+` between them for what is in each; without them it applies to everything. For `call`, a pattern of
-/// attributes follows behind the last dot, if there is one; for an attribute that has a dot in its
-/// name, `?` stands for the dot.
+/// `@` and the name of a set, or the names of several with `+` between them for what is in each; without
+/// them it applies to everything. For `call` and `approve`, a pattern of attributes follows behind the last
+/// dot, if there is one; for an attribute that has a dot in its name, `?` stands for the dot. With `ask`
+/// before `call`, requests wait for approval.
 ///
 /// ```
 /// use labwire_access::{Permission, PermissionError};
 ///
-/// for text in ["see", "call DMM.read*", "call @bench3", "see @bench3+psu", "publish lab.*", "administer users_table.*"] {
+/// for text in [
+///     "see", "call DMM.read*", "ask call @bench3", "see @bench3+psu", "publish lab.*", "administer users_table.*",
+/// ] {
 ///     assert_eq!(text.parse::<Permission>()?.to_string(), text);
 /// }
 /// // A service with a dot in its name.
@@ -57,8 +69,11 @@ pub struct Permission {
     /// The services, topics or requests that it applies to: see
     /// [`Access::object`](crate::Access::object).
     pub object: Scope,
-    /// The attributes that it applies to, for [`Action::Call`]; otherwise everything.
+    /// The attributes that it applies to, for [`Action::Call`] and [`Action::Approve`]; otherwise
+    /// everything.
     pub attribute: Pattern,
+    /// What happens to a request that it applies to.
+    pub effect: Effect,
 }
 
 impl Permission {
@@ -68,6 +83,7 @@ impl Permission {
             action,
             object: Scope::everything(),
             attribute: Pattern::everything(),
+            effect: Effect::Allow,
         }
     }
 }
@@ -78,9 +94,13 @@ impl fmt::Display for Permission {
             action,
             object,
             attribute,
+            effect,
         } = self;
+        if *effect == Effect::Ask {
+            write!(formatter, "{ASK} ")?;
+        }
         let object_text = object.to_string();
-        if !attribute.is_everything() || *action == Action::Call && object_text.contains('.') {
+        if !attribute.is_everything() || action.has_attribute() && object_text.contains('.') {
             write!(formatter, "{action} {object_text}.{attribute}")
         } else if object.is_everything() {
             write!(formatter, "{action}")
@@ -94,14 +114,23 @@ impl FromStr for Permission {
     type Err = PermissionError;
 
     fn from_str(text: &str) -> Result<Self, PermissionError> {
-        let text = text.trim();
-        let (action, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        let (action, rest) = (action.parse::<Action>()?, rest.trim_start());
+        let (text, effect) = match first_word(text.trim()) {
+            (ASK, rest) if !rest.is_empty() => (rest, Effect::Ask),
+            _ => (text.trim(), Effect::Allow),
+        };
+        let (action, rest) = first_word(text);
+        let action = action.parse::<Action>()?;
+        if effect == Effect::Ask && action != Action::Call {
+            return Err(PermissionError::AskOfOthers(action));
+        }
         if rest.is_empty() {
-            return Ok(Self::everything(action));
+            return Ok(Self {
+                effect,
+                ..Self::everything(action)
+            });
         }
         let (object, attribute) = match rest.rsplit_once('.') {
-            Some((object, attribute)) if action == Action::Call => (object, Pattern::new(attribute)?),
+            Some((object, attribute)) if action.has_attribute() => (object, Pattern::new(attribute)?),
             _ => (rest, Pattern::everything()),
         };
         let object = object.parse::<Scope>()?;
@@ -113,6 +142,13 @@ impl FromStr for Permission {
             action,
             object,
             attribute,
+            effect,
         })
     }
+}
+
+/// Returns the first word of a text that begins with one, and what follows it.
+pub(crate) fn first_word(text: &str) -> (&str, &str) {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (first, rest.trim_start())
 }

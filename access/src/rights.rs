@@ -99,20 +99,26 @@ impl Rule {
 
     /// Returns the pattern of attributes: only requests to services have any.
     fn attributes(&self) -> Pattern {
-        match self.permission.action {
-            Action::Call => self.permission.attribute.clone(),
-            _ => Pattern::everything(),
+        if self.permission.action.has_attribute() {
+            self.permission.attribute.clone()
+        } else {
+            Pattern::everything()
         }
     }
 
-    /// Returns whether it allows an access, without regard to its grant.
-    fn allows(&self, access: &Access<'_>) -> bool {
+    /// Returns whether it is for an access, without regard to its grant.
+    fn is_for(&self, access: &Access<'_>) -> bool {
         self.applies(access.action, access.object) && self.allows_attribute(access)
+    }
+
+    /// Returns whether it allows an access without approval, without regard to its grant.
+    fn allows(&self, access: &Access<'_>) -> bool {
+        self.permission.effect == Effect::Allow && self.is_for(access)
     }
 
     /// Returns whether an access that it applies to has an attribute that matches.
     fn allows_attribute(&self, access: &Access<'_>) -> bool {
-        access.action != Action::Call || self.permission.attribute.matches(access.attribute)
+        !access.action.has_attribute() || self.permission.attribute.matches(access.attribute)
     }
 }
 
@@ -152,11 +158,11 @@ impl Until {
 /// The decision about an access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is allowed.
+    /// It is allowed, or waits for approval.
     Allowed {
-        /// What happens to the request.
+        /// What happens to the request: the strictest of what the rights and their limits say.
         effect: Effect,
-        /// The first rule that allows it.
+        /// The first rule of the rights that allows it; if none does, the first that asks.
         reason: Reason,
     },
     /// It is refused.
@@ -167,9 +173,17 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Returns whether it is allowed.
+    /// Returns whether it is allowed without approval.
     pub fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allowed { .. })
+        self.effect() == Some(Effect::Allow)
+    }
+
+    /// Returns what happens to the request; `None` if it is refused.
+    pub fn effect(&self) -> Option<Effect> {
+        match self {
+            Self::Allowed { effect, .. } => Some(*effect),
+            Self::Denied { .. } => None,
+        }
     }
 }
 
@@ -178,6 +192,8 @@ impl Decision {
 pub enum Verdict {
     /// It allows it.
     Allows,
+    /// It lets it wait for approval.
+    Asks,
     /// It would allow it, but the grant has ended.
     Ended,
     /// The grant is limited to other services or topics; or it is limited, and the access is an
@@ -193,6 +209,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Allows => "allows",
+            Self::Asks => "asks",
             Self::Ended => "ended",
             Self::OutsideGrant => "outside the grant",
             Self::OtherObject => "other object",
@@ -322,48 +339,60 @@ impl Rights {
         }
     }
 
-    fn limits_allow(&self, access: &Access<'_>, now: i64) -> bool {
-        self.within
-            .as_ref()
-            .is_none_or(|within| within.allows(access, now))
-    }
-
     /// Decides about an access. `now` is the present in seconds since 1970. The time is
     /// proportional to [`comparisons`](Self::comparisons).
+    ///
+    /// A rule that allows wins over those that ask, in whatever order they are granted. Of the rights
+    /// and their limits, the stricter effect counts.
     pub fn decide(&self, access: &Access<'_>, now: i64) -> Decision {
-        match self.allowing(access, now) {
-            Some((held, rule)) => Decision::Allowed {
-                effect: Effect::Allow,
-                reason: Self::reason(held, rule, Verdict::Allows, access),
-            },
-            None => Decision::Denied {
+        let Some((effect, held, rule)) = self.applying(access, now) else {
+            return Decision::Denied {
                 missing: access.to_string(),
-            },
-        }
+            };
+        };
+        let reason = Self::reason(held, rule, verdict_of(rule.permission.effect), access);
+        Decision::Allowed { effect, reason }
     }
 
-    /// Returns whether an access is allowed: see [`decide`](Self::decide). Allocates nothing.
+    /// Returns whether an access is allowed without approval: see [`decide`](Self::decide). Allocates
+    /// nothing.
     pub fn allows(&self, access: &Access<'_>, now: i64) -> bool {
-        self.allowing(access, now).is_some()
+        self.effect(access, now) == Some(Effect::Allow)
     }
 
-    /// Returns the first rule that allows an access, unless the limits do not.
-    fn allowing(&self, access: &Access<'_>, now: i64) -> Option<(&Held, &Rule)> {
-        if !self.limits_allow(access, now) {
-            return None;
-        }
-        let mut including = self
+    /// Returns what happens to an access; `None` if it is refused: see [`decide`](Self::decide).
+    /// Allocates nothing.
+    pub fn effect(&self, access: &Access<'_>, now: i64) -> Option<Effect> {
+        self.applying(access, now).map(|(effect, ..)| effect)
+    }
+
+    /// Returns the effect of an access, and the first own rule with the mildest effect.
+    fn applying(&self, access: &Access<'_>, now: i64) -> Option<(Effect, &Held, &Rule)> {
+        let limit = match &self.within {
+            None => Effect::Allow,
+            Some(within) => within.effect(access, now)?,
+        };
+        let mut asking = None;
+        let including = self
             .held
             .iter()
             .filter(|held| !has_ended(held.until, now) && held.includes(access.action, access.object));
-        including.find_map(|held| {
-            let mut rules = held.role.of(access.action).iter();
-            let found = rules.find(|rule| rule.allows(access));
-            found.map(|rule| (held, rule))
-        })
+        for held in including {
+            for rule in held.role.of(access.action) {
+                let effect = rule.permission.effect;
+                if (effect == Effect::Ask && asking.is_some()) || !rule.is_for(access) {
+                    continue;
+                }
+                if effect == Effect::Allow {
+                    return Some((limit, held, rule));
+                }
+                asking = Some((held, rule));
+            }
+        }
+        asking.map(|(held, rule)| (Effect::Ask, held, rule))
     }
 
-    /// Returns until when an access is allowed, whenever that is.
+    /// Returns until when an access is allowed without approval, whenever that is.
     pub fn until(&self, access: &Access<'_>) -> Until {
         let mut until = Until::Never;
         for held in &self.held {
@@ -419,12 +448,11 @@ impl Rights {
             }
             let applying = held.role.of(action).iter();
             let applying = applying.filter(|rule| rule.applies(action, object));
-            rules.extend(applying.map(|rule| (rule.attributes(), held.until)));
+            rules.extend(applying.map(|rule| (rule.attributes(), held.until, rule.permission.effect)));
         }
-        if rules
-            .iter()
-            .any(|(attribute, until)| attribute.is_everything() && until.is_none())
-        {
+        if rules.iter().any(|(attribute, until, effect)| {
+            *effect == Effect::Allow && attribute.is_everything() && until.is_none()
+        }) {
             return Coverage::Everything;
         }
         Coverage::Some(rules.into())
@@ -444,9 +472,14 @@ impl Rights {
         })
     }
 
-    /// Returns whether an action is allowed for all objects and attributes, without an end.
+    /// Returns whether an action is allowed for all objects and attributes, without an end and without
+    /// approval.
     pub fn is_everywhere(&self, action: Action) -> bool {
-        let is_for_all = |rule: &Rule| rule.objects.is_everything() && rule.attributes().is_everything();
+        let is_for_all = |rule: &Rule| {
+            rule.permission.effect == Effect::Allow
+                && rule.objects.is_everything()
+                && rule.attributes().is_everything()
+        };
         let mut endless = self.held.iter().filter(|held| held.until.is_none());
         endless.any(|held| held.on.is_none() && held.role.of(action).iter().any(is_for_all))
             && self
@@ -465,7 +498,7 @@ impl Rights {
         } else if has_ended(held.until, now) {
             Verdict::Ended
         } else {
-            Verdict::Allows
+            verdict_of(rule.permission.effect)
         }
     }
 
@@ -489,32 +522,63 @@ impl Rights {
     }
 }
 
+/// Returns the verdict of a rule that applies to an access.
+fn verdict_of(effect: Effect) -> Verdict {
+    match effect {
+        Effect::Allow => Verdict::Allows,
+        Effect::Ask => Verdict::Asks,
+    }
+}
+
 /// The decisions about all attributes of one object, for a program that decides often.
 #[derive(Clone, Debug)]
 pub enum Coverage {
     /// Everything is allowed, without an end.
     Everything,
-    /// What matches one of these patterns is allowed, until its end.
-    Some(Box<[(Pattern, Option<i64>)]>),
-    /// What both of them allow is allowed.
+    /// What matches one of these patterns has the effect beside it, until its end. The mildest effect
+    /// counts.
+    Some(Box<[(Pattern, Option<i64>, Effect)]>),
+    /// The stricter effect of both counts.
     Both(Box<[Coverage; 2]>),
 }
 
 impl Coverage {
-    /// Decides about an attribute: the decision of [`Rights::decide`]. `now` returns the present in
-    /// seconds since 1970; it is called only for rules that have an end.
+    /// Returns whether an attribute is allowed without approval: see [`effect`](Self::effect).
     #[inline]
     pub fn allows(&self, attribute: &str, now: impl Fn() -> i64) -> bool {
-        self.allows_at(attribute, &now)
+        self.effect(attribute, now) == Some(Effect::Allow)
     }
 
-    fn allows_at<N: Fn() -> i64>(&self, attribute: &str, now: &N) -> bool {
+    /// Decides about an attribute: the decision of [`Rights::decide`], `None` if it is refused. `now`
+    /// returns the present in seconds since 1970; it is called only for rules that have an end.
+    #[inline]
+    pub fn effect(&self, attribute: &str, now: impl Fn() -> i64) -> Option<Effect> {
+        self.effect_at(attribute, &now)
+    }
+
+    fn effect_at<N: Fn() -> i64>(&self, attribute: &str, now: &N) -> Option<Effect> {
         match self {
-            Self::Everything => true,
-            Self::Some(rules) => rules.iter().any(|(pattern, until)| {
-                pattern.matches(attribute) && (until.is_none() || !has_ended(*until, now()))
-            }),
-            Self::Both(both) => both.iter().all(|one| one.allows_at(attribute, now)),
+            Self::Everything => Some(Effect::Allow),
+            Self::Some(rules) => {
+                let mut mildest = None;
+                for (pattern, until, effect) in rules {
+                    let is_milder = mildest.is_none_or(|mildest| *effect < mildest);
+                    if is_milder && pattern.matches(attribute) && !until.is_some_and(|end| now() >= end) {
+                        if *effect == Effect::Allow {
+                            return Some(Effect::Allow);
+                        }
+                        mildest = Some(*effect);
+                    }
+                }
+                mildest
+            }
+            Self::Both(both) => {
+                let [one, other] = &**both;
+                Some(
+                    one.effect_at(attribute, now)?
+                        .max(other.effect_at(attribute, now)?),
+                )
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::pattern::{Pattern, PatternError};
-use crate::permission::{Permission, PermissionError};
+use crate::permission::{ASK, Effect, Permission, PermissionError, first_word};
 use crate::scope::Scope;
 
 /// Reads what a token allows. It is a permission, such as `publish lab.*`; or a service without an
@@ -18,6 +18,7 @@ use crate::scope::Scope;
 /// assert_eq!(texts("DMM.read*")?, ["call DMM.read*", "see DMM", "link DMM"]);
 /// assert_eq!(texts("DMM")?, ["call DMM", "see DMM", "link DMM"]);
 /// assert_eq!(texts("lock DMM")?, ["lock DMM"]);
+/// assert_eq!(texts("ask call DMM.write")?, ["ask call DMM.write"]);
 /// # Ok::<_, PermissionError>(())
 /// ```
 ///
@@ -25,8 +26,9 @@ use crate::scope::Scope;
 /// See [`PermissionError`].
 pub fn permissions_to_use(text: &str) -> Result<Vec<Permission>, PermissionError> {
     let text = text.trim();
-    let first = text.split(char::is_whitespace).next().unwrap_or_default();
-    if text.is_empty() || Action::ALL.iter().any(|action| action.name() == first) {
+    let (first, rest) = first_word(text);
+    let asks = first == ASK && !rest.is_empty();
+    if asks || text.is_empty() || Action::ALL.iter().any(|action| action.name() == first) {
         return Ok(vec![text.parse()?]);
     }
     let call: Permission = format!("{} {text}", Action::Call).parse()?;
@@ -34,6 +36,7 @@ pub fn permissions_to_use(text: &str) -> Result<Vec<Permission>, PermissionError
         action,
         object: call.object.clone(),
         attribute: Pattern::everything(),
+        effect: Effect::Allow,
     };
     let (see, link) = (of_object(Action::See), of_object(Action::Link));
     Ok(vec![call, see, link])
@@ -50,6 +53,7 @@ pub fn permissions_to_serve(name: &str) -> Result<Vec<Permission>, PatternError>
         action,
         object: object.clone(),
         attribute: Pattern::everything(),
+        effect: Effect::Allow,
     };
     Ok([Action::Register, Action::Notify].map(permission).into())
 }

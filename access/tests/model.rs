@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use labwire_access::{
-    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Grant, Grantee, MOST_COMPARISONS, Membership,
+    Access, Action, BUILT_IN_ROLES, Decision, EVERYONE, Effect, Grant, Grantee, MOST_COMPARISONS, Membership,
     Pattern, Permission, Policy, Rights, Rows, Scope, Until, User, Verdict,
 };
 use proptest::collection::vec;
@@ -62,12 +62,24 @@ fn is_in(scope: &Scope, action: Action, object: &str, rows: &Rows) -> bool {
 
 /// The definition: there is a grant to the user, or to a group of the user, that has not ended and
 /// includes the object, of a role with a permission for it. An administrator may do everything, and
-/// who does not exist may do nothing.
+/// who does not exist may do nothing. If there are such permissions only with `ask`, it needs approval.
+fn model_effect(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> Option<Effect> {
+    let applies = |effect| model_of(rows, user, access, now, effect);
+    [Effect::Allow, Effect::Ask]
+        .into_iter()
+        .find(|effect| applies(*effect))
+}
+
+/// Returns whether something is allowed without approval.
 fn model(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> bool {
+    model_effect(rows, user, access, now) == Some(Effect::Allow)
+}
+
+fn model_of(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64, effect: Effect) -> bool {
     if let Some(user) = user {
         match rows.users.iter().find(|known| known.name == user) {
             None => return false,
-            Some(known) if known.is_admin => return true,
+            Some(known) if known.is_admin => return effect == Effect::Allow,
             Some(_) => {}
         }
     }
@@ -92,8 +104,9 @@ fn model(rows: &Rows, user: Option<&str>, access: &Access<'_>, now: i64) -> bool
     };
     let allows = |permission: &Permission| {
         permission.action == access.action
+            && permission.effect == effect
             && is_in(&permission.object, access.action, access.object, rows)
-            && (access.action != Action::Call
+            && (!matches!(access.action, Action::Call | Action::Approve)
                 || matches(permission.attribute.as_str(), access.attribute, &[]))
     };
     rows.grants.iter().any(|grant| {
@@ -129,10 +142,19 @@ fn scope() -> impl Strategy<Value = Scope> {
 }
 
 fn permission() -> impl Strategy<Value = Permission> {
-    (select(&Action::ALL[..]), scope(), pattern()).prop_map(|(action, object, attribute)| Permission {
-        action,
-        object,
-        attribute,
+    let asks = prop::bool::weighted(0.4);
+    (select(&Action::ALL[..]), scope(), pattern(), asks).prop_map(|(action, object, attribute, asks)| {
+        Permission {
+            action,
+            object,
+            attribute,
+            // Nothing else can be asked for.
+            effect: if asks && action == Action::Call {
+                Effect::Ask
+            } else {
+                Effect::Allow
+            },
+        }
     })
 }
 
@@ -198,16 +220,22 @@ proptest! {
                 for attribute in ATTRIBUTES {
                     let access = match action {
                         Action::Call => Access::call(object, attribute),
+                        Action::Approve => Access::approve(object, attribute),
                         _ => Access::to(action, object),
                     };
-                    let expected = model(&rows, user, &access, now);
+                    let effect = model_effect(&rows, user, &access, now);
+                    let expected = effect == Some(Effect::Allow);
                     let decision = rights.decide(&access, now);
+                    prop_assert_eq!(decision.effect(), effect, "{:?} {}", user, access);
+                    prop_assert_eq!(rights.effect(&access, now), effect);
+                    prop_assert_eq!(coverage.effect(access.attribute, || now), effect, "{} {:?}", access, coverage);
                     prop_assert_eq!(decision.is_allowed(), expected, "{:?} {}", user, access);
                     prop_assert_eq!(rights.allows(&access, now), expected);
                     prop_assert_eq!(rights.until(&access).includes(|| now), expected);
                     prop_assert_eq!(coverage.allows(access.attribute, || now), expected, "{} {:?}", access, coverage);
                     let reasons = rights.explain(&access, now);
-                    let mut allowing = reasons.iter().filter(|reason| reason.verdict == Verdict::Allows);
+                    let verdict = if effect == Some(Effect::Ask) { Verdict::Asks } else { Verdict::Allows };
+                    let mut allowing = reasons.iter().filter(|reason| reason.verdict == verdict);
                     match decision {
                         Decision::Allowed { reason, .. } => prop_assert_eq!(Some(&reason), allowing.next()),
                         Decision::Denied { missing } => {
@@ -241,8 +269,8 @@ proptest! {
         let token = Arc::new(Rights::of(&own, until));
         let limited = users.within(Arc::clone(&token));
         let without_rules = Rights::everything().within(token);
-        let allows = |access: &Access<'_>, permission: &Permission| {
-            let has_attribute = access.action == Action::Call;
+        let is_for = |access: &Access<'_>, permission: &Permission| {
+            let has_attribute = matches!(access.action, Action::Call | Action::Approve);
             permission.action == access.action
                 && matches!(permission.object, Scope::Pattern(_))
                 && is_in(&permission.object, access.action, access.object, &Rows::default())
@@ -252,12 +280,19 @@ proptest! {
             for attribute in ATTRIBUTES {
                 let access = match action {
                     Action::Call => Access::call(object, attribute),
+                    Action::Approve => Access::approve(object, attribute),
                     _ => Access::to(action, object),
                 };
-                let by_token = until.is_none_or(|until| now < until)
-                    && own.iter().any(|permission| allows(&access, permission));
-                let by_both = by_token && users.allows(&access, now);
-                for (rights, expected) in [(&limited, by_both), (&without_rules, by_token)] {
+                let own = own.iter().filter(|permission| is_for(&access, permission));
+                let by_token = own.map(|permission| permission.effect).min();
+                let by_token = by_token.filter(|_| until.is_none_or(|until| now < until));
+                // The stricter of both.
+                let by_both = by_token.and_then(|token| Some(token.max(users.effect(&access, now)?)));
+                for (rights, effect) in [(&limited, by_both), (&without_rules, by_token)] {
+                    let expected = effect == Some(Effect::Allow);
+                    prop_assert_eq!(rights.effect(&access, now), effect, "{}", access);
+                    prop_assert_eq!(rights.decide(&access, now).effect(), effect, "{}", access);
+                    prop_assert_eq!(rights.on(action, object).effect(access.attribute, || now), effect, "{}", access);
                     prop_assert_eq!(rights.allows(&access, now), expected, "{}", access);
                     prop_assert_eq!(rights.decide(&access, now).is_allowed(), expected, "{}", access);
                     let coverage = rights.on(action, object);
@@ -277,13 +312,14 @@ proptest! {
         for (action, object) in Action::ALL.iter().flat_map(|action| OBJECTS.map(|object| (*action, object))) {
             let access = Access { action, object, attribute: "read" };
             prop_assert!(!before.allows(&access, now) || after.allows(&access, now), "{}", access);
+            prop_assert!(before.effect(&access, now).is_none() || after.effect(&access, now).is_some(), "{}", access);
         }
     }
 
     #[test]
     fn a_permission_is_read_as_it_is_written(mut permission in permission()) {
         // An attribute with a dot is written with ? for it.
-        if permission.action != Action::Call || permission.attribute.as_str().contains('.') {
+        if !permission.action.has_attribute() || permission.attribute.as_str().contains('.') {
             permission.attribute = Pattern::everything();
         }
         let is_of_services = !matches!(permission.action, Action::Publish | Action::Subscribe | Action::Administer);
@@ -550,4 +586,27 @@ fn a_reason_says_by_which_patterns_a_service_is_in_the_sets() {
             format!("grant 1, role caller to the user ada on @bench3: call @bench3+psu {memberships}");
         assert_eq!(reason.to_string(), expected);
     }
+}
+
+#[test]
+fn only_calls_can_be_asked_for() {
+    let error = |text: &str| text.parse::<Permission>().unwrap_err().to_string();
+    for (text, action) in [
+        ("ask lock DMM", "lock"),
+        ("ask link", "link"),
+        ("ask register DMM", "register"),
+    ] {
+        assert_eq!(
+            error(text),
+            format!(
+                "only requests to services can be asked for, such as 'ask call DMM.set_range', and not '{action}'"
+            )
+        );
+    }
+    assert_eq!(error("ask"), "there is no action 'ask'");
+    assert_eq!(error("ask ask call"), "there is no action 'ask'");
+    assert_eq!(
+        "ask  call  DMM".parse::<Permission>().unwrap().to_string(),
+        "ask call DMM"
+    );
 }

@@ -8,6 +8,7 @@
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
+mod approve;
 mod array;
 mod batch;
 mod bench;
@@ -139,6 +140,9 @@ pub enum Command {
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::after_help())]
     Admin(admin::AdminArgs),
+    /// Approve calls that wait for your approval, or refuse them
+    #[command(after_help = approve::EXAMPLES, after_long_help = approve::AFTER_HELP)]
+    Approve(approve::ApproveArgs),
     /// Find out why a connection fails, and what to do about it
     #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
     Doctor(doctor::DoctorArgs),
@@ -289,6 +293,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Bench(arguments) => bench::run(arguments, stop).await,
         Command::Shell(arguments) => shell::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Approve(arguments) => approve::run(arguments, stop).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Trust(arguments) => trust::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),

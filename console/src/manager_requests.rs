@@ -27,7 +27,7 @@ type Request = (&'static str, &'static str, Of, &'static str);
 
 /// The requests of everyone. For most there is a command or a word of the shell.
 #[rustfmt::skip]
-const OF_EVERYONE: [Request; 11] = [
+const OF_EVERYONE: [Request; 14] = [
     ("identity", "", Both, "the manager and all its peers"),
     ("link", "SERVICE", Both, "link with a service"),
     ("unlink", "SERVICE", Both, "end the link"),
@@ -39,6 +39,9 @@ const OF_EVERYONE: [Request; 11] = [
     ("subscribe", "TOPIC", Labwire, "receive the values of a topic"),
     ("unsubscribe", "TOPIC", Labwire, "receive them no more"),
     ("status", "[kind= after=]", Labwire, "what services and clients do"),
+    ("approvals", "[after=]", Labwire, "what waits for your approval"),
+    ("approve", "ID", Labwire, "let a request go on that waits"),
+    ("refuse", "ID [reason=]", Labwire, "refuse a request that waits"),
 ];
 
 /// The requests of administrators, in the order of protocol.md as far as they are about one thing.

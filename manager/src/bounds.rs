@@ -1,6 +1,7 @@
 //! Limits on locks, topics and requests that no option changes.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// The longest reason of a lock, in bytes: a sentence.
 pub(crate) const MOST_REASON: usize = 256;
@@ -76,6 +77,33 @@ pub(crate) const CROWDED_OWED: usize = MOST_OWED_OF_ALL / 4 * 3;
 
 /// The most such requests of a client while there are many of others.
 pub(crate) const LEAST_OWED: usize = 4;
+
+/// How long a request without a deadline waits for approval.
+pub(crate) const APPROVAL_TIME: Duration = Duration::from_mins(10);
+
+/// The most requests of one client that wait for approval.
+pub(crate) const MOST_APPROVALS: usize = 16;
+
+/// The most such requests of one user, or of one address without a user.
+pub(crate) const MOST_APPROVALS_OF_USER: usize = 64;
+
+/// The most such requests of all clients. All are searched when a client leaves.
+pub(crate) const MOST_APPROVALS_OF_ALL: usize = 1_000;
+
+/// The requests of each user that may wait for approval regardless of others.
+pub(crate) const FREE_APPROVALS: usize = 2;
+
+/// The most bytes of one such request.
+pub(crate) const MOST_APPROVAL_BYTES: usize = 1024 * 1024;
+
+/// The most bytes of all such requests.
+pub(crate) const MOST_APPROVAL_BYTES_OF_ALL: usize = 16 * 1024 * 1024;
+
+/// The bytes of such requests of each user that are allowed regardless of others.
+pub(crate) const FREE_APPROVAL_BYTES: usize = 8 * 1024;
+
+/// The most characters of the arguments that those see who decide.
+pub(crate) const MOST_SHOWN_ARGUMENTS: usize = 200;
 
 /// The most locks that are noted for the time after a restart of the manager, at about 500 bytes
 /// each.

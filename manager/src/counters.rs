@@ -62,6 +62,18 @@ counters! {
     items,
     /// Progress values and items of requests whose clients did not ask for them, or that have ended.
     unheard,
+    /// Requests that waited for approval.
+    approvals_asked,
+    /// Those of them that were approved.
+    approved,
+    /// Those of them that were refused.
+    approvals_refused,
+    /// Those of them about which nobody decided in time.
+    approvals_expired,
+    /// Those of them that ended for another reason: cancelled, or a peer left.
+    approvals_ended,
+    /// Requests that could not wait for approval, since too many did or they were too long.
+    too_many_approvals,
     /// Notifications emitted by services.
     notifications,
     /// Notifications queued for a client.
@@ -217,6 +229,7 @@ impl Counters {
             Refusal::NotPermitted { .. } | Refusal::LoginEnded(_) => &self.not_permitted,
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
+            Refusal::Approval(refusal) if refusal.is_of_limits() => &self.too_many_approvals,
             Refusal::Lock(refusal) if refusal.is_of_waits() => &self.too_many_lock_waits,
             Refusal::TooManyConnections { .. } => &self.too_many_connections,
             Refusal::Session(refusal) if **refusal == SessionRefusal::Unknown => &self.unknown_sessions,

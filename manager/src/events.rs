@@ -2,6 +2,7 @@
 //!
 //! Every event of the registry passes through here.
 
+mod approvals;
 mod lock_ends;
 mod revoked;
 
@@ -121,12 +122,7 @@ impl Events {
                 }
                 self.note_joined(&name, is_service, &principal, came)
             }
-            Event::LoggedIn { name, principal } => {
-                if let Some(user) = principal.user() {
-                    info!("{name} logged in as the administrator {}", quoted(user));
-                }
-                1
-            }
+            Event::LoggedIn { name, principal } => log_login(&name, &principal),
             Event::LinkChanged {
                 change,
                 is_change,
@@ -187,6 +183,7 @@ impl Events {
             }
             Event::Cancelled(stop) => self.publish_cancellation(&stop),
             Event::EndedEarly(ended) => self.publish_early_end(&ended),
+            Event::Approval(approval) => self.publish_approval(&approval),
             Event::LockEnded(ended) => self.publish_lock_end(&ended),
             Event::ReservationEnded(ended) => self.publish_reservation_end(&ended),
             Event::WaitRefused(refused) => self.publish_refused_wait(&refused),
@@ -511,6 +508,14 @@ fn subject_of(name: &str, is_service: bool) -> Subject<'_> {
     } else {
         Subject::Peer(name)
     }
+}
+
+/// Logs that a client has logged in. Returns the work done.
+fn log_login(name: &str, principal: &Principal) -> usize {
+    if let Some(user) = principal.user() {
+        info!("{name} logged in as the administrator {}", quoted(user));
+    }
+    1
 }
 
 fn log_unlinked(client: &str, links: &[EndedLink]) {

@@ -213,6 +213,7 @@ impl Hub {
             let (clients, services) = registry.counts();
             (clients, services, registry.in_flight(), registry.identity_bytes())
         };
+        let [approvals, approval_bytes] = routing.registry().approvals();
         let [sessions, away] = routing.sessions.sizes();
         let [subscriptions, retained_values, retained_bytes] = routing.events.topics.sizes();
         let mut statistics = json!({
@@ -220,6 +221,8 @@ impl Hub {
             "clients": clients,
             "services": services,
             "in_flight": in_flight,
+            "approvals_waiting": approvals,
+            "approval_bytes": approval_bytes,
             "long_steps": operation.steps.long(),
             "longest_step_microseconds": operation.steps.longest_microseconds(),
             "line_bytes": routing.lines.held(),

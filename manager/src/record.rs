@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits: entries go to a queue, and a thread of the [`Recorder`] writes them.
 
+mod approvals;
+
 use std::sync::Arc;
 
 use labwire_record::{Entry, Kind, Outcome, Recorder};
@@ -165,6 +167,7 @@ impl Record {
             }),
             Event::ReservationEnded(ended) => self.reservation_ended(ended),
             Event::WaitRefused(refused) => self.wait_refused(refused),
+            Event::Approval(approval) => self.approval(approval),
             Event::LinkChanged { .. }
             | Event::Cancelled(_)
             | Event::EndedEarly(_)

@@ -64,6 +64,8 @@ named! {
         Unlock "unlock",
         /// A request for a service.
         Call "call",
+        /// A request for a service that needs approval.
+        Approval "approval",
         /// A request to the manager itself that is none of the others.
         Request "request",
         /// An administrator's request.
@@ -88,6 +90,8 @@ named! {
         Expired "expired",
         /// An administrator has ended it.
         Broken "broken",
+        /// It waits for a decision.
+        Asked "asked",
     }
 }
 
@@ -217,8 +221,8 @@ impl Entry {
 
     pub(crate) fn class(&self) -> Class {
         match (self.kind, self.outcome) {
-            // Only administrators cause them.
-            (Kind::Admin, _) => Class::Change,
+            // Only administrators, or those who may approve, cause them.
+            (Kind::Admin | Kind::Approval, _) => Class::Change,
             (_, Outcome::Refused) => Class::Refusal,
             (Kind::Call, _) => Class::Call,
             _ => Class::Change,

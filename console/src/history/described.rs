@@ -40,6 +40,16 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
                 outcome => format!("{}, {outcome}", with_arguments(format!("called {call}"), entry)),
             }
         }
+        ("approval", outcome) => {
+            let call = attribute.map_or_else(|| service.to_owned(), |name| format!("{service}.{name}"));
+            match outcome {
+                "asked" => format!("asked for approval of {call}"),
+                "ok" => format!("was permitted {call}"),
+                "refused" => format!("was refused approval of {call}"),
+                "expired" => format!("waited in vain for approval of {call}"),
+                _ => format!("waits no longer for approval of {call}"),
+            }
+        }
         ("request", _) => format!("was refused {}", attribute.unwrap_or("a request")),
         ("admin", outcome) => {
             let request = attribute.unwrap_or("a request");

@@ -48,10 +48,12 @@ Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
 lock, unlock; call (a request for a service that was refused, and with
 `labwire start --record calls` one that was answered; its arguments are shown
-if the service asks for them to be recorded); request (a
-refused request to the manager); admin (an administrator's request); command (a
+if the service asks for them to be recorded); approval (a request that needs
+approval: asked, and what became of it); request (a refused request to the
+manager); admin (an administrator's request); command (a
 change by `labwire user`, `grant` and the like, with the user of the system);
-gap (entries are missing here). Outcomes: ok, refused, error, expired, broken.
+gap (entries are missing here). Outcomes: ok, refused, error, expired, broken,
+asked (it waits for a decision).
 
 Entries are shown with the oldest first, unless --newest-first is given. Times
 are local in the text, and in UTC with --json and --csv. With --json, each entry

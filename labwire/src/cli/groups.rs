@@ -32,7 +32,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "Decide who may do what",
-        &["group", "role", "set", "label", "grant", "token", "totp", "may"],
+        &[
+            "group", "role", "set", "label", "grant", "token", "totp", "may", "approve",
+        ],
     ),
     ("The program itself", &["completions", "manual", "help"]),
 ];

@@ -330,13 +330,17 @@ impl Routing {
         }
     }
 
-    /// Sends the callers of all requests in flight an error, and those that wait for locks.
+    /// Sends the callers of all requests in flight an error, and those that wait for locks or for
+    /// approval.
     pub(crate) fn abandon_requests(&self) {
         let mut registry = self.registry();
         for (service, requests) in registry.abandon_all() {
             let service = service.to_string();
             let reason = &Refusal::ShuttingDown { service };
             self.events.publish(Event::Abandoned { requests, reason }, None);
+        }
+        for event in registry.refuse_approvals() {
+            self.events.publish(event, None);
         }
         for event in registry.refuse_waits() {
             self.events.publish(event, None);

@@ -111,6 +111,7 @@ impl Refusal {
             | Self::PasswordKept
             | Self::NoSuchAttribute(_)
             | Self::History(_)
+            | Self::Approval(_)
             | Self::LoginPending => Executed::No,
         }
     }

@@ -3,6 +3,7 @@
 //! Each begins with the name of the Python exception that fits best. Scripts search these texts, so
 //! a change of one is a change of the wire.
 
+mod approval_refusal;
 mod call_refusal;
 mod executed;
 mod history_refusal;
@@ -26,6 +27,7 @@ use crate::certificates::CertificateEnd;
 use crate::config::MANAGERS_LINE;
 use crate::login_end::LoginEnd;
 
+pub(crate) use approval_refusal::ApprovalRefusal;
 pub(crate) use call_refusal::CallRefusal;
 pub(crate) use history_refusal::HistoryRefusal;
 pub(crate) use limits::LineLimit;
@@ -443,6 +445,9 @@ pub(crate) enum Refusal {
     /// The store refused or failed; the text is the store's and holds no path.
     #[error("{text}")]
     Store { text: String, executed: Executed },
+    /// A request that needs approval, or a decision about one.
+    #[error(transparent)]
+    Approval(Box<ApprovalRefusal>),
     /// The record is not read.
     #[error(transparent)]
     History(#[from] HistoryRefusal),
@@ -537,6 +542,11 @@ impl Refusal {
         match self {
             Self::Call(CallRefusal::Cancelled { .. }) => Some("cancelled"),
             Self::Call(CallRefusal::Deadline { .. }) => Some("deadline"),
+            Self::Approval(refusal) => match **refusal {
+                ApprovalRefusal::Cancelled { .. } => Some("cancelled"),
+                ApprovalRefusal::Expired { .. } => Some("deadline"),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -581,6 +591,12 @@ impl fmt::Display for Lacking<'_> {
                 formatter.write_str("not granted to everyone, and this peer has not logged in as a user")
             }
         }
+    }
+}
+
+impl From<ApprovalRefusal> for Refusal {
+    fn from(refusal: ApprovalRefusal) -> Self {
+        Self::Approval(Box::new(refusal))
     }
 }
 

@@ -257,7 +257,8 @@ impl Registry {
         service.away.as_deref().copied()
     }
 
-    /// Returns the uids of a client's requests in flight, as JSON text each. Returns `None` if there
+    /// Returns the uids of a client's requests in flight, and of those that wait for approval, as JSON
+    /// text each. Returns `None` if there
     /// are more than `most`.
     pub(crate) fn uids_in_flight(&self, client: PeerId, most: usize) -> Option<Vec<String>> {
         let state = self.clients.get(client)?;
@@ -267,6 +268,11 @@ impl Registry {
         let places = state.asked.iter();
         let requests = places.filter_map(|service| self.services.get(*service)?.callers.get(&client));
         let uids = requests.flat_map(Requests::uids);
-        Some(uids.map(|uid| uid.to_json().into_owned()).collect())
+        let uids = uids.map(|uid| uid.to_json().into_owned());
+        let waiting = self.approvals.uids_of(client);
+        Some(
+            uids.chain(waiting.map(|uid| uid.to_json().into_owned()))
+                .collect(),
+        )
     }
 }

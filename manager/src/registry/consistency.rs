@@ -17,7 +17,7 @@ impl Registry {
         if let Some(expiring) = self.deadlines_of_nobody().next() {
             return Some(format!("{expiring:?} is gone and has a deadline"));
         }
-        if let Some(contradiction) = self.lost_request() {
+        if let Some(contradiction) = self.lost_request().or_else(|| self.lost_approval()) {
             return Some(contradiction);
         }
         if let Some(contradiction) = self.unsettled_queue().or_else(|| self.lost_lock()) {
@@ -149,6 +149,7 @@ impl Registry {
                 client.or(service).is_none()
             }
             Expiring::Reservation(id) => !self.reservations.has(*id),
+            Expiring::Approval(number) => !self.approvals.has(*number),
             Expiring::LockWait(service, ticket) => {
                 let service = self.services.get(*service);
                 service.is_none_or(|service| service.lock_queue.all().all(|(own, _)| own != ticket))

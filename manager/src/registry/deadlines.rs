@@ -26,6 +26,8 @@ pub(super) enum Expiring {
     Away(PeerId),
     /// A lock that is kept for its holder from before a restart of the manager.
     Reservation(ReservationId),
+    /// A request that waits for approval.
+    Approval(u64),
 }
 
 /// What ends by itself, the earliest first.

@@ -9,6 +9,7 @@ use labwire_store::Lease;
 use labwire_wire::{Features, Uid};
 
 use super::abandoned::Abandoned;
+use super::approvals::Approval;
 use super::moment::Moment;
 use super::peers::PeerId;
 use super::stopping::{EndedEarly, LeftBehind, Stop};
@@ -77,6 +78,8 @@ pub(crate) enum Event<'a> {
     Cancelled(Stop),
     /// A request has ended before its reply.
     EndedEarly(Box<EndedEarly>),
+    /// A request waits for approval, or does no longer.
+    Approval(Box<Approval>),
     /// The links and locks of a client that sends no more have ended.
     LinksEnded {
         client: Arc<str>,

@@ -35,6 +35,7 @@ impl Registry {
         let services = self.end_links(id, &name, &links);
         self.release_reservations(id);
         self.end_waits(id);
+        self.end_approvals_of(id);
         let event = (!services.is_empty()).then_some(Event::LinksEnded {
             client: name,
             principal,
@@ -68,6 +69,7 @@ impl Registry {
                 Expiring::Request(request) => self.expire_request(request),
                 Expiring::Away(id) => self.expire_away(id),
                 Expiring::Reservation(id) => self.expire_reservation(id),
+                Expiring::Approval(number) => self.expire_approval(number),
             };
             if event.is_some() {
                 return event;

@@ -116,6 +116,7 @@ impl Registry {
         self.service_roster.remove(&service.name);
         self.leaving.insert(Arc::clone(&service.name));
         self.displace_reservations(&service.name);
+        self.end_approvals_for(id);
         if service.links.len() > DROPPED_HERE {
             buffers::discard(service.linked);
         }

@@ -212,6 +212,7 @@ impl Registry {
         let unlinked = self.end_links(id, &client.name, &client.links);
         self.release_reservations(id);
         self.forget_waits(client);
+        self.end_approvals_of(id);
         for service in &client.ended_locks {
             if let Some(service) = self.services.get_mut(*service) {
                 service.ended_locks.remove(&id);

@@ -6,6 +6,7 @@
 //! are notified.
 
 mod abandoned;
+mod approvals;
 mod asking;
 mod away;
 mod caller;
@@ -52,8 +53,10 @@ mod uid;
 mod uids;
 mod view;
 
+pub(crate) use approvals::{Approval, ApprovalOutcome, ApprovalsPage, ToApprove};
 pub(crate) use asking::{Asking, Awaited};
 pub(crate) use away::WentAway;
+pub(crate) use cancelling::Cancelled;
 pub(crate) use event::{
     EndedLink, Event, LinkChange, LinkRevoked, LockEnded, Presence, ReservationEnded, WaitRefused,
 };

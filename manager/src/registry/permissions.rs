@@ -7,7 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use foldhash::HashMap;
-use labwire_access::{Access, Action, Coverage, Policy, Rights};
+use labwire_access::{Access, Action, Coverage, Effect, Policy, Rights};
 use labwire_wire::Text;
 
 use super::peers::PeerId;
@@ -112,10 +112,10 @@ impl PeerRights {
         })
     }
 
-    /// Decides about a request to a service that is connected.
-    fn may_call(&mut self, service: PeerId, access: &Access<'_>, present: Present<'_>) -> bool {
+    /// Decides about a request to a service that is connected. `None`: it is refused.
+    fn may_call(&mut self, service: PeerId, access: &Access<'_>, present: Present<'_>) -> Option<Effect> {
         if self.everything_at == service {
-            return true;
+            return Some(Effect::Allow);
         }
         if self.calls.len() >= MOST_KEPT && !self.calls.contains_key(&service) {
             self.calls.clear();
@@ -127,9 +127,9 @@ impl PeerRights {
             .or_insert_with(|| rights.on(access.action, access.object));
         if matches!(coverage, Coverage::Everything) {
             self.everything_at = service;
-            return true;
+            return Some(Effect::Allow);
         }
-        coverage.allows(access.attribute, || present.seconds())
+        coverage.effect(access.attribute, || present.seconds())
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) fn refusal(access: &Access<'_>, principal: &Principal, present: Prese
     if let Some(token) = token.filter(|token| token.has_ended(now)) {
         return Refusal::LoginEnded(LoginEnd::TokenEnded(token.id));
     }
-    let by_token = token.filter(|token| !token.rights.allows(access, now));
+    let by_token = token.filter(|token| token.rights.effect(access, now).is_none());
     let access = Access {
         action: access.action,
         object: excerpt(access.object),
@@ -236,16 +236,17 @@ impl Registry {
         }
     }
 
-    /// Checks whether a client may send a request to a service, connected or not.
+    /// Checks whether a client may send a request to a service, connected or not. Returns whether
+    /// somebody must approve it.
     #[inline]
     pub(crate) fn permit_call(
         &mut self,
         id: PeerId,
         (service, attribute): (&Text<'_>, &Text<'_>),
         present: Present<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Effect, Refusal> {
         let (Some(rules), Some(client)) = (&mut self.rules, self.clients.get_mut(id)) else {
-            return Ok(());
+            return Ok(Effect::Allow);
         };
         let Client {
             rights, principal, ..
@@ -257,15 +258,11 @@ impl Registry {
             Some(last) if *service == *last.name => Some(client.asked_last),
             _ => self.service_names.get(service.as_str()).copied(),
         };
-        let is_allowed = match found {
+        let effect = match found {
             Some(found) => own.may_call(found, &access, present),
-            None => own.view.rights().allows(&access, present.seconds()),
+            None => own.view.rights().effect(&access, present.seconds()),
         };
-        if is_allowed {
-            Ok(())
-        } else {
-            Err(refusal(&access, &client.principal, present))
-        }
+        effect.ok_or_else(|| refusal(&access, &client.principal, present))
     }
 
     /// Checks anything that a connected peer wants to do.
@@ -369,7 +366,7 @@ impl Registry {
 
     /// Returns what a subscriber to the manager's own topics may learn; `None` if that is everything.
     pub(crate) fn eyes(&mut self, peer: PeerId) -> Option<Eyes> {
-        let view = self.view_of(peer).filter(|view| !view.sees_all())?;
+        let view = self.view_of(peer).filter(|view| !view.learns_all())?;
         let name = self.clients.get(peer).map(|client| Arc::clone(&client.name));
         let own = name.unwrap_or_else(|| self.full_name(peer).into());
         Some(Eyes { view, own })

@@ -86,6 +86,9 @@ impl Registry {
     /// Returns the next consequence of the changes before, for whoever waits for a lock; `None` if
     /// nothing is left.
     pub(crate) fn next_settled(&mut self, now: Moment) -> Option<Settled> {
+        if let Some(ended) = self.approvals.next_ended() {
+            return Some(Settled::Refused(ended));
+        }
         if let Some(refused) = self.unsettled.refused.pop_front() {
             return Some(Settled::Refused(Event::WaitRefused(refused)));
         }
@@ -120,7 +123,8 @@ impl Registry {
 
     /// Returns whether [`next_settled`](Self::next_settled) may return something.
     pub(crate) fn is_unsettled(&self) -> bool {
-        !(self.unsettled.refused.is_empty() && self.unsettled.queues.is_empty())
+        let Unsettled { refused, queues } = &self.unsettled;
+        !(refused.is_empty() && queues.is_empty()) || self.approvals.has_ended()
     }
 
     /// Wakes whoever handles deadlines, to go on with what is unsettled.

@@ -11,6 +11,7 @@ use labwire_store::ValidLogins;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::{Features, Identity, RecordedMethods, Shape};
 
+use super::approvals::Approvals;
 use super::caller::CallerTexts;
 use super::deadlines::Deadlines;
 use super::event::{Away, Event};
@@ -273,6 +274,8 @@ pub(crate) struct Registry {
     pub(super) unsettled: Unsettled,
     /// The requests of all clients that wait for locks.
     pub(super) lock_waits: Pool,
+    /// The requests that wait for approval.
+    pub(super) approvals: Approvals,
     /// The size of the services' descriptions, in bytes.
     pub(super) identities: Pool,
     /// The requests of which more is known than their uids.
@@ -319,6 +322,7 @@ impl Registry {
             in_flight_limit: limits.in_flight_per_client,
             identities: Pool::new(limits.budgets.identities, FREE_DESCRIPTION),
             lock_waits: Pool::new(MOST_LOCK_WAITS, FREE_LOCK_WAITS),
+            approvals: Approvals::default(),
             empty_places: EmptyPlaces::default(),
             deadlines: Deadlines::default(),
             last_ticket: Ticket::default(),

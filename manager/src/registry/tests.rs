@@ -1,3 +1,4 @@
+mod approvals;
 mod departures;
 mod links;
 mod locks;

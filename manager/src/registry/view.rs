@@ -3,10 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
-use labwire_access::{Access, Action, Rights, Until};
+use labwire_access::{Access, Action, Coverage, Rights, Until};
+
+use crate::topics::APPROVALS;
 
 /// The most services about which decisions are kept. Beyond that, all are forgotten.
 const MOST_DECIDED: usize = 16_384;
+
+/// The most services about whose approvals decisions are kept. Beyond that, all are forgotten.
+const MOST_APPROVED: usize = 256;
 
 /// The most patterns that are compared in one step: less than a millisecond, if names are not very
 /// long.
@@ -18,6 +23,10 @@ const COMPARED_AT_ONCE: usize = 10_000;
 pub(crate) struct View {
     rights: Arc<Rights>,
     sees_all: bool,
+    /// Whether everything may be approved, without an end.
+    approves_all: bool,
+    /// The decisions about approvals, by service.
+    approvals: Mutex<HashMap<Arc<str>, Coverage>>,
     decided: Mutex<HashMap<Arc<str>, Decided>>,
 }
 
@@ -44,6 +53,8 @@ impl View {
     pub(super) fn new(rights: Arc<Rights>) -> Self {
         Self {
             sees_all: rights.is_everywhere(Action::See),
+            approves_all: rights.is_everywhere(Action::Approve),
+            approvals: Mutex::default(),
             rights,
             decided: Mutex::default(),
         }
@@ -91,9 +102,31 @@ impl View {
         self.sees_all || self.until(Action::See, service).includes(|| now)
     }
 
+    /// Returns whether requests to an attribute of a service may be approved. `now` is in seconds since
+    /// 1970.
+    pub(super) fn approves(&self, service: &Arc<str>, attribute: &str, now: i64) -> bool {
+        if self.approves_all {
+            return true;
+        }
+        // As for `decided`.
+        let mut approvals = self.approvals.lock().unwrap_or_else(PoisonError::into_inner);
+        if approvals.len() >= MOST_APPROVED && !approvals.contains_key(service) {
+            approvals.clear();
+        }
+        let coverage = approvals
+            .entry(Arc::clone(service))
+            .or_insert_with(|| self.rights.on(Action::Approve, service));
+        coverage.allows(attribute, || now)
+    }
+
+    /// Returns whether there is nothing of the manager's own topics that may not be learned.
+    pub(super) fn learns_all(&self) -> bool {
+        self.sees_all && self.approves_all
+    }
+
     /// Returns whether a subscription is allowed, by its pattern of topics.
     pub(crate) fn permits_subscription(&self, pattern: &str, now: i64) -> bool {
-        self.rights.allows(&Access::to(Action::Subscribe, pattern), now)
+        pattern == APPROVALS || self.rights.allows(&Access::to(Action::Subscribe, pattern), now)
     }
 
     /// Decides which of these services may be seen, as far as that takes one step. Returns `false`
@@ -136,6 +169,11 @@ pub(crate) enum Subject<'a> {
     Service(&'a str),
     /// The link, or the lock, of a client on a service.
     Link { client: &'a str, service: &'a str },
+    /// A request to a service that waits for approval, or has.
+    Approval {
+        service: &'a Arc<str>,
+        attribute: &'a str,
+    },
 }
 
 impl Eyes {
@@ -144,6 +182,7 @@ impl Eyes {
         match subject {
             Subject::Peer(name) => self.view.sees_all() || *self.own == *name,
             Subject::Service(service) => self.view.sees(service, now),
+            Subject::Approval { service, attribute } => self.view.approves(service, attribute, now),
             Subject::Link { client, service } => *self.own == *client || self.view.sees(service, now),
         }
     }

@@ -1,5 +1,6 @@
 //! Cancellation and deadlines of requests.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use labwire_wire::{Envelope, FrameView, Member, Request, Uid};
@@ -10,7 +11,7 @@ use crate::bounds::{DEADLINE_SECONDS, MOST_REASON};
 use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::{CallRefusal, Refusal, excerpt};
-use crate::registry::RequestTerms;
+use crate::registry::{Cancelled, RequestTerms};
 use crate::work::REFUSAL_WORK;
 
 /// The longest arguments of a request to cancel, in bytes of JSON: each character may be an escape.
@@ -47,9 +48,16 @@ impl Router<'_> {
     fn cancel(&mut self, from: &Sender<'_>, content: &[u8], envelope: &Envelope) -> Result<String, Refusal> {
         let Cancellation { uid, service, reason } = Cancellation::read(content, envelope)?;
         let now = self.now;
-        let (cancelled, events) =
-            self.registry
-                .cancel(from.id, &uid, service.as_deref(), reason.as_deref(), now)?;
+        let mut waiting = self.registry.cancel_approvals(from.id, &uid, service.as_deref());
+        let cancelled = self
+            .registry
+            .cancel(from.id, &uid, service.as_deref(), reason.as_deref(), now);
+        let (cancelled, events) = match cancelled {
+            Err(_) if !waiting.is_empty() => (Cancelled::Ended, Vec::new()),
+            cancelled => cancelled?,
+        };
+        waiting.extend(events);
+        let events = waiting;
         self.work += events.len() / SEARCHED_PER_WORK;
         for event in events {
             self.work += self.events.publish(event, Some(from.log_limit));
@@ -79,6 +87,21 @@ fn read_terms(from: &Sender<'_>, content: &[u8], envelope: &Envelope) -> Result<
         .map(read_deadline)
         .transpose()?;
     Ok(RequestTerms { deadline, listens })
+}
+
+/// As [`members_for`], for a request that has waited for approval: of its deadline, what is left.
+pub(super) fn members_after_approval(terms: &RequestTerms, service: labwire_wire::Features) -> Vec<u8> {
+    let mut members = String::new();
+    if service.cancel
+        && let Some(deadline) = terms.deadline
+    {
+        // Writing to a text does not fail.
+        let _ = write!(members, ",\"deadline\":{}", deadline.as_secs_f64());
+    }
+    if service.progress && terms.listens {
+        members += ",\"progress\":true";
+    }
+    members.into_bytes()
 }
 
 /// Returns the members of a request for a service beside those of the first version.

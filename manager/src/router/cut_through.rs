@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use labwire_access::Effect;
 use labwire_wire::{
     ArrivingEnvelope, Envelope, FrameView, MANAGER_NAME, Member, NOTIFICATION_UID, Request, Uid, quoted,
 };
@@ -275,7 +276,10 @@ impl Router<'_> {
             return None;
         }
         let shape = arriving.shape();
-        self.permit_call(from, &request).ok()?;
+        // What waits for approval waits whole.
+        if self.permit_call(from, &request).ok()? != Effect::Allow {
+            return None;
+        }
         let present = self.present();
         let mut asking = self.registry.ask(from.id, &request.service, shape).ok()??;
         let terms = RequestTerms::default();

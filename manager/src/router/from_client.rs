@@ -8,8 +8,9 @@ use labwire_wire::{Envelope, FrameView, Line, MANAGER_NAME, Member, Request, Uid
 use serde_json::json;
 use tracing::debug;
 
+use super::approvals::Consent;
 use super::arguments::{Arguments, Call, LinkArguments, read_page};
-use super::cancelling::{members_for, terms_of};
+use super::cancelling::{members_after_approval, members_for, terms_of};
 use super::compose::{request_line, typed_request_line, write_request};
 use super::conversion::{is_too_long, must_convert};
 use super::incoming::{Kind, Typed};
@@ -19,7 +20,7 @@ use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::record::About;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::{Acquired, Listing, Subject};
+use crate::registry::{Acquired, Listing, RequestTerms, Subject};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// An answer of the manager.
@@ -150,35 +151,53 @@ impl Router<'_> {
             from.refuse(&request.uid, &Refusal::NotTaken);
             return Step::Next;
         }
-        let terms = match terms_of(from, content, envelope) {
-            Ok(terms) => terms,
-            Err(refusal) => return self.refuse_request(from, &request, &refusal),
-        };
+        let sent = terms_of(from, content, envelope)
+            .and_then(|terms| self.forward(from, (frame, envelope), &request, terms, Consent::None));
+        match sent {
+            Ok(step) => step,
+            Err(refusal) => self.refuse_request(from, &request, &refusal),
+        }
+    }
+
+    /// Forwards a request to its service, or lets it wait for approval if that is needed.
+    ///
+    /// # Errors
+    /// It may not go there.
+    #[inline]
+    pub(super) fn forward(
+        &mut self,
+        from: &Sender<'_>,
+        (frame, envelope): (FrameView<'_>, &Envelope),
+        request: &Request<'_>,
+        terms: RequestTerms,
+        consent: Consent,
+    ) -> Result<Step, Refusal> {
+        if self.draining {
+            return Err(Refusal::NotTaken);
+        }
         // Before anything is told about the service, such as whether it is connected.
-        if let Err(refusal) = self.permit_call(from, &request) {
-            return self.refuse_request(from, &request, &refusal);
-        }
+        let effect = self.permit_call(from, request)?;
         let present = self.present();
-        let mut asking = match self.registry.ask(from.id, &request.service, envelope.shape()) {
-            Ok(Some(asking)) => asking,
-            Ok(None) => return Step::Leave,
-            Err(refusal) => return self.refuse_request(from, &request, &refusal),
+        let Some(mut asking) = self.registry.ask(from.id, &request.service, envelope.shape())? else {
+            return Ok(Step::Leave);
         };
-        if let Err(refusal) = asking.check_uid(&request.uid, &terms) {
-            return self.refuse_request(from, &request, &refusal);
-        }
+        asking.check_uid(&request.uid, &terms)?;
         if let Some(convert) = must_convert(frame, asking.service.outbox.takes_buffers()) {
-            return convert;
+            return Ok(convert);
         }
         if is_too_long(frame.payload()) && !asking.service.outbox.takes_buffers() {
             let service = asking.service.name.to_string();
             let limit = self.convert;
-            return self.refuse_request(from, &request, &Refusal::UnconvertibleRequest { service, limit });
+            return Err(Refusal::UnconvertibleRequest { service, limit });
         }
-        let mut members = if terms.is_any() {
-            members_for(&terms, asking.service.features, content, envelope)
-        } else {
-            Vec::new()
+        if consent.is_missing(effect) {
+            let service = asking.service_id();
+            return self.hold(from, (frame, envelope), request, service, terms);
+        }
+        let mut members = match consent {
+            _ if !terms.is_any() => Vec::new(),
+            Consent::None => members_for(&terms, asking.service.features, frame.content(), envelope),
+            Consent::Given => members_after_approval(&terms, asking.service.features),
         };
         if let Some(caller) = asking.caller_member(present) {
             members.extend_from_slice(&caller);
@@ -186,12 +205,12 @@ impl Router<'_> {
         let end = asking.client.request_end.as_bytes();
         let length = frame.size() + members.len() + asking.client.requester_length() + ENVELOPE_BYTES;
         if let Some(refusal) = asking.service.cannot_keep(length) {
-            return self.refuse_request(from, &request, &refusal);
+            return Err(refusal);
         }
         let (service, outbox) = (asking.service_id(), &asking.service.outbox);
         let write = |writer: &mut FrameWriter<'_>| write_request(writer, frame, envelope, &members, end);
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
-            return Step::Wait(waiting);
+            return Ok(Step::Wait(waiting));
         }
         asking.begin(request.uid.as_bytes(), frame.size(), self.now);
         let attribute = request.attribute.as_str();
@@ -201,7 +220,7 @@ impl Router<'_> {
             &request.uid,
             attribute,
             frame.size(),
-            Some((content, envelope)),
+            Some((frame.content(), envelope)),
         );
         if terms.is_any() {
             let now = self.moment().instant;
@@ -215,19 +234,7 @@ impl Router<'_> {
             quoted(excerpt(request.attribute.as_str())),
             request.service.as_str()
         );
-        Step::Next
-    }
-
-    /// Refuses a request that may not go to its service.
-    #[cold]
-    fn refuse_request(&mut self, from: &Sender<'_>, request: &Request<'_>, refusal: &Refusal) -> Step {
-        self.work += REFUSAL_WORK;
-        Counters::count(&self.counters.refused);
-        self.counters.count_limit(refusal);
-        let about = About::call(request.service.as_str(), request.attribute.as_str());
-        self.note_refusal(from, about, refusal);
-        from.refuse(&request.uid, refusal);
-        Step::Next
+        Ok(Step::Next)
     }
 
     /// Records a refusal, and logs it and sends it to those who watch the manager, unless the peer has
@@ -265,6 +272,9 @@ impl Router<'_> {
             "identity" => return self.answer_identity(from, uid),
             "cancel" => return self.route_cancel(from, frame, envelope, request),
             "status" => return self.answer_status(from, uid, frame, envelope),
+            "approvals" | "approve" | "refuse" => {
+                return self.route_about_approvals(from, (frame, envelope), request);
+            }
             "link" | "unlink" | "acquire_lock" | "renew_lock" | "release_lock" => {
                 let answer = self.change_link(from, request, frame, envelope);
                 let now = self.moment();

@@ -1,5 +1,6 @@
 //! Routes frames by their envelopes. Nothing here waits.
 
+mod approvals;
 mod arguments;
 mod cancelling;
 mod compose;

@@ -174,7 +174,7 @@ fn write_item(writer: &mut FrameWriter<'_>, frame: FrameView<'_>, envelope: &Env
 }
 
 /// Composes the frame for a progress value.
-fn progress_line(value: &[u8], requester: &str, uid: &Uid<'_>) -> Bytes {
+pub(super) fn progress_line(value: &[u8], requester: &str, uid: &Uid<'_>) -> Bytes {
     let mut line = BytesMut::with_capacity(ENVELOPE_BYTES + value.len() + requester.len() + uid.len());
     line.put_slice(b"{\"progress\":");
     line.put_slice(value);

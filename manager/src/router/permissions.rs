@@ -1,6 +1,6 @@
 //! Checks whether the sender of a line may do what it asks for.
 
-use labwire_access::{Access, Action};
+use labwire_access::{Access, Action, Effect};
 use labwire_wire::{Request, Uid};
 
 use super::{Call, Router, Sender, Step};
@@ -13,11 +13,16 @@ use crate::registry::Sight;
 use crate::work::{REFUSAL_WORK, TURN_WORK};
 
 impl<'a> Router<'a> {
-    /// Checks a request to a service. Costs nothing in a manager without rules.
+    /// Checks a request to a service. Returns whether somebody must approve it. Costs nothing in a
+    /// manager without rules.
     #[inline]
-    pub(super) fn permit_call(&mut self, from: &Sender<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    pub(super) fn permit_call(
+        &mut self,
+        from: &Sender<'_>,
+        request: &Request<'_>,
+    ) -> Result<Effect, Refusal> {
         if !self.registry.has_rules() {
-            return Ok(());
+            return Ok(Effect::Allow);
         }
         let present = self.present();
         self.registry

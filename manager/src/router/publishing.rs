@@ -21,7 +21,7 @@ use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::{Refusal, TopicRefusal};
 use crate::registry::Reader;
-use crate::topics::{MANAGERS_EVENTS, Subscription, topic_frame};
+use crate::topics::{APPROVALS, MANAGERS_EVENTS, Subscription, topic_frame};
 use crate::work::{BYTES_PER_WORK, QUEUES_PER_WORK, REFUSAL_WORK};
 
 /// The longest topic or keyword arguments of a request about a topic, in bytes of JSON: each
@@ -181,7 +181,10 @@ impl Router<'_> {
         envelope: &Envelope,
     ) -> Result<(), Refusal> {
         let pattern = read_pattern("subscribe", frame.content(), envelope)?;
-        self.permit(from, Action::Subscribe, pattern.as_str())?;
+        // Each subscriber receives what it may decide about, and nothing else.
+        if pattern.as_str() != APPROVALS {
+            self.permit(from, Action::Subscribe, pattern.as_str())?;
+        }
         self.work += self
             .events
             .topics

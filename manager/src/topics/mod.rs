@@ -30,6 +30,9 @@ use subscribers::Subscribers;
 /// The pattern of the topics that a link with the manager subscribes to.
 pub(crate) const MANAGERS_EVENTS: &str = "manager.>";
 
+/// The topic of requests that need approval.
+pub(crate) const APPROVALS: &str = "manager.approval";
+
 /// The subscriptions of all peers, and the values that are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {

@@ -1,6 +1,8 @@
 //! Explains a decision.
 
-use labwire_access::{Access, Action, Membership, Pattern, Permission, Policy, Reason, Rows, Scope, Until};
+use labwire_access::{
+    Access, Action, Effect, Membership, Pattern, Permission, Policy, Reason, Rows, Scope, Until,
+};
 use labwire_home::nearest;
 use serde_json::{Value, json};
 
@@ -12,8 +14,10 @@ use super::rows::{describe_grant, rfc3339};
 pub struct Explanation {
     /// The permission that it is about.
     pub permission: String,
-    /// Whether it is allowed.
+    /// Whether it is allowed without approval.
     pub is_allowed: bool,
+    /// Whether it is not, and waits for approval.
+    pub needs_approval: bool,
     /// Until when it is allowed, or was: the last end of all rules that allow it at some time.
     pub until: Until,
     /// The permissions for the same action in all roles that the user has.
@@ -21,10 +25,10 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Returns it as a JSON object: `allowed`, `permission`, `until` (a date and time, or `null` if it
-    /// is not allowed or has no end), and `rules`, each with its `grant` (`null` for an
-    /// administrator), its `permission`, its `verdict` and `sets`: for
-    /// each set that the grant and the permission name, the first of its patterns that matches, or `null`.
+    /// Returns it as a JSON object: `allowed`, `ask` (whether it waits for approval), `permission`, `until` (a
+    /// date and time, or `null` if it is not allowed or has no end), and `rules`, each with its `grant`
+    /// (`null` for an administrator), its `permission`, its `verdict` and `sets`: for each set that the grant
+    /// and the permission name, the first of its patterns that matches, or `null`.
     pub fn to_json(&self) -> Value {
         let rules = self.reasons.iter().map(|reason| {
             json!({
@@ -40,6 +44,7 @@ impl Explanation {
         };
         json!({
             "allowed": self.is_allowed,
+            "ask": self.needs_approval,
             "permission": self.permission,
             "rules": rules.collect::<Vec<_>>(),
             "until": until,
@@ -75,6 +80,7 @@ pub fn explain(rows: &Rows, user: &str, access: &Access<'_>, now: i64) -> Result
     Ok(Explanation {
         permission: access.to_string(),
         is_allowed: until.includes(|| now),
+        needs_approval: rights.effect(access, now) == Some(Effect::Ask),
         until,
         reasons: rights.explain(access, now),
     })
@@ -101,6 +107,7 @@ pub fn explain_permission(
     };
     let access = match parsed.action {
         Action::Call => Access::call(object.as_str(), parsed.attribute.as_str()),
+        Action::Approve => Access::approve(object.as_str(), parsed.attribute.as_str()),
         action => Access::to(action, object.as_str()),
     };
     explain(rows, user, &access, now)

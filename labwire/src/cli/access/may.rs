@@ -20,11 +20,12 @@ with the service, too; so does a lock. Without one, all actions on the \
 service are listed. --permission asks about anything else, such as 'publish lab.oven'. With the \
 user alone, all groups, grants and permissions of the user are listed.
 
-Each rule that is about the same action is listed with what it means: allows (until when), ended \
-(when), outside the grant, other object, or other attribute.
+Each rule that is about the same action is listed with what it means: allows (until when), allows with \
+approval, ended (when), outside the grant, other object, or other attribute. A rule that allows wins \
+over one that needs approval.
 
-The answer is that of a manager with --roles. The exit code is 0 if the user may do it, or at least \
-one of the actions, and 1 if not; a list of everything is 0.";
+The answer is that of a manager with --roles. The exit code is 0 if the user may do it, with approval \
+or without, or at least one of the actions, and 1 if not; a list of everything is 0.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,7 +111,8 @@ pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) 
         let (user, permission) = (args.user.clone(), link.permission);
         return Err(NotGranted { user, permission }.into());
     }
-    if explanations.iter().any(|explanation| explanation.is_allowed) {
+    let is_possible = |explanation: &Explanation| explanation.is_allowed || explanation.needs_approval;
+    if explanations.iter().any(is_possible) {
         return Ok(());
     }
     let permissions: Vec<_> = explanations.into_iter().map(|it| it.permission).collect();
@@ -130,7 +132,9 @@ impl MayArgs {
             return Ok(vec![explain(rows, user, &Access::call(service, attribute), now)?]);
         }
         let accesses = OF_SERVICES.map(|action| Access::to(action, service));
-        let accesses = accesses.into_iter().chain([Access::call(service, "*")]);
+        let accesses = accesses
+            .into_iter()
+            .chain([Access::call(service, "*"), Access::approve(service, "*")]);
         accesses.map(|access| explain(rows, user, &access, now)).collect()
     }
 }
@@ -162,7 +166,8 @@ impl MayArgs {
             return Ok(None);
         };
         let link = explain(rows, &self.user, &Access::to(Action::Link, &service), now)?;
-        Ok((allowed.is_allowed && !link.is_allowed).then_some((what, link)))
+        let is_possible = allowed.is_allowed || allowed.needs_approval;
+        Ok((is_possible && !link.is_allowed).then_some((what, link)))
     }
 }
 
@@ -180,10 +185,18 @@ fn write_explanation(user: &str, explanation: &Explanation, output: &mut impl Wr
     let Explanation {
         permission,
         is_allowed,
+        needs_approval,
         until: end,
         ..
     } = explanation;
-    let answer = if *is_allowed { "may" } else { "may not" };
+    let answer = if *is_allowed {
+        "may"
+    } else if *needs_approval {
+        // It reads as the permission is written: may ask call Laser.set_power.
+        "may ask"
+    } else {
+        "may not"
+    };
     let end = match end {
         Until::Time(end) if *is_allowed => format!(" until {}", until::shown(*end)),
         _ => String::new(),
@@ -203,6 +216,8 @@ fn write_reasons(explanation: &Explanation, output: &mut impl Write) -> anyhow::
         let verdict = match (reason.verdict, end) {
             (Verdict::Allows, Some(end)) => format!("allows it until {end}"),
             (Verdict::Allows, None) => "allows it".to_owned(),
+            (Verdict::Asks, Some(end)) => format!("allows it with approval until {end}"),
+            (Verdict::Asks, None) => "allows it with approval".to_owned(),
             (Verdict::Ended, Some(end)) => format!("ended {end}"),
             (other, _) => other.to_string(),
         };

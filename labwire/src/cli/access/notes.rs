@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use labwire_access::{Action, EVERYONE, Grant, Grantee, Permission, Rows, Scope, permissions_of_built_in};
 use labwire_home::nearest;
 
+/// The word before a permission whose requests wait for approval.
+const ASK: &str = "ask";
+
 /// Returns a note about a permission to call that names no attribute, but some services.
 pub(super) fn of_call(permission: &Permission) -> Option<String> {
     let Scope::Pattern(services) = &permission.object else {
@@ -68,6 +71,9 @@ pub(super) fn with_other_grantee(
 /// Returns the question for the permission that a text means whose first word is nearly an action.
 pub(super) fn meant_action(text: &str) -> Option<String> {
     let (first, rest) = text.trim().split_once(char::is_whitespace)?;
+    if first == ASK {
+        return None;
+    }
     let names = || Action::ALL.map(Action::name).into_iter();
     // Names of services often begin with a capital letter, as in 'Load 3'.
     let is_other_case = names().any(|name| name == first.to_lowercase());
@@ -89,7 +95,7 @@ pub(super) fn meant_action(text: &str) -> Option<String> {
 /// Returns a note about a text with a blank that names a service, since its first word is no action.
 pub(super) fn of_blank(text: &str) -> Option<String> {
     let (first, _) = text.trim().split_once(char::is_whitespace)?;
-    if Action::ALL.iter().any(|action| action.name() == first) {
+    if first == ASK || Action::ALL.iter().any(|action| action.name() == first) {
         return None;
     }
     let actions = Action::ALL.map(Action::name).join(", ");

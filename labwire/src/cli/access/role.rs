@@ -15,11 +15,14 @@ use crate::cli::tell;
 const LONG_ABOUT: &str = "\
 Add, remove and list roles: named lists of permissions that can be granted.
 
-A permission is an action and what it applies to: services for see, link, call, lock, break-lock, \
-register and notify; topics for publish and subscribe; the manager's requests for administer. In \
-a pattern, * stands for any characters and ? for one. Behind 'call', the part after the last dot is \
+A permission is an action and what it applies to: services for see, link, call, approve, lock, \
+break-lock, register and notify; topics for publish and subscribe; the manager's requests for administer. In \
+a pattern, * stands for any characters and ? for one. Behind 'call' and 'approve', the part after the last dot is \
 the attribute. @NAME is a set of services (see: labwire set). Without a pattern, the permission \
 applies to everything.
+
+With 'ask' before 'call', a call waits until somebody with the permission 'approve' for it has \
+approved it (see: labwire approve). A permission without 'ask' wins.
 
 A role has up to 256 permissions, and a pattern up to 8 *.
 
@@ -30,6 +33,9 @@ const EXAMPLES: &str = "\
 Examples:
   # a role for those who may read the multimeters, and see and link with them
   labwire role add reader 'see DMM*' 'link DMM*' 'call DMM*.read*'
+
+  # a role for those whose changes of the laser somebody must approve
+  labwire role add student 'see Laser' 'link Laser' 'call Laser.read*' 'ask call Laser'
 
   # one more permission, and one less
   labwire role add reader 'subscribe lab.*'

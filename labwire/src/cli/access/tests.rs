@@ -236,7 +236,8 @@ fn a_call_and_a_lock_need_the_link_too() {
         assert!(error.is_some());
         assert_eq!(printed.lines().count(), 2, "{printed}");
         assert!(
-            printed.contains(r#"{"allowed":false,"permission":"link DMM","rules":[],"until":null}"#),
+            printed
+                .contains(r#"{"allowed":false,"ask":false,"permission":"link DMM","rules":[],"until":null}"#),
             "{printed}"
         );
     }
@@ -328,6 +329,8 @@ fn what_a_rule_means_is_noted_where_something_else_may_be_meant() {
     }
     assert!(notes::of_blank("frob PSU").is_some());
     assert!(notes::of_blank("lock PSU").is_none());
+    assert!(notes::of_blank("ask call PSU").is_none());
+    assert!(notes::meant_action("ask call PSU").is_none());
     assert!(notes::of_blank("DMM.read*").is_none());
 }
 
@@ -355,7 +358,7 @@ fn lists_and_explanations_are_json_objects_one_per_line() {
         (
             &["may", "ada", "--permission", "see PSU31", "--json"],
             format!(
-                r#"{{"allowed":true,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","sets":{{"bench3":"PSU3*"}},"verdict":"allows"}}],"until":null}}"#
+                r#"{{"allowed":true,"ask":false,"permission":"see PSU31","rules":[{{"grant":{grant},"permission":"see","sets":{{"bench3":"PSU3*"}},"verdict":"allows"}}],"until":null}}"#
             ),
         ),
     ] {

@@ -250,14 +250,15 @@ impl World {
                 let is_seen = rights.allows(&Access::to(Action::See, name), now);
                 assert_eq!(sight.has_service(name), is_seen);
                 for attribute in ["read", "write"] {
-                    let expected = rights.allows(&Access::call(name, attribute), now);
+                    let expected = rights.effect(&Access::call(name, attribute), now);
                     let texts = [name, attribute].map(|text| Text::from(Cow::from(text)));
                     let called = self.with(|registry, present| {
-                        registry
-                            .permit_call(client, (&texts[0], &texts[1]), present)
-                            .is_ok()
+                        registry.permit_call(client, (&texts[0], &texts[1]), present).ok()
                     });
                     assert_eq!(called, expected, "{user} call {name}.{attribute}");
+                    let expected = rights.allows(&Access::approve(name, attribute), now);
+                    let view = self.registry.view_of(client).unwrap();
+                    assert_eq!(view.approves(&name.into(), attribute, now), expected);
                 }
             }
         }
@@ -291,7 +292,8 @@ proptest! {
     ) {
         let mut world = World::new();
         let role = |text: &str| ("reader".to_owned(), text.parse().unwrap());
-        world.rows.roles = ["call *.read*", "see DMM*", "link Oven"].map(role).into();
+        let permissions = ["call *.read*", "ask call DMM*", "approve Oven.w*", "see DMM*", "link Oven"];
+        world.rows.roles = permissions.map(role).into();
         world.load();
         for (change, is_checked) in changes {
             world.apply(change);

@@ -1,6 +1,7 @@
 //! Frames whose line is complete, and whose buffers are forwarded while they arrive.
 
 use bytes::Bytes;
+use labwire_access::Effect;
 use labwire_wire::{Envelope, FrameView, MANAGER_NAME, Member, Payload, ReplyForm};
 
 use super::CutThrough;
@@ -73,7 +74,10 @@ impl Router<'_> {
             return None;
         }
         let terms = terms_of(from, content, envelope).ok()?;
-        self.permit_call(from, &request).ok()?;
+        // What waits for approval waits whole.
+        if self.permit_call(from, &request).ok()? != Effect::Allow {
+            return None;
+        }
         let present = self.present();
         let mut asking = self
             .registry
