@@ -22,6 +22,7 @@ mod features;
 mod files;
 mod hardening;
 mod history;
+mod instruments;
 mod leases;
 mod likeness;
 mod log_file;

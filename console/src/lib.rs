@@ -28,6 +28,7 @@ mod held;
 mod history;
 mod hold;
 mod in_flight;
+mod instrument;
 mod key;
 mod linking;
 mod lock;
@@ -139,6 +140,9 @@ pub enum Command {
     /// Send the manager an administrator's request
     #[command(after_help = admin::EXAMPLES, after_long_help = admin::after_help())]
     Admin(admin::AdminArgs),
+    /// Run an instrument that a file describes as a service
+    #[command(after_help = instrument::EXAMPLES, after_long_help = instrument::AFTER_HELP)]
+    Instrument(Box<instrument::InstrumentArgs>),
     /// Find out why a connection fails, and what to do about it
     #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
     Doctor(doctor::DoctorArgs),
@@ -289,6 +293,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Bench(arguments) => bench::run(arguments, stop).await,
         Command::Shell(arguments) => shell::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
+        Command::Instrument(arguments) => instrument::run(arguments, stop).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Trust(arguments) => trust::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),
