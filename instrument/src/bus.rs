@@ -109,6 +109,10 @@ impl Bus {
         self.state.get()
     }
 
+    pub(crate) fn shared(&self) -> Arc<SharedState> {
+        Arc::clone(&self.state)
+    }
+
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -192,16 +196,14 @@ impl BusThread {
                     continue;
                 }
                 Link::Down { at, .. } => *at,
-                Link::Up(_) => {
+                Link::Up(_) if self.state.polls() => {
                     // One poll between two requests at most, so that neither keeps the other waiting.
                     self.poll(now);
-                    self.due
-                        .iter()
-                        .copied()
-                        .min()
-                        .unwrap_or(now + LOOK)
-                        .min(Instant::now() + LOOK)
+                    let due = self.due.iter().copied().min();
+                    let look = Instant::now() + LOOK;
+                    due.map_or(look, |due| due.min(look))
                 }
+                Link::Up(_) => now + LOOK,
             };
             match self
                 .queue

@@ -28,15 +28,23 @@ pub(crate) enum Arrived {
 }
 
 impl Framing {
-    /// Looks at the bytes that have arrived. `is_message` is whether the connection marks the end of a
-    /// message, and it came.
-    pub(crate) fn look(self, bytes: &[u8], end: &[u8], is_message: bool, longest: usize) -> Arrived {
+    /// Looks at the bytes that have arrived, of which the first `looked` were looked at before. `is_message`
+    /// is whether the connection marks the end of a message, and it came.
+    pub(crate) fn look(
+        self,
+        bytes: &[u8],
+        looked: usize,
+        end: &[u8],
+        is_message: bool,
+        longest: usize,
+    ) -> Arrived {
         if self == Self::Block && bytes.first() == Some(&b'#') {
             return look_at_block(bytes, end, is_message, longest);
         }
-        // Line ends before the answer are left over from the one before.
-        let arrived = match find(bytes, end) {
-            Some(at) => Arrived::Whole(0..at),
+        // A part of the line end may have been there. Looking at all again would take quadratic time.
+        let from = looked.saturating_sub(end.len()).min(bytes.len());
+        let arrived = match find(&bytes[from..], end) {
+            Some(at) => Arrived::Whole(0..from + at),
             None if is_message && !bytes.is_empty() => Arrived::Whole(0..bytes.len()),
             None => Arrived::Partly,
         };
@@ -141,12 +149,14 @@ mod tests {
             (Block, b"-1\r\n", false, Arrived::Whole(0..2)),
         ] {
             assert_eq!(
-                framing.look(bytes, b"\r\n", is_message, 14),
+                framing.look(bytes, 0, b"\r\n", is_message, 14),
                 expected,
                 "{}",
                 bytes.escape_ascii()
             );
         }
+        // The line end has come in two parts.
+        assert_eq!(Line.look(b"1.5\r\n", 4, b"\r\n", false, 14), Arrived::Whole(0..3));
         assert_eq!(block_data(b"#13abc"), Some(&b"abc"[..]));
         assert_eq!(block_data(b"#14abc"), None);
     }
@@ -158,7 +168,7 @@ mod tests {
             is_message: bool,
         ) {
             for framing in [Framing::Line, Framing::Block] {
-                if let Arrived::Whole(range) | Arrived::AllButTheEnd(range) = framing.look(&bytes, b"\n", is_message, 20) {
+                if let Arrived::Whole(range) | Arrived::AllButTheEnd(range) = framing.look(&bytes, 0, b"\n", is_message, 20) {
                     prop_assert!(range.end <= bytes.len() && range.len() <= 20);
                 }
             }

@@ -84,8 +84,10 @@ impl InstrumentService {
     ///
     /// See the example of [`InstrumentService`].
     pub fn runner(self) -> Runner<Self> {
-        let notifier = self.notifier.clone();
-        Runner::new(self).notifier(notifier)
+        let (notifier, state) = (self.notifier.clone(), self.bus.shared());
+        // Before it is registered, nobody could hear of a poll.
+        let runner = Runner::new(self).notifier(notifier);
+        runner.background(move |_| async move { state.begin_polls() })
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -115,7 +117,9 @@ impl InstrumentService {
                     },
                 )
             }
-            None if definition.errors.is_some() && name == "errors" => return Some(Ok(Work::Errors)),
+            None if definition.errors.is_some() && name == "errors" => {
+                return Some(request.bind(&[]).map(|_| Work::Errors));
+            }
             None => return None,
         };
         let text = command.text(request.args_json(), request.kwargs_json(), rules);

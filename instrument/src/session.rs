@@ -254,7 +254,7 @@ impl Session {
             let errors = self.read_errors(command)?;
             if !errors.is_empty() {
                 return Err(ExchangeError::Instrument {
-                    command: command.to_owned(),
+                    command: shown(command),
                     errors,
                 });
             }
@@ -264,7 +264,7 @@ impl Session {
         };
         let value = answer.parse(&received, self.definition.connection.encoding);
         value.map_err(|why| ExchangeError::Form {
-            command: command.to_owned(),
+            command: shown(command),
             answer: escaped(&received),
             why,
         })
@@ -460,10 +460,17 @@ impl Session {
         let definition = Arc::clone(&self.definition);
         let connection = &definition.connection;
         let mut end = Instant::now() + limit;
-        let mut is_message = false;
+        let (mut is_message, mut looked) = (false, 0);
         let mut chunk = vec![0; CHUNK];
         loop {
-            let arrived = framing.look(bytes, &connection.read_end, is_message, connection.max_answer);
+            let arrived = framing.look(
+                bytes,
+                looked,
+                &connection.read_end,
+                is_message,
+                connection.max_answer,
+            );
+            looked = bytes.len();
             let but_the_end = match arrived {
                 Arrived::Whole(range) => return Ok(self.take(bytes, range.end)),
                 Arrived::Partly => None,

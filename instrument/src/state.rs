@@ -1,5 +1,6 @@
 //! Whether the instrument can be used, as the service tells it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -83,18 +84,34 @@ impl State {
 
 /// The state, shared between the thread of the instrument and the service.
 #[derive(Debug)]
-pub(crate) struct SharedState(Mutex<State>);
+pub(crate) struct SharedState {
+    state: Mutex<State>,
+    polls: AtomicBool,
+}
 
 impl SharedState {
     pub(crate) fn new(state: State) -> Self {
-        Self(Mutex::new(state))
+        Self {
+            state: Mutex::new(state),
+            polls: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets the polls begin.
+    pub(crate) fn begin_polls(&self) {
+        self.polls.store(true, Ordering::Release);
+    }
+
+    /// Whether the polls have begun.
+    pub(crate) fn polls(&self) -> bool {
+        self.polls.load(Ordering::Acquire)
     }
 
     pub(crate) fn set(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     pub(crate) fn get(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
