@@ -263,11 +263,10 @@ async fn try_command(arguments: &TryArgs) -> Result<(), Failure> {
 }
 
 fn tried(error: TrialError) -> Failure {
-    let text = error.to_string();
     match error {
-        TrialError::Usage(_) => Failure::Usage(text),
-        TrialError::Timeout(_) => Failure::TimedOut(text),
-        TrialError::Command(_) => Failure::Service(text),
-        _ => Failure::Failed(text),
+        TrialError::Usage(text) => Failure::Usage(text),
+        TrialError::Timeout(text) => Failure::TimedOut(text),
+        TrialError::Command(text) => Failure::Service(text),
+        other => Failure::Failed(other.to_string()),
     }
 }

@@ -62,7 +62,7 @@ impl Bus {
     /// tried again.
     pub(crate) fn start(definition: Arc<Definition>, notifier: Notifier) -> io::Result<Self> {
         let name = definition.name.clone();
-        let (link, state) = match Session::open(Arc::clone(&definition), nobody(), true) {
+        let (link, state) = match Session::open(&definition, nobody(), true) {
             Ok(session) => (Link::up(session), None),
             Err(error @ OpenError::Wrong { .. }) => return Err(io::Error::other(error.to_string())),
             Err(error) => {
@@ -278,7 +278,7 @@ impl BusThread {
         let Link::Down { retry, .. } = self.link else {
             return;
         };
-        match Session::open(Arc::clone(&self.definition), nobody(), false) {
+        match Session::open(&self.definition, nobody(), false) {
             Ok(session) => {
                 let identity = session.identity().unwrap_or("it does not identify itself");
                 tell(

@@ -41,13 +41,12 @@ impl Encoding {
 pub(crate) fn escaped(bytes: &[u8]) -> String {
     const MOST: usize = 200;
     let shown = &bytes[..bytes.len().min(MOST)];
-    let mut text: String = shown
-        .escape_ascii()
-        .to_string()
-        .replace("\\\"", "\"")
-        .replace("\\'", "'");
+    let text = shown.escape_ascii().to_string();
+    // Quotation marks are escaped too, which nobody needs.
+    let text = text.replace("\\\"", "\"").replace("\\'", "'");
     if bytes.len() > MOST {
-        text.push_str(&format!("… ({} bytes)", bytes.len()));
+        format!("{text}… ({} bytes)", bytes.len())
+    } else {
+        text
     }
-    text
 }

@@ -205,13 +205,11 @@ impl Service for InstrumentService {
             None => Err(request.unknown_attribute()),
         };
         async move {
-            match begun? {
-                Some(result) => Reply::value(&result.await.unwrap_or_else(|_| Err(gone()))?),
-                None => {
-                    request.bind(&[])?;
-                    Reply::value(&self.bus.state().value(self.bus.address()))
-                }
+            if let Some(result) = begun? {
+                return Reply::value(&result.await.unwrap_or_else(|_| Err(gone()))?);
             }
+            request.bind(&[])?;
+            Reply::value(&self.bus.state().value(self.bus.address()))
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::answer::Answer;
 use crate::definition::{Definition, Identification};
 use crate::encoding::escaped;
 use crate::framing::{Arrived, Framing};
+use crate::pattern::Pattern;
 use crate::transport::{self, Port};
 use crate::value::Value;
 
@@ -199,19 +200,21 @@ impl Session {
     /// `is_fresh` is whether no answer to an earlier command can be on its way: the first answer is then
     /// that of the identification.
     pub(crate) fn open(
-        definition: Arc<Definition>,
+        definition: &Arc<Definition>,
         listener: Listener,
         is_fresh: bool,
     ) -> Result<Self, OpenError> {
         let port = transport::open(&definition.connection).map_err(OpenError::Unreachable)?;
         let mut session = Self {
             port,
-            definition: Arc::clone(&definition),
+            definition: Arc::clone(definition),
             listener,
             ready_at: Instant::now(),
             identity: None,
         };
         if let Some(identification) = &definition.identification {
+            // An answer that another program has asked for may still be on its way, too.
+            let is_fresh = is_fresh && session.port.forgets();
             session.identity = Some(session.identify(identification, is_fresh)?);
         }
         let begin = |session: &mut Self| {
@@ -364,7 +367,7 @@ impl Session {
         let definition = Arc::clone(&self.definition);
         let limit = definition.connection.timeout;
         let end = Instant::now() + limit;
-        let mut last = None;
+        let mut last: Option<String> = None;
         self.send(&identification.query).map_err(OpenError::Silent)?;
         let mut bytes = Vec::new();
         loop {
@@ -373,7 +376,7 @@ impl Session {
             let answer = match (answer, last) {
                 (Ok(answer), _) => answer,
                 (Err(ExchangeError::Timeout { .. }), Some(answer)) => {
-                    return Err(wrong(answer, identification));
+                    return Err(wrong(&answer, identification));
                 }
                 (
                     Err(ExchangeError::Timeout {
@@ -402,7 +405,7 @@ impl Session {
                 return Ok(escaped(answer.as_bytes()));
             }
             if is_fresh {
-                return Err(wrong(answer, identification));
+                return Err(wrong(&answer, identification));
             }
             self.note("left out: an answer that came too late");
             last = Some(answer);
@@ -582,12 +585,8 @@ fn endless(command: &str, why: String) -> ExchangeError {
     }
 }
 
-fn wrong(answer: String, identification: &Identification) -> OpenError {
-    let patterns: Vec<_> = identification
-        .expect
-        .iter()
-        .map(|pattern| pattern.text())
-        .collect();
+fn wrong(answer: &str, identification: &Identification) -> OpenError {
+    let patterns: Vec<_> = identification.expect.iter().map(Pattern::text).collect();
     OpenError::Wrong {
         answer: escaped(answer.as_bytes()),
         expected: patterns.join("' or '"),

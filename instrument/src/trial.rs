@@ -128,7 +128,7 @@ impl Trial {
     /// See the example of [`Trial`].
     pub fn run(self, listener: impl FnMut(Traced<'_>) + Send + 'static) -> Result<Tried, TrialError> {
         let definition = Arc::new(self.definition);
-        let session = Session::open(Arc::clone(&definition), Box::new(listener), true);
+        let session = Session::open(&definition, Box::new(listener), true);
         let mut session = session.map_err(|error| {
             let text = format!(
                 "the instrument at {} cannot be used: {error}",

@@ -85,16 +85,14 @@ impl<'a, 'i> Table<'a, 'i> {
     /// Reads a text.
     pub(crate) fn text(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Found<String>> {
         let value = self.value(key)?;
-        match value.get_ref().as_str() {
-            Some(text) => Some(Found {
-                value: text.to_owned(),
-                span: value.span(),
-            }),
-            None => {
-                self.wrong(value, key, "a text between quotes", problems);
-                None
-            }
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong(value, key, "a text between quotes", problems);
         }
+        text.map(|text| Found {
+            value: text.to_owned(),
+            span: value.span(),
+        })
     }
 
     /// Reads a text that must be there.
@@ -258,14 +256,12 @@ pub(crate) fn as_table<'a, 'i>(
     value: &'a Spanned<DeValue<'i>>,
     problems: &mut Problems<'_>,
 ) -> Option<Table<'a, 'i>> {
-    match value.get_ref().as_table() {
-        Some(entries) => Some(Table::new(name, entries, value.span())),
-        None => {
-            let is = value.get_ref().type_str();
-            problems.add(&value.span(), format!("`{key}` is a table, not of the type {is}"));
-            None
-        }
+    let entries = value.get_ref().as_table();
+    if entries.is_none() {
+        let is = value.get_ref().type_str();
+        problems.add(&value.span(), format!("`{key}` is a table, not of the type {is}"));
     }
+    entries.map(|entries| Table::new(name, entries, value.span()))
 }
 
 /// Returns an integer or a float as a float.

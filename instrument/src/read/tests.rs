@@ -51,98 +51,101 @@ fn a_file_is_read() {
     assert_eq!(definition.initialise, ["*CLS"]);
 }
 
+/// A change of the file, and the problem that it makes. Without one, the file stays good.
+const CHANGES: &[(&str, &str, &str)] = &[
+    (
+        "max_clients",
+        "max_clinets",
+        "4:1: the file has no key `max_clinets`: did you mean `max_clients`?",
+    ),
+    (
+        "timeout",
+        "tiemout",
+        "8:1: [connection] has no key `tiemout`: did you mean `timeout`?",
+    ),
+    (
+        "\"2s\"",
+        "\"soon\"",
+        "8:11: `timeout` is a time from 10ms to 24h: seconds, or a text as in \"500ms\", \"10s\"",
+    ),
+    ("10.0.0.7:5025", "10.0.0.7", "7:7: a TCP address is HOST:PORT"),
+    (
+        "tcp =",
+        "baud = 9600\ntcp =",
+        "7:8: `baud` is for a `serial` connection only",
+    ),
+    (
+        "tcp =",
+        "usbtmc = \"/dev/usbtmc0\"\ntcp =",
+        "an instrument has one connection",
+    ),
+    ("Keysight*,34465A,*", "*", "13:10: this accepts every instrument"),
+    (
+        "{range}",
+        "{rnage}",
+        "20:9: there is no argument for the place {rnage}: did you mean `range`?",
+    ),
+    (
+        "{range}",
+        "",
+        "22:11: the text of the command has no place {range} for the argument `range`",
+    ),
+    ("? {range}", "?\\n*RST {range}", "20:9: a command is one line"),
+    ("min = 0.1", "min = 2000", "`max` is less than `min`"),
+    (
+        "default = \"AUTO\"",
+        "default = 5000",
+        "the default of `range` is refused: 5000 V is out of range",
+    ),
+    (
+        "type = \"number\", unit = \"V\" }",
+        "type = \"nubmer\" }",
+        "`type` cannot be \"nubmer\": did you mean `number`?",
+    ),
+    ("write = \"DISP:TEXT {text}\"", "write = \"DISP? {text}\"", ""),
+    (
+        "write = \"DISP:TEXT {text}\"",
+        "write = \"TEXT {text}?\"",
+        "25:9: a command that ends with `?` has an answer",
+    ),
+    (
+        "commands.screen",
+        "commands.instrument",
+        "24:11: the service has a method `instrument` already",
+    ),
+    (
+        "commands.screen",
+        "commands.2nd",
+        "the name of a command consists of letters",
+    ),
+    (
+        "polls.voltage",
+        "polls.votlage",
+        "there is no command `votlage` for the poll (`command`): did you mean `voltage`?",
+    ),
+    ("range = 10", "range = 1e9", "1000000000 V is out of range"),
+    ("every = \"10s\"", "", "lacks `every`"),
+    (
+        "topic = \"lab.multimeter.voltage\"",
+        "",
+        "`retain` is for a poll with a `topic`",
+    ),
+    (
+        "none = [\"+0,*\", \"0,*\"]",
+        "none = [0]",
+        "`none` of [errors] is a list of texts, not of the type integer",
+    ),
+    (
+        "name = \"Multimeter\"",
+        "name = 7",
+        "2:8: `name` of the file is a text between quotes",
+    ),
+    ("name = \"Multimeter\"", "name = ", "2:8"),
+];
+
 #[test]
 fn each_problem_is_told_with_its_place_and_a_remedy() {
-    for (from, to, expected) in [
-        (
-            "max_clients",
-            "max_clinets",
-            "4:1: the file has no key `max_clinets`: did you mean `max_clients`?",
-        ),
-        (
-            "timeout",
-            "tiemout",
-            "8:1: [connection] has no key `tiemout`: did you mean `timeout`?",
-        ),
-        (
-            "\"2s\"",
-            "\"soon\"",
-            "8:11: `timeout` is a time from 10ms to 24h: seconds, or a text as in \"500ms\", \"10s\"",
-        ),
-        ("10.0.0.7:5025", "10.0.0.7", "7:7: a TCP address is HOST:PORT"),
-        (
-            "tcp =",
-            "baud = 9600\ntcp =",
-            "7:8: `baud` is for a `serial` connection only",
-        ),
-        (
-            "tcp =",
-            "usbtmc = \"/dev/usbtmc0\"\ntcp =",
-            "an instrument has one connection",
-        ),
-        ("Keysight*,34465A,*", "*", "13:10: this accepts every instrument"),
-        (
-            "{range}",
-            "{rnage}",
-            "20:9: there is no argument for the place {rnage}: did you mean `range`?",
-        ),
-        (
-            "{range}",
-            "",
-            "22:11: the text of the command has no place {range} for the argument `range`",
-        ),
-        ("? {range}", "?\\n*RST {range}", "20:9: a command is one line"),
-        ("min = 0.1", "min = 2000", "`max` is less than `min`"),
-        (
-            "default = \"AUTO\"",
-            "default = 5000",
-            "the default of `range` is refused: 5000 V is out of range",
-        ),
-        (
-            "type = \"number\", unit = \"V\" }",
-            "type = \"nubmer\" }",
-            "`type` cannot be \"nubmer\": did you mean `number`?",
-        ),
-        ("write = \"DISP:TEXT {text}\"", "write = \"DISP? {text}\"", ""),
-        (
-            "write = \"DISP:TEXT {text}\"",
-            "write = \"TEXT {text}?\"",
-            "25:9: a command that ends with `?` has an answer",
-        ),
-        (
-            "commands.screen",
-            "commands.instrument",
-            "24:11: the service has a method `instrument` already",
-        ),
-        (
-            "commands.screen",
-            "commands.2nd",
-            "the name of a command consists of letters",
-        ),
-        (
-            "polls.voltage",
-            "polls.votlage",
-            "there is no command `votlage` for the poll (`command`): did you mean `voltage`?",
-        ),
-        ("range = 10", "range = 1e9", "1000000000 V is out of range"),
-        ("every = \"10s\"", "", "lacks `every`"),
-        (
-            "topic = \"lab.multimeter.voltage\"",
-            "",
-            "`retain` is for a poll with a `topic`",
-        ),
-        (
-            "none = [\"+0,*\", \"0,*\"]",
-            "none = [0]",
-            "`none` of [errors] is a list of texts, not of the type integer",
-        ),
-        (
-            "name = \"Multimeter\"",
-            "name = 7",
-            "2:8: `name` of the file is a text between quotes",
-        ),
-        ("name = \"Multimeter\"", "name = ", "2:8"),
-    ] {
+    for (from, to, expected) in CHANGES {
         let text = GOOD.replacen(from, to, 1);
         if expected.is_empty() {
             assert!(Definition::parse(&text).is_ok(), "{to}");
