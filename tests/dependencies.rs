@@ -20,7 +20,17 @@ struct Rules {
 #[serde(deny_unknown_fields)]
 struct Licences {
     allow: HashSet<String>,
+    exceptions: Vec<Exception>,
     private: Private,
+}
+
+/// The licences of one package that are allowed beside the others.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exception {
+    #[serde(rename = "crate")]
+    name: String,
+    allow: HashSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +89,13 @@ struct Dependency {
 }
 
 impl Rules {
+    fn allows(&self, package: &str, licence: &str) -> bool {
+        let exceptions = self.licenses.exceptions.iter();
+        let mut exceptions = exceptions.filter(|exception| exception.name == package);
+        is_allowed(licence, &self.licenses.allow)
+            || exceptions.any(|exception| is_allowed(licence, &exception.allow))
+    }
+
     /// Returns the rules that a package violates.
     fn broken_by(&self, package: &Package) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -86,7 +103,7 @@ impl Rules {
         if !is_private {
             match &package.license {
                 None => wrong.push("names no licence".to_owned()),
-                Some(licence) if !is_allowed(licence, &self.licenses.allow) => {
+                Some(licence) if !self.allows(&package.name, licence) => {
                     wrong.push(format!("has a licence that is not allowed: {licence}"));
                 }
                 Some(_) => {}

@@ -24,6 +24,7 @@ mod features;
 mod files;
 mod hardening;
 mod history;
+mod instruments;
 mod leases;
 mod likeness;
 mod log_file;

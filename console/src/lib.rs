@@ -29,6 +29,7 @@ mod held;
 mod history;
 mod hold;
 mod in_flight;
+mod instrument;
 mod key;
 mod linking;
 mod lock;
@@ -143,6 +144,9 @@ pub enum Command {
     /// Approve calls that wait for your approval, or refuse them
     #[command(after_help = approve::EXAMPLES, after_long_help = approve::AFTER_HELP)]
     Approve(approve::ApproveArgs),
+    /// Run an instrument that a file describes as a service
+    #[command(after_help = instrument::EXAMPLES, after_long_help = instrument::AFTER_HELP)]
+    Instrument(Box<instrument::InstrumentArgs>),
     /// Find out why a connection fails, and what to do about it
     #[command(after_help = doctor::EXAMPLES, after_long_help = doctor::AFTER_HELP)]
     Doctor(doctor::DoctorArgs),
@@ -294,6 +298,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Shell(arguments) => shell::run(arguments).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Approve(arguments) => approve::run(arguments, stop).await,
+        Command::Instrument(arguments) => instrument::run(arguments, stop).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Trust(arguments) => trust::run(arguments).await,
         Command::Profile(arguments) => profile::run(arguments),

@@ -13,6 +13,7 @@
 //! | `camera` | arrays, as raw bytes |
 //! | `heartbeat` | notifications, a background task, state that changes |
 //! | `digital_multimeter`, `simulated_multimeter` | an instrument that speaks SCPI over TCP or a serial port |
+//! | `simulated_instrument` | an instrument for the files in `instruments/`, which need no code |
 //! | `shutdownable_services` | a manager and its services in one program, which clients can end |
 //! | `asynchronous`, `synchronous` | six slow calls at once, and one after the other |
 //! | `typed_client` | calling a service like a function |

@@ -24,6 +24,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("Find faults", &["doctor", "ping", "bench"]),
     ("Run a manager", &["start", "demo", "admin"]),
+    ("Run an instrument", &["instrument"]),
     (
         "Set up",
         &[
