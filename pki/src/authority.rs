@@ -86,9 +86,9 @@ impl Authority {
         let (_, parsed) = X509Certificate::from_der(&certificate).ok()?;
         let valid_until = parsed.validity().not_after.timestamp();
         Some(Self {
+            certificate,
             issuer,
             valid_until,
-            certificate,
         })
     }
 

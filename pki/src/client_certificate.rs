@@ -108,7 +108,10 @@ fn checked(name: String) -> Result<String, ClientNameError> {
 
 /// Returns a serial number in lower-case hexadecimal, without leading zeros.
 pub(crate) fn hexadecimal(serial: &[u8]) -> String {
-    let digits: String = serial.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = serial.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits: String = digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect();
     match digits.trim_start_matches('0') {
         "" => "0".to_owned(),
         digits => digits.to_owned(),

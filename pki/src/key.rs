@@ -17,6 +17,7 @@ use pkcs8::{LineEnding, PrivateKeyInfoRef, SecretDocument};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::decode::{self, Decoded, Failure};
+use crate::client_certificate::hexadecimal;
 use crate::error::PkiError;
 use crate::files;
 use crate::kind::{Curve, Hash, KeyKind};
@@ -247,8 +248,7 @@ impl PrivateKey {
     pub fn short_id(&self) -> Result<String, PkiError> {
         let pair = self.signing_pair(None)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, pair.public_key_raw());
-        let digits = digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}"));
-        Ok(digits.collect())
+        Ok(hexadecimal(&digest.as_ref()[..4]))
     }
 
     /// Returns the public half, as the bits of a certificate's `subjectPublicKey`.
