@@ -250,7 +250,7 @@ fn nobody_decides_about_a_request_of_their_own_or_without_the_permission() {
     }
     // What is guessed, or looks nearly the same.
     let guesses = [
-        "".to_owned(),
+        String::new(),
         "1".to_owned(),
         begin.to_owned(),
         format!("{begin}-"),

@@ -32,12 +32,12 @@ Examples:
   labwire approve kfmabcpd-12 --refuse --reason 'the door is open'
   labwire approve --watch
 
-A call waits if a role permits it with ask only, as in 'ask call Laser.set_power'
-(see labwire role). It waits until its deadline, or for 10 minutes. Who may
-decide needs the permission approve, which owners and administrators have, must
-have logged in as a user, and does not decide about calls of their own. The call
-is made with the rules and locks as they are then. Whoever waits is told so with
-labwire call --progress, and in the shell.
+A call waits if a role permits it with ask only, such as 'ask call
+Laser.set_power' (see labwire role). It waits until its deadline, or for 10
+minutes. Who may decide needs the permission approve, which owners and
+administrators have, must have logged in as a user, and does not decide about
+calls of their own. The call is made with the rules and locks as they are then.
+Whoever waits is told so with labwire call --progress, and in the shell.
 
 With --json, each call is one object: id, client, user, address, service,
 attribute, arguments (the first 200 characters of JSON), since and until (UTC).

@@ -35,7 +35,7 @@ Examples:
   labwire role add reader 'see DMM*' 'link DMM*' 'call DMM*.read*'
 
   # a role for those whose changes of the laser somebody must approve
-  labwire role add student 'see Laser' 'link Laser' 'call Laser.read*' 'ask call Laser'
+  labwire role add student 'see Laser' 'link Laser' 'ask call Laser'
 
   # one more permission, and one less
   labwire role add reader 'subscribe lab.*'
