@@ -142,9 +142,10 @@ fn shortened_peer(peer: &str, most: usize) -> String {
     };
     let (name, host, port) = (&peer[..host], &peer[host..port], &peer[port..]);
     let room = most.saturating_sub(columns(port));
+    let beside_host = room.saturating_sub(columns(host));
     // A part of the name stays, also before a long host.
-    let least = columns(name).min(room / 3);
-    let name = shortened(name, room.saturating_sub(columns(host)).max(least));
+    let of_name = if beside_host >= 2 { beside_host } else { room / 3 };
+    let name = shortened(name, of_name);
     let host = shortened(host, room.saturating_sub(columns(&name)));
     shortened(&format!("{name}{host}{port}"), most)
 }
@@ -287,7 +288,7 @@ mod tests {
             (
                 "A client with a long name[computer-7.lab.example.org:50001]",
                 26,
-                "A clie…[computer-7…:50001]",
+                "A cli…[computer-7.…:50001]",
             ),
             (
                 "Name[with] brackets[192.168.100.200:50001]",

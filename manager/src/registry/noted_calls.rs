@@ -99,11 +99,7 @@ impl CallLog {
 
     /// Returns the arguments in a line as they are recorded.
     #[cold]
-    fn arguments(
-        &self,
-        recorded: &RecordedArguments,
-        line: Option<(&[u8], &Envelope)>,
-    ) -> Box<NotedArguments> {
+    fn arguments(&self, recorded: &RecordedArguments, line: Option<(&[u8], &Envelope)>) -> NotedArguments {
         let has_room = self.arguments.load(Ordering::Relaxed) < MOST_NOTED_ARGUMENTS;
         let text = match line.filter(|_| has_room) {
             Some((line, envelope)) => {
@@ -112,7 +108,7 @@ impl CallLog {
             }
             None => LEFT_OUT.to_owned(),
         };
-        Box::new(NotedArguments::new(text, &self.arguments))
+        NotedArguments::new(text, &self.arguments)
     }
 
     /// Records a call that was forwarded at `begun`, in microseconds since the manager started.
@@ -184,7 +180,8 @@ impl Registry {
             held.note(NotedCall {
                 attribute,
                 bytes: bytes as u64,
-                arguments: recorded.map(|recorded| calls.arguments(recorded, line.filter(|_| are_few))),
+                arguments: recorded
+                    .map(|recorded| Box::new(calls.arguments(recorded, line.filter(|_| are_few)))),
             });
         }
     }
