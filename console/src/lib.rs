@@ -295,7 +295,7 @@ async fn execute(command: &Command, stop: Stop) -> Result<(), Failure> {
         Command::Unlock(arguments) => hold::unlock_service(arguments).await,
         Command::Ping(arguments) => ping::run(arguments, stop).await,
         Command::Bench(arguments) => bench::run(arguments, stop).await,
-        Command::Shell(arguments) => shell::run(arguments).await,
+        Command::Shell(arguments) => Box::pin(shell::run(arguments)).await,
         Command::Admin(arguments) => admin::run(arguments).await,
         Command::Approve(arguments) => approve::run(arguments, stop).await,
         Command::Instrument(arguments) => instrument::run(arguments, stop).await,

@@ -173,11 +173,12 @@ impl Eq for PeerCertificate {}
 
 /// Returns why a TLS handshake has failed, if it has because of the peer's certificate.
 pub(crate) fn refused_certificate(error: &std::io::Error) -> Option<String> {
+    use CertificateError as E;
+
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::InvalidCertificate(reason) = error else {
         return None;
     };
-    use CertificateError as E;
     Some(match reason {
         E::Revoked => "it was revoked".to_owned(),
         E::Expired | E::ExpiredContext { .. } => "it has expired".to_owned(),

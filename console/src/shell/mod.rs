@@ -133,5 +133,5 @@ pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
         signal = next_of(&mut signals) => return Err(signal.failure()),
         session = session => session?,
     };
-    session.run(signals).await
+    Box::pin(session.run(signals)).await
 }

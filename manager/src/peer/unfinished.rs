@@ -227,7 +227,7 @@ mod tests {
         let mut cut_through = cut_through(&mut rig);
         let to = Arc::clone(cut_through.frame.outbox());
         let in_front = to.queued_in_front();
-        to.push_always(|frame| frame.copied(&[b' '; 2 * READ_AHEAD]));
+        to.push_always(|frame| frame.copied(&vec![b' '; 2 * READ_AHEAD]));
         assert_eq!(to.queued_in_front(), in_front);
         assert!(to.queued() > READ_AHEAD);
         cut_through.note_arrived(1 << 30, STALL, PACE);
