@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use labwire_wire::check_name;
+use rustls::CertificateError as E;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, HandshakeKind, ServerConnection};
 
@@ -177,7 +178,6 @@ pub(crate) fn refused_certificate(error: &std::io::Error) -> Option<String> {
     let rustls::Error::InvalidCertificate(reason) = error else {
         return None;
     };
-    use CertificateError as E;
     Some(match reason {
         E::Revoked => "it was revoked".to_owned(),
         E::Expired | E::ExpiredContext { .. } => "it has expired".to_owned(),

@@ -291,29 +291,29 @@ impl Gate {
         let hub = &self.hub;
         let certificate = refused_certificate(error);
         if hub.admission.may_log_unidentified(address.ip) {
-            match &certificate {
-                Some(reason) => info!(
+            if let Some(reason) = &certificate {
+                info!(
                     "{} has presented a certificate that is not accepted: {reason}",
                     address.address
-                ),
-                None => info!("{} did not complete the TLS handshake: {error}", address.address),
+                );
+            } else {
+                info!("{} did not complete the TLS handshake: {error}", address.address);
             }
         }
         Counters::count(&hub.routing.counters.rejected);
         Counters::count(&hub.routing.counters.tls_failures);
         if hub.admission.may_record_unidentified(address.ip) {
-            match certificate {
-                Some(reason) => {
-                    let text = format!("the client certificate is not accepted: {reason}");
-                    hub.admission
-                        .record_rejection(address, &format!("rejected: {text}"), text.clone());
-                }
-                None => {
+            let (message, text) = certificate.map_or_else(
+                || {
                     let text = "the TLS handshake was not completed".to_owned();
-                    hub.admission
-                        .record_rejection(address, "connection closed prematurely", text);
-                }
-            }
+                    ("connection closed prematurely".to_owned(), text)
+                },
+                |reason| {
+                    let text = format!("the client certificate is not accepted: {reason}");
+                    (format!("rejected: {text}"), text)
+                },
+            );
+            hub.admission.record_rejection(address, &message, text);
         }
     }
 
