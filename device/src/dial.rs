@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::client_certificate::{refused, with_certificate};
+use crate::client_certificate::{ClientFiles, refused, with_certificate};
 use crate::error::ConnectError;
 use crate::options::{ConnectOptions, FirstUse};
 use crate::presented::fetch;
@@ -41,7 +41,14 @@ pub(crate) async fn dial(options: &ConnectOptions, clock: &mut Clock) -> Result<
     let tcp = clock.limit(options, open(options)).await??;
     let local_port = tcp.tcp().local_addr().map_or(0, |address| address.port());
     let stream: Box<dyn Transport> = match verifier {
-        Some(verifier) => Box::new(clock.limit(options, encrypt(options, tcp, verifier)).await??),
+        Some(verifier) => Box::new(
+            clock
+                .limit(
+                    options,
+                    encrypt(options, options.client_certificate.as_ref(), tcp, verifier),
+                )
+                .await??,
+        ),
         None => Box::new(tcp),
     };
     Ok(Dialled { stream, local_port })
@@ -102,23 +109,31 @@ pub(crate) async fn open(options: &ConnectOptions) -> Result<WatchedStream, Conn
     Ok(stream)
 }
 
+/// Performs the TLS handshake. With `certificate`, it presents that to a manager that asks for one.
 pub(crate) async fn encrypt(
     options: &ConnectOptions,
+    certificate: Option<&Arc<ClientFiles>>,
     stream: WatchedStream,
     verifier: Verifier,
 ) -> Result<TlsStream<WatchedStream>, ConnectError> {
+    let config = client_config(certificate, verifier)?;
+    TlsConnector::from(config)
+        .connect(server_name(&options.host), stream)
+        .await
+        .map_err(|error| explain(options, error))
+}
+
+fn client_config(
+    certificate: Option<&Arc<ClientFiles>>,
+    verifier: Verifier,
+) -> Result<Arc<ClientConfig>, ConnectError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let config = with_certificate(config, options.client_certificate.as_ref())?;
-    let name = server_name(&options.host);
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .map_err(|error| explain(options, error))
+    Ok(Arc::new(with_certificate(config, certificate)?))
 }
 
 fn explain(options: &ConnectOptions, error: io::Error) -> ConnectError {

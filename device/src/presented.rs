@@ -109,13 +109,9 @@ impl PresentedCertificates {
 /// Fetches the certificates, without a time limit.
 pub(crate) async fn fetch(options: &ConnectOptions) -> Result<PresentedCertificates, ConnectError> {
     let stream = open(options).await?;
-    // A certificate of this side is for a manager that is trusted.
-    let options = &ConnectOptions {
-        client_certificate: None,
-        ..options.clone()
-    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let stream = encrypt(options, stream, Verifier::to_look_at_it(provider)).await?;
+    // A certificate of this side is for a manager that is trusted.
+    let stream = encrypt(options, None, stream, Verifier::to_look_at_it(provider)).await?;
     let (_, session) = stream.get_ref();
     let mut certificates = session.peer_certificates().unwrap_or_default().iter();
     let own = certificates

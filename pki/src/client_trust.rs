@@ -316,7 +316,7 @@ impl Lists {
         let mut doubts = Vec::new();
         for (_, name, [from, next]) in &self.issuers {
             let left = next - now;
-            if left < 0 {
+            if left <= 0 {
                 doubts.push(format!(
                     "the list of revoked certificates of '{name}' is overdue since {}, so its certificates are refused; \
                      renew it (labwire certgen --crl, or who runs the authority), then send HUP",

@@ -241,7 +241,7 @@ impl PrivateKey {
         })
     }
 
-    /// Returns eight hexadecimal digits of a digest of the public half, by which people tell keys apart.
+    /// Returns up to eight hexadecimal digits of a digest of the public half, by which people tell keys apart.
     ///
     /// # Errors
     /// [`PkiError::Cryptography`].

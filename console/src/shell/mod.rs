@@ -133,5 +133,6 @@ pub(crate) async fn run(arguments: &ShellArgs) -> Result<(), Failure> {
         signal = next_of(&mut signals) => return Err(signal.failure()),
         session = session => session?,
     };
+    // On the heap: it is large.
     Box::pin(session.run(signals)).await
 }
