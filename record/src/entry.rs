@@ -238,11 +238,12 @@ impl Entry {
         }
     }
 
-    /// Whether only a peer that has logged in can cause it: also one that may do no more than break
-    /// the locks on one service, or on services that do not exist.
+    /// Whether only a peer that has logged in can cause it, and it did something: also one that may do no
+    /// more than break the locks on one service.
     pub(crate) fn is_proved(&self) -> bool {
         match self.kind {
-            Kind::Admin => true,
+            // Whoever may send one of these requests can send thousands that fail.
+            Kind::Admin => self.outcome == Outcome::Ok,
             Kind::Login => self.outcome != Outcome::Refused,
             _ => self.outcome == Outcome::Broken,
         }

@@ -3,13 +3,13 @@
 //! Anybody can be refused, connect and disconnect as often as they like. What they cause must neither
 //! fill the file, nor remove what others did from it, nor keep the disk busy. Three bounds:
 //!
-//! - *Equal entries* (of the same computer, name, user, kind, outcome, service, attribute and arguments) are
-//!   written one by one at first, [`AT_ONCE`]. Further ones are counted, and written as one entry when
+//! - *Equal entries* (of the same computer, name, user, kind, outcome, service, attribute and arguments, and
+//!   with the same text if only somebody with a password can cause them) are written one by one at first, [`AT_ONCE`]. Further ones are counted, and written as one entry when
 //!   a window of time is over: a minute, then two, four, and so on up to [`LONGEST`], as long as they
 //!   come.
 //! - *Each computer* has a share of entries of each class, [`OF_ONE`]. What exceeds it is counted, and
 //!   one entry tells how many were left out, and of whom. What only somebody with a password can cause
-//!   has a larger share of its own, [`PROVED`].
+//!   has a larger share of its own for each user, [`PROVED`].
 //! - *All computers together* have a share, [`OF_ALL`]. When it is used up, each still has some entries
 //!   per hour, [`RESERVED`]. So many computers that cause much do not hide what the others do.
 //!
@@ -49,7 +49,7 @@ const RESERVED: Rate = Rate {
     per_second: 5.0 / 3_600.0,
 };
 
-/// The entries of one computer that only somebody with a password can cause. A script of an
+/// The entries of one user at one computer that only somebody with a password can cause. A script of an
 /// administrator may cause thousands at once.
 const PROVED: Rate = Rate::per_minute(5_000.0, 60.0);
 
@@ -239,7 +239,6 @@ enum Computer {
 struct Shares {
     buckets: [Bucket; Class::ALL.len()],
     reserved: [Bucket; Class::ALL.len()],
-    proved: Bucket,
     left_out: [Option<Counted>; Class::ALL.len()],
     window: Window,
 }
@@ -249,7 +248,6 @@ impl Shares {
         Self {
             buckets: OF_ONE.map(|rate| Bucket::full(rate, now)),
             reserved: [Bucket::full(RESERVED, now); Class::ALL.len()],
-            proved: Bucket::full(PROVED, now),
             left_out: [const { None }; Class::ALL.len()],
             window: Window::first(now),
         }
@@ -262,6 +260,8 @@ pub(crate) struct Bounds {
     hashes: RandomState,
     equals: HashMap<u64, Equals>,
     computers: HashMap<Computer, Shares>,
+    /// The shares of users, by the hash of computer and user.
+    proved: HashMap<u64, Bucket>,
     all: [Bucket; Class::ALL.len()],
     /// The time of the next search for windows that are over.
     search_at: Option<Instant>,
@@ -274,6 +274,7 @@ impl Bounds {
             hashes: RandomState::new(),
             equals: HashMap::new(),
             computers: HashMap::new(),
+            proved: HashMap::new(),
             all: OF_ALL.map(|rate| Bucket::full(rate, now)),
             search_at: None,
             left_out: 0,
@@ -384,7 +385,7 @@ impl Bounds {
 
     /// Takes a place of the shares of an entry's computer and of all. Returns whether there was one.
     fn takes_place(&mut self, entry: &Entry, class: Class, now: Instant) -> bool {
-        if entry.is_proved() && self.shares(entry.address, now).proved.take(1.0, PROVED, now) {
+        if entry.is_proved() && self.takes_proved_place(entry, now) {
             return true;
         }
         let class = class.index();
@@ -399,6 +400,17 @@ impl Bounds {
             self.all[class].left -= places;
         }
         has_place
+    }
+
+    fn takes_proved_place(&mut self, entry: &Entry, now: Instant) -> bool {
+        let owner = self.hashes.hash_one((entry.address.map(computer), &entry.user));
+        if !self.proved.contains_key(&owner) && self.proved.len() >= MOST_COMPUTERS {
+            return false;
+        }
+        let share = self.proved.entry(owner);
+        share
+            .or_insert_with(|| Bucket::full(PROVED, now))
+            .take(1.0, PROVED, now)
     }
 
     fn shares(&mut self, address: Option<IpAddr>, now: Instant) -> &mut Shares {
@@ -450,14 +462,17 @@ impl Bounds {
                 shares.window.next(now)
             };
             let reserved = shares.reserved.iter_mut().map(|bucket| (bucket, RESERVED));
-            let proved = std::iter::once((&mut shares.proved, PROVED));
             let buckets = shares.buckets.iter_mut().zip(OF_ONE);
-            let mut buckets = buckets.chain(reserved).chain(proved);
+            let mut buckets = buckets.chain(reserved);
             let is_full = buckets.all(|(bucket, rate)| {
                 bucket.refill(rate, now);
                 bucket.left >= rate.most
             });
             !(is_quiet && is_full)
+        });
+        self.proved.retain(|_, share| {
+            share.refill(PROVED, now);
+            share.left < PROVED.most
         });
         told.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.count));
         let others = told.split_off(told.len().min(MOST_TOLD));
@@ -492,6 +507,8 @@ impl Bounds {
     fn hash(&self, entry: &Entry) -> u64 {
         // A peer chooses its name, but not its user.
         let peer = entry.peer.as_deref().filter(|_| entry.kind != Kind::Login);
+        // What an administrator has requested, and with what somebody has logged in.
+        let text = entry.text.as_deref().filter(|_| entry.is_proved());
         self.hashes.hash_one((
             entry.address,
             peer.map(own_name),
@@ -501,6 +518,7 @@ impl Bounds {
             &entry.service,
             &entry.attribute,
             &entry.arguments,
+            text,
         ))
     }
 }

@@ -57,9 +57,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault::Changed`] and [`Fault::Missing`] with the first entry that is wrong;
-    /// [`Fault::Unreadable`]. A record whose newest entries were removed with all means of writing to
-    /// the file, or whose hashes were computed anew, has no fault: compare the hash of an entry with
-    /// one that was noted elsewhere.
+    /// [`Fault::Unreadable`]. A record whose newest entries, or the oldest of a class, were removed with all
+    /// means of writing to the file, or whose hashes were computed anew, has no fault: compare the hash of
+    /// an entry with one that was noted elsewhere.
     pub fn verify(&self) -> Result<Verified, Fault> {
         // One transaction: entries that are pruned meanwhile stay in sight.
         let reading = self.connection.unchecked_transaction()?;

@@ -221,11 +221,12 @@ impl Shared {
 
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let mut queue = self.queue();
-        if !self.calls().is_empty() {
-            // The thread makes entries of them.
+        let are_waiting = !self.calls().is_empty();
+        // The thread makes entries of them, or of others that it has taken already.
+        let sum = queue.sums_begun + u64::from(are_waiting);
+        if queue.sums_done < sum {
             queue.flushes += 1;
             self.filled.notify_one();
-            let sum = queue.sums_begun + 1;
             let is_pending = |queue: &mut Queue| queue.sums_done < sum && queue.state != State::Closed;
             let waited = self.handled.wait_timeout_while(queue, patience, is_pending);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;

@@ -339,6 +339,14 @@ fn verify(path: &std::path::Path) -> Result<(), Failure> {
         shown::local(from),
         shown::local(until)
     ))?;
+    let removed = u64::try_from(last)
+        .unwrap_or_default()
+        .saturating_sub(verified.entries);
+    if removed > 0 {
+        say(format_args!(
+            "{removed} older entries were removed, as the manager does by age and size, refusals before others"
+        ))?;
+    }
     for (id, hash) in &verified.hashes {
         say(format_args!("the hash of entry {id} is {hash}"))?;
     }

@@ -279,6 +279,30 @@ fn who_may_break_locks_does_not_fill_the_record() {
 }
 
 #[test]
+fn what_an_administrator_does_is_recorded_whatever_others_do_behind_the_same_address() {
+    let mut rig = Rig::new();
+    for number in 0..20_000 {
+        let mut refused = of(1, "eve[pc:1]", Kind::Admin, Outcome::Error);
+        refused.user = Some("eve".into());
+        refused.text = Some(format!("nosuch{number}").into());
+        rig.take(refused);
+        let mut done = of(1, "eve[pc:1]", Kind::Admin, Outcome::Ok);
+        done.user = Some("eve".into());
+        done.text = Some(format!("own{number}").into());
+        rig.take(done);
+    }
+    let before = rig.written.len();
+    for number in 0..30 {
+        let mut added = of(1, "root[pc:2]", Kind::Admin, Outcome::Ok);
+        added.user = Some("root".into());
+        added.attribute = Some("access.add_role".into());
+        added.text = Some(format!("role=\"role{number}\"").into());
+        rig.take(added);
+    }
+    assert_eq!(rig.written.len(), before + 30, "each has another text");
+}
+
+#[test]
 fn computers_behind_the_first_thousands_are_in_the_record_too() {
     let mut rig = Rig::new();
     for number in 0..6_000_u32 {
