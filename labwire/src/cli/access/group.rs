@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use labwire_store::{AccessChange, Database};
+use labwire_store::{AccessChange, Database, StoreError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -111,21 +111,29 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
         }
         Action::Join(MembersArgs { group, users, .. }) => {
             let mut database = chosen.open()?;
-            for user in users {
-                let (group, user) = (group.clone(), user.clone());
-                database.change_access(&AccessChange::Join { group, user })?;
+            let join = |user: &String| AccessChange::Join {
+                group: group.clone(),
+                user: user.clone(),
+            };
+            let (changed, failed) = change_each(&mut database, users, join);
+            if !changed.is_empty() {
+                let what = format!("{} joined {group}", changed.join(", "));
+                done(chosen, "group join", &what, output)?;
             }
-            let what = format!("{} joined {group}", users.join(", "));
-            done(chosen, "group join", &what, output)?;
+            failed?;
         }
         Action::Leave(MembersArgs { group, users, .. }) => {
             let mut database = chosen.open()?;
-            for user in users {
-                let (group, user) = (group.clone(), user.clone());
-                database.change_access(&AccessChange::Leave { group, user })?;
+            let leave = |user: &String| AccessChange::Leave {
+                group: group.clone(),
+                user: user.clone(),
+            };
+            let (changed, failed) = change_each(&mut database, users, leave);
+            if !changed.is_empty() {
+                let what = format!("{} left {group}", changed.join(", "));
+                done(chosen, "group leave", &what, output)?;
             }
-            let what = format!("{} left {group}", users.join(", "));
-            done(chosen, "group leave", &what, output)?;
+            failed?;
         }
         Action::List(args) => {
             let groups = chosen.list(Database::groups)?;
@@ -139,4 +147,21 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
         }
     }
     Ok(())
+}
+
+/// Makes a change for each user, up to the first that is refused. Returns the users whose change is made,
+/// and the refusal: what was made is to be told and recorded all the same.
+fn change_each(
+    database: &mut Database,
+    users: &[String],
+    change: impl Fn(&String) -> AccessChange,
+) -> (Vec<String>, Result<(), StoreError>) {
+    let mut changed = Vec::new();
+    for user in users {
+        if let Err(error) = database.change_access(&change(user)) {
+            return (changed, Err(error));
+        }
+        changed.push(user.clone());
+    }
+    (changed, Ok(()))
 }

@@ -504,3 +504,14 @@ fn lists_need_no_database_and_create_none() {
     assert!(error.unwrap().starts_with("there is no database "));
     assert!(!shell.path().exists());
 }
+
+#[test]
+fn users_who_have_joined_before_a_refusal_are_told() {
+    let shell = Shell::with_users(&["ada", "bob"]);
+    shell.run(&["group", "add", "heaters"]);
+    for (verb, said) in [("join", "ada joined heaters\n"), ("leave", "ada left heaters\n")] {
+        let (output, error) = shell.run(&["group", verb, "heaters", "ada", "nosuch", "bob"]);
+        assert_eq!(output, said);
+        assert!(error.is_some_and(|error| error.contains("nosuch")), "{verb}");
+    }
+}

@@ -37,12 +37,15 @@ fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());
     }
-    let local = match text.parse::<Date>() {
-        Ok(day) if text.len() == "yyyy-mm-dd".len() => day
+    // In these forms only: others could mean a day without its hours, or another time zone.
+    let local = match Date::strptime("%Y-%m-%d", text) {
+        Ok(day) => day
             .tomorrow()
             .ok()
             .map(|next| next.to_datetime(jiff::civil::Time::midnight())),
-        _ => text.parse::<DateTime>().ok(),
+        Err(_) => DateTime::strptime("%Y-%m-%dT%H:%M:%S", text)
+            .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M", text))
+            .ok(),
     };
     let time = local.and_then(|local| zone.to_timestamp(local).ok());
     time.map(Timestamp::as_second).ok_or_else(|| {
@@ -116,7 +119,13 @@ mod tests {
         }
         let auckland = TimeZone::fixed(jiff::tz::offset(13));
         assert_eq!(at("1970-01-02", &auckland).unwrap(), 2 * 86_400 - 13 * 3_600);
-        for text in ["", "tomorrow", "1970-13-01"] {
+        for text in [
+            "",
+            "tomorrow",
+            "1970-13-01",
+            "19700102",
+            "1970-01-02T12:00:00[America/New_York]",
+        ] {
             let error = at(text, &TimeZone::UTC).unwrap_err();
             assert!(error.is::<UsageError>(), "{text}: {error}");
         }

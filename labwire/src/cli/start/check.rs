@@ -35,10 +35,6 @@ enum Finding {
 
 use Finding::{Doubtful, Good, Wrong};
 
-/// What `--roles` means without `--auth-login`.
-const NOBODY_HAS_A_USER: &str = "\
-no peer has a user without --auth-login, so peers may do only what is granted to the group 'everyone' (--roles)";
-
 impl Finding {
     fn wrong(error: &anyhow::Error) -> Self {
         Wrong(explain(error))
@@ -131,10 +127,6 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
         Ok(way) => authentication(&way, contents.as_ref(), &path),
     };
     report.tell("authentication", &finding)?;
-    let has_users = options.auth_login.unwrap_or(false) || ClientFiles::are_in(&options);
-    if options.roles.unwrap_or(false) && !has_users {
-        report.tell("roles", &Doubtful(NOBODY_HAS_A_USER.to_owned()))?;
-    }
     if let Some(empty) = hints::empty_variables() {
         report.tell("authentication", &Doubtful(empty))?;
     }
