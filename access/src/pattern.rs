@@ -10,8 +10,9 @@ pub const MOST_PATTERN_BYTES: usize = 256;
 /// The most `*` of one pattern. Several in a row count as one.
 pub const MOST_STARS: usize = 8;
 
-/// The longest name that is compared with patterns, in bytes. A longer one matches only `*`.
-pub const MOST_COMPARED_BYTES: usize = 4_096;
+/// The longest name that is compared with patterns, in bytes: that of peers and topics. A longer one, such as
+/// that of a service that cannot exist, matches only `*`.
+pub const MOST_COMPARED_BYTES: usize = 256;
 
 /// Why a text is not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -41,7 +41,8 @@ pub struct Grant {
 /// that allows nothing.
 ///
 /// A permission counts once; for sets it counts once for each pattern of each set, and so does a
-/// grant that is limited to sets. So a decision takes less than a millisecond.
+/// grant that is limited to sets. So a decision takes about a millisecond for common patterns, and tens of
+/// milliseconds for ones that are made to take long.
 pub const MOST_COMPARISONS: usize = 10_000;
 
 /// A user.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use labwire_wire::check_name;
-use rustls::CertificateError as E;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, HandshakeKind, ServerConnection};
 

@@ -265,6 +265,12 @@ impl Registry {
         effect.ok_or_else(|| refusal(&access, &client.principal, present))
     }
 
+    /// Returns the number of patterns with which a peer's access is compared before it is refused.
+    pub(crate) fn comparisons_of(&mut self, peer: PeerId, action: Action) -> usize {
+        let view = self.view_of(peer);
+        view.map_or(0, |view| view.rights().comparisons(action))
+    }
+
     /// Checks anything that a connected peer wants to do.
     pub(crate) fn permit(
         &mut self,

@@ -1,6 +1,6 @@
 //! Checks whether the sender of a line may do what it asks for.
 
-use labwire_access::{Access, Action, Effect};
+use labwire_access::{Access, Action, Effect, MOST_COMPARED_BYTES};
 use labwire_wire::{Request, Uid};
 
 use super::{Call, Router, Sender, Step};
@@ -10,7 +10,10 @@ use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::Refusal;
 use crate::registry::Sight;
-use crate::work::{REFUSAL_WORK, TURN_WORK};
+use crate::work::{COMPARED_PER_WORK, REFUSAL_WORK, TURN_WORK};
+
+/// The bytes of a name that take as long to compare as everything else about a comparison.
+const BYTES_PER_COMPARISON: usize = 16;
 
 impl<'a> Router<'a> {
     /// Checks a request to a service. Returns whether somebody must approve it. Costs nothing in a
@@ -25,8 +28,22 @@ impl<'a> Router<'a> {
             return Ok(Effect::Allow);
         }
         let present = self.present();
-        self.registry
-            .permit_call(from.id, (&request.service, &request.attribute), present)
+        let decided = self
+            .registry
+            .permit_call(from.id, (&request.service, &request.attribute), present);
+        if decided.is_err() {
+            // What is allowed is kept for each service; a refusal is decided again each time.
+            let length = request.service.as_bytes().len() + request.attribute.as_bytes().len();
+            self.charge_decision(from, Action::Call, length);
+        }
+        decided
+    }
+
+    /// Charges a decision that compares names of so many bytes with all patterns.
+    fn charge_decision(&mut self, from: &Sender<'_>, action: Action, length: usize) {
+        let comparisons = self.registry.comparisons_of(from.id, action);
+        let length = length.min(2 * MOST_COMPARED_BYTES);
+        self.work += comparisons * (1 + length / BYTES_PER_COMPARISON) / COMPARED_PER_WORK;
     }
 
     /// Checks anything but a request to a service.
@@ -35,6 +52,7 @@ impl<'a> Router<'a> {
             return Ok(());
         }
         let present = self.present();
+        self.charge_decision(from, action, object.len());
         self.registry
             .permit(from.id, &Access::to(action, object), present)
     }
