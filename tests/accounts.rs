@@ -305,6 +305,10 @@ fn what_is_revoked_before_the_identity_is_told_admits_nobody() {
         with_token.read_json();
         with_token.send_line(&json!({ "result": credential }).to_string());
     }
+    // Both logins have succeeded.
+    for peer in [&mut with_password, &mut with_token] {
+        assert_eq!(peer.read_json()["attribute"], "identity");
+    }
     let changes = [
         ("access.revoke_token", json!({ "id": token["id"] })),
         ("access.disable_user", json!({ "user": "ada" })),
@@ -317,7 +321,8 @@ fn what_is_revoked_before_the_identity_is_told_admits_nobody() {
         "was revoked, with which this peer had logged in",
     ];
     for (peer, told) in [&mut with_password, &mut with_token].into_iter().zip(told) {
-        peer.identify(&json!({ "type": "client", "name": "late" }));
+        let identity = json!({ "result": { "type": "client", "name": "late" } });
+        peer.send_line(&identity.to_string());
         peer.send_line(&request("DMM", "read").to_string());
         let refused = peer.read_json();
         let message = refused["message"].as_str().unwrap();

@@ -247,7 +247,7 @@ fn lists_can_be_one_object_per_line() {
     let user = |name: &str, is_admin: bool| {
         json!({
             "username": name, "administrator": is_admin, "disabled": null, "full_name": "", "email": "",
-            "last_login": null,
+            "last_login": null, "second_factor": false,
         })
     };
     assert_eq!(

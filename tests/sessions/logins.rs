@@ -1,12 +1,16 @@
 //! Sessions of peers whose login, or what it allows, has changed meanwhile.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use super::peer::{SessionPeer, about, call, client_identity, service_identity};
-use super::restarts::restart;
+use super::restarts::{claim, lock, restart, wait_until_written};
 use super::{message, wait_until_away};
 use crate::support::manager::{Home, Manager};
 use crate::support::process::Signal;
+use crate::support::python::program;
 use crate::support::waiting::wait_until;
 use crate::support::wire::{RawPeer, request};
 
@@ -154,18 +158,16 @@ fn a_lock_that_was_kept_over_a_restart_ends_with_the_permission() {
     let mut root = client(&manager, "root");
     let grant = json!({ "role": "operator", "user": "ada" });
     let id = administer(&mut root, "access.grant", grant);
-    let dmm = service(&manager, &mut root, "DMM");
+    // It stays connected until the manager stops: a lock ends with its service.
+    let _before = service(&manager, &mut root, "DMM");
     let mut ada = SessionPeer::register(&manager, client_identity("Ada", &json!({ "grace": 60 })));
-    for asked in [about("link", "DMM"), about("acquire_lock", "DMM")] {
-        let answer = ada.request(&asked);
-        assert_eq!(answer["error"], false, "{answer}");
-    }
-    drop((dmm, root));
+    let granted = ada.request(&lock("DMM", json!({ "wait": 0, "ttl": 600 })));
+    assert_eq!(granted["error"], false, "{granted}");
+    wait_until_written(&manager, 1);
     let manager = restart(manager, Signal::TERM, &["--auth-login", "--roles"]);
     let mut root = client(&manager, "root");
     let _dmm = service(&manager, &mut root, "DMM");
-    let claimed = ada.try_return(ada.read);
-    assert_eq!(claimed["kwargs"]["session"]["locks"], json!(["DMM"]), "{claimed}");
+    assert_eq!(claim(&mut ada), json!(["DMM"]));
     assert_eq!(status(&mut root, "DMM")["lock_count"], 1);
 
     administer(&mut root, "access.revoke", json!({ "id": id }));
@@ -174,8 +176,54 @@ fn a_lock_that_was_kept_over_a_restart_ends_with_the_permission() {
     assert_eq!(told["attribute"], "lock_ended", "{told}");
     // Others are free to use it.
     let mut eve = client(&manager, "root");
-    let mut lock = about("acquire_lock", "DMM");
-    lock["uid"] = json!("lock");
     eve.request(&about("link", "DMM"));
-    assert_eq!(eve.request(&lock)["error"], false);
+    assert_eq!(eve.request(&about("acquire_lock", "DMM"))["error"], false);
+}
+
+#[test]
+fn a_change_whose_peer_does_not_wait_for_the_answer_is_in_the_record() {
+    const READ: &str = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
+                        c.execute('BEGIN'); c.execute('SELECT * FROM auth_users').fetchall(); \
+                        print('reading', flush=True); sys.stdin.readline()";
+    let manager = start(&[]);
+    let identity = client_identity("Root", &json!({ "grace": 60 }));
+    let mut root = SessionPeer::register_as(&manager, identity.clone(), ("root", "x"));
+    let mut again = log_in(&manager, "root");
+    assert_eq!(again.read_json()["attribute"], "identity");
+    // While another program reads the file, a change of it waits.
+    let mut reading = Command::new(program("python"))
+        .args(["-c", READ])
+        .arg(manager.home().path("manager.sqlite3"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(reading.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line.trim(), "reading");
+    let mut disable = request("Manager", "access.disable_user");
+    disable["kwargs"] = json!({ "user": "sven", "reason": "on leave" });
+    root.send(&disable);
+    manager.wait_for_log("received an admin request 'access.disable_user'");
+    // The same peer returns on another connection: the first one ends.
+    let mut identity = identity;
+    identity["session"] = json!({ "secret": root.secret, "received": root.read });
+    again.send_line(&json!({ "result": identity }).to_string());
+    assert_eq!(again.read_json()["attribute"], "resumed");
+    drop(reading.stdin.take());
+    assert!(reading.wait().unwrap().success());
+    let file = manager.home().argument("manager.record.sqlite3");
+    let recorded = || {
+        let listed = manager
+            .home()
+            .labwire(&["history", "--kind", "admin", "--json", "--file", &file]);
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    wait_until("the change is not in the record", || {
+        let recorded = recorded();
+        recorded.contains("access.disable_user")
+            && recorded.contains("has ended before the outcome was known")
+    });
 }

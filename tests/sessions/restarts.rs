@@ -36,7 +36,7 @@ pub(super) fn restart(mut manager: Manager, signal: Signal, options: &[&str]) ->
     start_again(manager, options)
 }
 
-fn lock(service: &str, terms: Value) -> Value {
+pub(super) fn lock(service: &str, terms: Value) -> Value {
     let mut lock = about("acquire_lock", service);
     lock["kwargs"] = terms;
     lock
@@ -47,7 +47,7 @@ fn granted(answer: &Value) {
 }
 
 /// Waits until that many locks are in the database.
-fn wait_until_written(manager: &Manager, count: usize) {
+pub(super) fn wait_until_written(manager: &Manager, count: usize) {
     let path = manager.home().path("manager.sqlite3");
     let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
                   print(c.execute('SELECT count(*) FROM labwire_leases').fetchone()[0])";
@@ -67,7 +67,7 @@ fn wait_until_written(manager: &Manager, count: usize) {
 
 /// Returns with a secret to a manager that does not know the session. Returns the services on which
 /// it has priority.
-fn claim(peer: &mut SessionPeer) -> Value {
+pub(super) fn claim(peer: &mut SessionPeer) -> Value {
     let registered = peer.try_return_as(&json!({ "secret": peer.secret, "received": peer.read }));
     assert_eq!(registered["attribute"], "registered", "{registered}");
     let before = std::mem::take(&mut peer.secret);

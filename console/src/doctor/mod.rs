@@ -39,9 +39,9 @@ Examples:
 Checks, in this order: settings, home (folders of this computer), client-cert
 (with --client-cert), name, port, tls, certificate, python (the certificate that
 the Python package has saved), clock, login, manager, and service with
---service. python and clock are left out where there is nothing to compare. Each is ok, a warning, failed, or not checked
-because of one before it. Nothing is changed or saved; a wrong password counts
-as a failed login.
+--service. python and clock are left out where there is nothing to compare. Each
+is ok, a warning, failed, or not checked because of one before it. Nothing is
+changed or saved; a wrong password counts as a failed login.
 
 With --json, each check is one object: check, status (ok, warning, failed or
 not-checked), problem (a fixed word, or null), message, and remedies: a list of

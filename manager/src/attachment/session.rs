@@ -219,9 +219,11 @@ impl Attachment {
         let features = parked.outbox.told_features();
         let resumed = resumed.frame(&parked.name, features, routing.name());
         let attachment = Box::new(parked.attach(routing, principal.is_admin()));
-        routing
-            .registry()
-            .note_login(attachment.id, &attachment.dismissal);
+        let mut registry = routing.registry();
+        registry.note_login(attachment.id, &attachment.dismissal);
+        // It may have logged in as somebody who may do less, or with a token.
+        registry.check_again(attachment.id);
+        drop(registry);
         Ok(Returned::Resumed { attachment, resumed })
     }
 }

@@ -537,8 +537,6 @@ impl Routing {
         };
         if let Some(event) = registry.come_back(id, principal, socket) {
             self.events.publish(event, None);
-            // It may have logged in as somebody else.
-            registry.check_again(id);
         }
         Ok((from, in_flight))
     }

@@ -13,10 +13,53 @@ use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{Outcome, RecordedRequest, Request};
 use crate::attachment::{Administration, Decision, Next};
+use crate::hub::Hub;
 use crate::principal::{Principal, Proof};
 use crate::record::of_peer;
 use crate::refusal::{Refusal, excerpt};
+use crate::registry::PeerId;
 use crate::router::Call;
+
+/// A request that is being executed. If its peer's connection ends before the outcome is known, the change
+/// may be made all the same: the record says so.
+struct Unrecorded<'a> {
+    hub: &'a Hub,
+    id: PeerId,
+    name: String,
+    request: Option<RecordedRequest>,
+}
+
+impl Unrecorded<'_> {
+    /// Returns the request, whose outcome is known now.
+    fn end(mut self) -> Option<RecordedRequest> {
+        self.request.take()
+    }
+}
+
+impl Drop for Unrecorded<'_> {
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take().filter(|request| !request.only_reads) {
+            let why = "the connection has ended before the outcome was known".to_owned();
+            record(self.hub, self.id, &self.name, request, How::Error, Some(why));
+        }
+    }
+}
+
+/// Writes an entry about an administrator's request, with its arguments and why it has failed.
+fn record(hub: &Hub, id: PeerId, name: &str, request: RecordedRequest, outcome: How, why: Option<String>) {
+    let registry = hub.routing.registry();
+    let Some(principal) = registry.principal(id) else {
+        return;
+    };
+    let texts: Vec<_> = [request.arguments, why].into_iter().flatten().collect();
+    hub.routing.events.record.note(|| Entry {
+        outcome,
+        service: request.service,
+        attribute: Some(request.attribute.into()),
+        text: (!texts.is_empty()).then(|| texts.join(": ").into()),
+        ..of_peer(Kind::Admin, name, principal)
+    });
+}
 
 impl Session<'_> {
     /// Executes an administrator's request, or asks for the login that it needs.
@@ -82,9 +125,16 @@ impl Session<'_> {
         let user = self.hub.routing.registry().user_of(self.attachment.id());
         let outcome = match Request::of(call) {
             Ok(request) => {
-                let recorded = request.recorded();
+                let unrecorded = Unrecorded {
+                    hub: self.hub,
+                    id: self.attachment.id(),
+                    name: self.attachment.name().to_owned(),
+                    request: Some(request.recorded()),
+                };
                 let outcome = request.execute(self.hub, &user.unwrap_or_default()).await;
-                self.record(recorded, outcome.as_ref().err());
+                if let Some(recorded) = unrecorded.end() {
+                    self.record(recorded, outcome.as_ref().err());
+                }
                 outcome
             }
             Err(refusal) => Err(refusal),
@@ -116,23 +166,14 @@ impl Session<'_> {
                 return;
             }
         }
-        let registry = self.hub.routing.registry();
-        let Some(principal) = registry.principal(self.attachment.id()) else {
-            return;
+        let outcome = match failure.map(Refusal::executed) {
+            None => How::Ok,
+            Some(Executed::No) => How::Refused,
+            Some(_) => How::Error,
         };
-        let texts = [request.arguments, failure.map(Refusal::recorded)];
-        let texts: Vec<_> = texts.into_iter().flatten().collect();
-        self.hub.routing.events.record.note(|| Entry {
-            outcome: match failure.map(Refusal::executed) {
-                None => How::Ok,
-                Some(Executed::No) => How::Refused,
-                Some(_) => How::Error,
-            },
-            service: request.service,
-            attribute: Some(request.attribute.into()),
-            text: (!texts.is_empty()).then(|| texts.join(": ").into()),
-            ..of_peer(Kind::Admin, self.attachment.name(), principal)
-        });
+        let why = failure.map(Refusal::recorded);
+        let (id, name) = (self.attachment.id(), self.attachment.name());
+        record(self.hub, id, name, request, outcome, why);
     }
 
     async fn log_in(&mut self, username: &str, password: &str) -> Result<(), Departure> {

@@ -50,9 +50,9 @@ Examples:
 
 Signals: INT (Ctrl-C) and TERM stop the manager once the requests in flight are
 answered, or after 10 seconds (see --drain); a second signal stops it at once.
-HUP reloads certificate, key, trusted hostnames, authorities and lists of revoked
-client certificates, and reopens the log file. It drops no connection, except of
-peers whose certificate is revoked.
+HUP reloads certificate, key, trusted hostnames, authorities and lists of
+revoked client certificates, and reopens the log file. It drops no connection,
+except of peers whose certificate is revoked.
 
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
 
