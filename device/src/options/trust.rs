@@ -115,7 +115,7 @@ impl ConnectOptions {
     /// each connection. The certificate may be followed by its chain. The key must not be encrypted, and
     /// other users of the computer must not be able to read it.
     ///
-    /// See the example of [`ClientCertificateError`](crate::ClientCertificateError).
+    /// See the example of [`ClientCertificateError`].
     #[must_use]
     pub fn client_certificate(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.client_certificate_file(certificate).client_key_file(key)
