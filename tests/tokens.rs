@@ -447,7 +447,7 @@ fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secre
             "Added the token 1 for bob, which allows register DMM, notify DMM; bench 3",
             "Revoked the token 1",
             "bob cannot log in any more: on leave",
-            "Updated bob",
+            "Updated bob: full name 'Bob'",
             "bob can log in",
         ]
     );
