@@ -232,13 +232,19 @@ impl Request {
         }
     }
 
+    /// Whether it may have stopped the manager.
+    pub(super) fn shuts_manager_down(&self) -> bool {
+        &*self.target.service == MANAGER_NAME
+            && &*self.target.attribute == SHUT_DOWN_MANAGER
+            && self.is_written()
+    }
+
     /// Fails the request because there is no connection.
     pub(super) fn disconnected(self, reason: &Arc<str>) {
-        let shuts_down =
-            &*self.target.service == MANAGER_NAME && &*self.target.attribute == SHUT_DOWN_MANAGER;
+        let shuts_down = self.shuts_manager_down();
         let executed = self.executed();
         match self.purpose {
-            Purpose::Call { reply, .. } if shuts_down && executed == Executed::Maybe => {
+            Purpose::Call { reply, .. } if shuts_down => {
                 let _ = reply.send(Ok(Bytes::from_static(b"null").into()));
             }
             _ => {

@@ -169,6 +169,15 @@ impl Requests {
         Some(request)
     }
 
+    /// Removes the requests that may have stopped the manager.
+    pub(super) fn take_shutdowns(&mut self) -> Vec<Request> {
+        let table = self.table.iter();
+        let uids: Vec<u64> = table
+            .filter_map(|(uid, request)| request.shuts_manager_down().then_some(*uid))
+            .collect();
+        uids.into_iter().filter_map(|uid| self.take(uid)).collect()
+    }
+
     /// Returns whether a call was handed out for writing; `None` if it has ended.
     pub(super) fn is_call_written(&self, uid: u64) -> Option<bool> {
         let request = self.table.get(&uid)?;

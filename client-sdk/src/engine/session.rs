@@ -174,6 +174,10 @@ impl Engine {
     pub(super) fn step_away(&mut self, reason: &str, now: Instant) {
         info!("{reason}, returning to the session");
         let reason = self.explain(reason);
+        // A manager that was asked to stop keeps no session.
+        for request in self.requests.take_shutdowns() {
+            request.disconnected(&reason);
+        }
         self.phase = Phase::Reconnecting(reason);
         // The manager ends the requests that wait for a login.
         self.questions.clear();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use labwire_client::{
-    CallError, Client, ClientOptions, ConnectOptions, Error, Executed, LinkedClient, Lock, args,
+    CallError, Client, ClientOptions, ConnectOptions, Error, Executed, LinkedClient, Lock, SessionState, args,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -272,6 +272,19 @@ fn a_manager_that_is_shut_down_says_so_to_who_asked_for_it() {
                 .contains("the manager closed the connection")
         );
         assert!(!client.connected().await);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_manager_that_is_shut_down_keeps_no_session_for_who_asked_for_it() {
+    lab(|options| async move {
+        let ada = options.username("ada").password("difference engine");
+        // Longer than a test waits.
+        let ada = ada.session(true).session_grace(Duration::from_secs(600));
+        let client = Client::connect("Ada", ada).await?;
+        assert_eq!(client.session(), SessionState::New);
+        client.admin_request::<()>("shutdown_manager", ()).await?;
         Ok(())
     });
 }
