@@ -281,7 +281,7 @@ fn a_manager_that_is_shut_down_keeps_no_session_for_who_asked_for_it() {
     lab(|options| async move {
         let ada = options.username("ada").password("difference engine");
         // Longer than a test waits.
-        let ada = ada.session(true).session_grace(Duration::from_secs(600));
+        let ada = ada.session(true).session_grace(Duration::from_mins(10));
         let client = Client::connect("Ada", ada).await?;
         assert_eq!(client.session(), SessionState::New);
         client.admin_request::<()>("shutdown_manager", ()).await?;
