@@ -6,24 +6,6 @@ use serde_json::{Value, json};
 use super::support::manager::{Home, Manager};
 use super::support::wire::{RawPeer, request, wait_for_service};
 
-/// Returns a folder with the administrator `root` and these users, with the password `x`.
-fn home_with(users: &[&str]) -> Home {
-    let home = Home::new();
-    home.prepare(&[
-        "user",
-        "add",
-        "root",
-        "--admin",
-        "--compatible",
-        "--password",
-        "x",
-    ]);
-    for user in users {
-        home.prepare(&["user", "add", user, "--compatible", "--password", "x"]);
-    }
-    home
-}
-
 fn log_in(manager: &Manager, user: &str) -> RawPeer {
     let mut peer = RawPeer::connect(manager);
     for credential in [user, "x"] {
@@ -79,7 +61,7 @@ fn a_service_that_asks_is_told_and_a_client_cannot_say_it_is_somebody_else() {
 
 #[test]
 fn the_user_with_groups_and_roles_is_told_as_of_the_last_change() {
-    let home = home_with(&["ada", "owner"]);
+    let home = Home::with_users(&["ada", "owner"]);
     for command in [
         "group add students",
         "group join students ada",
@@ -153,7 +135,7 @@ impl Safe {
 
 #[tokio::test]
 async fn a_method_in_rust_requires_a_role_and_learns_who_calls_it() {
-    let home = home_with(&["ada", "bob"]);
+    let home = Home::with_users(&["ada", "bob"]);
     for command in ["grant add operator --to ada", "grant add owner --to bob"] {
         home.prepare(&command.split(' ').collect::<Vec<_>>());
     }

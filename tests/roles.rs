@@ -13,24 +13,6 @@ use super::support::wire::{RawPeer, request};
 
 const ROLES: [&str; 3] = ["--disable-tls", "--auth-login", "--roles"];
 
-/// Returns a folder with the administrator `root` and these users. All have the password `x`.
-fn home_with(users: &[&str]) -> Home {
-    let home = Home::new();
-    home.prepare(&[
-        "user",
-        "add",
-        "root",
-        "--admin",
-        "--compatible",
-        "--password",
-        "x",
-    ]);
-    for user in users {
-        home.prepare(&["user", "add", user, "--compatible", "--password", "x"]);
-    }
-    home
-}
-
 /// Runs a command on the files of a home.
 fn run(home: &Home, line: &str) {
     home.prepare(&line.split(' ').collect::<Vec<_>>());
@@ -123,7 +105,7 @@ fn refused(peer: &mut RawPeer, asked: &Value, permission: &str, user: &str) {
 
 #[test]
 fn a_guest_may_see_and_link_but_not_call_and_an_operator_may_with_the_python_client() {
-    let home = home_with(&["guest", "operator", "nobody", "owner"]);
+    let home = Home::with_users(&["guest", "operator", "nobody", "owner"]);
     run(&home, "grant add observer --to guest --on Echo");
     run(&home, "grant add operator --to operator");
     run(&home, "grant add owner --to owner");
@@ -138,7 +120,7 @@ fn a_guest_may_see_and_link_but_not_call_and_an_operator_may_with_the_python_cli
 
 #[test]
 fn what_may_not_be_seen_is_in_no_list() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add observer --to ada --on DMM*");
     let manager = Manager::start_in(home, &ROLES);
     let _shown = service(&manager, "root", "DMM1");
@@ -172,7 +154,7 @@ fn what_may_not_be_seen_is_in_no_list() {
 
 #[test]
 fn a_refusal_does_not_tell_whether_a_service_is_connected() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add operator --to ada --on DMM*");
     let manager = Manager::start_in(home, &ROLES);
     let _hidden = service(&manager, "root", "Oven");
@@ -206,7 +188,7 @@ fn a_refusal_does_not_tell_whether_a_service_is_connected() {
 
 #[test]
 fn each_kind_of_request_needs_its_permission() {
-    let home = home_with(&["ada", "sven"]);
+    let home = Home::with_users(&["ada", "sven"]);
     run(&home, "grant add operator --to ada --on DMM");
     run(&home, "role add server register");
     run(&home, "grant add server --to sven --on DMM");
@@ -292,7 +274,7 @@ fn each_kind_of_request_needs_its_permission() {
 
 #[test]
 fn a_changed_grant_applies_to_a_connected_peer_from_its_next_request_on() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let mut dmm = service(&manager, "root", "DMM");
     let mut root = client(&manager, "root");
     let mut ada = client(&manager, "ada");
@@ -336,7 +318,7 @@ fn a_changed_grant_applies_to_a_connected_peer_from_its_next_request_on() {
 
 #[test]
 fn the_rights_of_an_administrator_and_of_a_user_who_is_removed_end_at_once() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let mut dmm = service(&manager, "root", "DMM");
     let mut root = client(&manager, "root");
     let mut ada = client(&manager, "ada");
@@ -358,7 +340,7 @@ fn the_rights_of_an_administrator_and_of_a_user_who_is_removed_end_at_once() {
 
 #[test]
 fn a_grant_allows_nothing_after_its_end() {
-    let home = home_with(&["ada", "bob"]);
+    let home = Home::with_users(&["ada", "bob"]);
     run(&home, "grant add operator --to ada --until 2001-01-01");
     let manager = Manager::start_in(home, &ROLES);
     let as_root = manager
@@ -394,7 +376,7 @@ fn a_grant_allows_nothing_after_its_end() {
 
 #[test]
 fn a_running_manager_follows_the_commands() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let _dmm = service(&manager, "root", "DMM");
     let mut ada = client(&manager, "ada");
     let link = to_manager("link", json!(["DMM"]), json!({}));
@@ -414,7 +396,7 @@ fn a_running_manager_follows_the_commands() {
 
 #[test]
 fn a_peer_without_a_user_may_do_what_is_granted_to_everyone() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add observer --to-group everyone");
     let manager = Manager::start_in(home, &["--disable-tls", "--roles"]);
     manager.wait_for_log("only what is granted to the group 'everyone'");
@@ -447,7 +429,7 @@ fn a_peer_without_a_user_may_do_what_is_granted_to_everyone() {
 
 #[test]
 fn without_the_option_grants_change_nothing() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add observer --to ada --on Nothing");
     let manager = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
     let mut dmm = service(&manager, "ada", "DMM");
@@ -460,7 +442,7 @@ fn without_the_option_grants_change_nothing() {
 
 #[test]
 fn a_manager_with_roles_does_not_start_without_its_rules() {
-    let home = home_with(&[]);
+    let home = Home::with_users(&[]);
     let database = rusqlite::Connection::open(home.path("manager.sqlite3")).unwrap();
     database.execute_batch("DROP TABLE labwire_grants").unwrap();
     drop(database);

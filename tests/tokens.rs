@@ -383,27 +383,6 @@ fn a_token_of_a_session_that_is_away_ends_too() {
     });
 }
 
-/// Returns a member of the recorded entries that `labwire history` shows with these options.
-fn recorded(home: &Home, options: &[&str], member: &str) -> Vec<String> {
-    let file = [
-        "history",
-        "--file",
-        "manager.record.sqlite3",
-        "--json",
-        "--limit",
-        "0",
-    ];
-    let shown = home.labwire(&[&file, options].concat());
-    assert!(shown.status.success(), "{shown:?}");
-    let text = String::from_utf8(shown.stdout).unwrap();
-    let entries = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    entries
-        .map(|entry| entry[member].as_str().unwrap_or("-").to_owned())
-        .collect()
-}
-
 #[test]
 fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secret() {
     let home = home();
@@ -430,7 +409,7 @@ fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secre
 
     let home = manager.end();
     let commands = ["--kind", "command"];
-    let attributes = recorded(&home, &commands, "attribute");
+    let attributes = home.recorded(&commands, "attribute");
     assert_eq!(
         attributes[3..],
         [
@@ -442,7 +421,7 @@ fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secre
         ]
     );
     assert_eq!(
-        recorded(&home, &commands, "text")[3..],
+        home.recorded(&commands, "text")[3..],
         [
             "Added the token 1 for bob, which allows register DMM, notify DMM; bench 3",
             "Revoked the token 1",
@@ -453,19 +432,16 @@ fn the_record_names_the_token_of_each_command_login_refusal_and_end_and_no_secre
     );
     let logins = ["--kind", "login", "--user", "bob"];
     let [by_token, by_password] = ["with the token 1", "-"];
-    assert_eq!(
-        recorded(&home, &logins, "text"),
-        [by_token, by_token, by_password]
-    );
+    assert_eq!(home.recorded(&logins, "text"), [by_token, by_token, by_password]);
     let refused = ["--outcome", "refused", "--service", "PSU", "--user", "bob"];
-    assert_eq!(recorded(&home, &refused, "kind"), ["reject", "link"]);
-    let ends = |options: &[&str]| recorded(&home, &[&["--kind", "leave"], options].concat(), "text");
+    assert_eq!(home.recorded(&refused, "kind"), ["reject", "link"]);
+    let ends = |options: &[&str]| home.recorded(&[&["--kind", "leave"], options].concat(), "text");
     assert_eq!(ends(&["--service", "DMM"]), ["the token 1 was revoked"]);
     assert_eq!(
         ends(&["--peer", "script"]),
         ["the token 1 was revoked", "the user was disabled"]
     );
-    let all = recorded(&home, &[], "text").join("\n");
+    let all = home.recorded(&[], "text").join("\n");
     assert!(!all.contains(&token.secret), "{all}");
 }
 

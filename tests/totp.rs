@@ -320,27 +320,6 @@ fn an_administrator_enables_confirms_renews_and_ends_second_factors_over_the_net
     assert_eq!(asked["attribute"], "username", "{asked}");
 }
 
-/// Returns a member of the recorded entries that `labwire history` shows with these options.
-fn recorded(home: &Home, options: &[&str], member: &str) -> Vec<String> {
-    let file = [
-        "history",
-        "--file",
-        "manager.record.sqlite3",
-        "--json",
-        "--limit",
-        "0",
-    ];
-    let shown = home.labwire(&[&file, options].concat());
-    assert!(shown.status.success(), "{shown:?}");
-    let text = String::from_utf8(shown.stdout).unwrap();
-    let entries = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    entries
-        .map(|entry| entry[member].as_str().unwrap_or("-").to_owned())
-        .collect()
-}
-
 #[test]
 fn the_record_tells_which_factor_a_login_used_and_what_was_changed_and_no_secret() {
     let home = home();
@@ -367,13 +346,13 @@ fn the_record_tells_which_factor_a_login_used_and_what_was_changed_and_no_secret
     let home = manager.end();
     let logins = ["--kind", "login", "--user", "ada", "--outcome", "ok"];
     assert_eq!(
-        recorded(&home, &logins, "text"),
+        home.recorded(&logins, "text"),
         ["with totp", "with a recovery code"]
     );
     let refused = ["--kind", "login", "--user", "ada", "--outcome", "refused"];
-    assert_eq!(recorded(&home, &refused, "text").len(), 1);
+    assert_eq!(home.recorded(&refused, "text").len(), 1);
     assert_eq!(
-        recorded(&home, &["--kind", "command"], "attribute")[3..],
+        home.recorded(&["--kind", "command"], "attribute")[3..],
         [
             "totp enable",
             "totp confirm",
@@ -383,9 +362,9 @@ fn the_record_tells_which_factor_a_login_used_and_what_was_changed_and_no_secret
             "totp confirm"
         ]
     );
-    let requests = recorded(&home, &["--kind", "admin"], "attribute");
+    let requests = home.recorded(&["--kind", "admin"], "attribute");
     assert_eq!(requests, ["access.confirm_totp", "access.disable_totp"]);
-    let all = recorded(&home, &[], "text").join("\n");
+    let all = home.recorded(&[], "text").join("\n");
     secrets.extend(app.recovery_codes);
     secrets.push("123456".to_owned());
     for secret in secrets {

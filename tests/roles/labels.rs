@@ -2,16 +2,14 @@
 
 use serde_json::json;
 
-use super::{
-    ROLES, administer, call, client, grant, home_with, identity, log_in, refused, run, service, to_manager,
-};
-use crate::support::manager::Manager;
+use super::{ROLES, administer, call, client, grant, identity, log_in, refused, run, service, to_manager};
+use crate::support::manager::{Home, Manager};
 use crate::support::waiting::wait_until;
 use crate::support::wire::request;
 
 #[test]
 fn a_service_may_be_called_that_has_both_labels_and_a_change_applies_from_the_next_request_on() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let [mut psu, mut dmm, mut other] = ["PSU3", "DMM-3", "PSU4"].map(|name| service(&manager, "root", name));
     let (mut root, mut ada) = (client(&manager, "root"), client(&manager, "ada"));
     let label = |service: &str, labels: &[&str]| json!({ "service": service, "labels": labels });
@@ -68,7 +66,7 @@ fn a_service_may_be_called_that_has_both_labels_and_a_change_applies_from_the_ne
 
 #[test]
 fn a_service_that_names_its_own_labels_gets_none_and_a_command_gives_them() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     run(manager.home(), "label add PSU3 bench3");
     run(manager.home(), "label add Other psu");
     run(manager.home(), "grant add operator --to ada --on @bench3+psu");

@@ -8,11 +8,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    ROLES, administer, call, client, expect_refused, grant, home_with, log_in, refused, run, service,
-    to_manager,
+    ROLES, administer, call, client, expect_refused, grant, log_in, refused, run, service, to_manager,
 };
 use crate::support::clock::follow_file;
-use crate::support::manager::Manager;
+use crate::support::manager::{Home, Manager};
 use crate::support::waiting::wait_until;
 use crate::support::wire::{RawPeer, request};
 
@@ -38,7 +37,7 @@ fn status(root: &mut RawPeer, service: &str) -> Value {
 
 #[test]
 fn links_locks_and_subscriptions_end_with_the_permission() {
-    let manager = Manager::start_in(home_with(&["ada", "bob", "eve"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada", "bob", "eve"]), &ROLES);
     let mut root = client(&manager, "root");
     let mut dmm = service(&manager, "root", "DMM");
     let mut oven = service(&manager, "root", "Oven");
@@ -129,7 +128,7 @@ fn links_locks_and_subscriptions_end_with_the_permission() {
 
 #[test]
 fn a_user_who_is_added_again_has_nothing_on_a_connection_from_before() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add owner --to-group everyone");
     let manager = Manager::start_in(home, &ROLES);
     let mut root = client(&manager, "root");
@@ -157,7 +156,7 @@ fn a_user_who_is_added_again_has_nothing_on_a_connection_from_before() {
 
 #[test]
 fn a_service_that_may_not_be_one_any_more_is_disconnected_and_its_clients_are_told() {
-    let home = home_with(&["sven"]);
+    let home = Home::with_users(&["sven"]);
     run(&home, "grant add owner --to sven --on DMM");
     let manager = Manager::start_in(home, &ROLES);
     let mut root = with_features(&manager, "root", &json!(["unlinked"]));
@@ -229,7 +228,7 @@ fn flood(mut peer: RawPeer, attribute: &str, is_over: &AtomicBool) -> (usize, us
 #[test]
 fn roles_change_under_load_and_no_permitted_request_is_lost_nor_another_allowed() {
     const CHANGES: usize = 40;
-    let home = home_with(&["ada", "bob", "eve"]);
+    let home = Home::with_users(&["ada", "bob", "eve"]);
     run(&home, "grant add operator --to ada --on DMM");
     run(&home, "role add reader call");
     let manager = Manager::start_in(home, &ROLES);
@@ -281,7 +280,7 @@ fn roles_change_under_load_and_no_permitted_request_is_lost_nor_another_allowed(
 
 #[test]
 fn a_link_ends_with_the_grant_by_itself() {
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let _dmm = service(&manager, "root", "DMM");
     let mut root = client(&manager, "root");
     let mut ada = with_features(&manager, "ada", &json!(["unlinked"]));
@@ -297,7 +296,7 @@ fn a_link_ends_with_the_grant_by_itself() {
 #[test]
 fn a_grant_that_has_ended_stays_so_whatever_the_clock_shows() {
     const HOUR: i64 = 3_600;
-    let home = home_with(&["ada", "bob"]);
+    let home = Home::with_users(&["ada", "bob"]);
     run(&home, "grant add operator --to ada --for 1h");
     run(&home, "grant add operator --to bob --for 8h");
     let mut command = home.command(&["start", "--port", "0"]);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{ROLES, administer, client, grant, home_with, identity, log_in, run, service, to_manager};
-use crate::support::manager::Manager;
+use super::{ROLES, administer, client, grant, identity, log_in, run, service, to_manager};
+use crate::support::manager::{Home, Manager};
 use crate::support::waiting::wait_until;
 use crate::support::wire::{RawPeer, request};
 
@@ -17,7 +17,7 @@ fn event(peer: &mut RawPeer) -> (String, Value) {
 
 #[test]
 fn totals_count_only_what_may_be_seen() {
-    let home = home_with(&["ada"]);
+    let home = Home::with_users(&["ada"]);
     run(&home, "grant add operator --to ada --on DMM*");
     let manager = Manager::start_in(home, &ROLES);
     let _dmm = service(&manager, "root", "DMM1");
@@ -40,7 +40,7 @@ fn totals_count_only_what_may_be_seen() {
 
 #[test]
 fn a_subscriber_to_the_managers_events_learns_only_what_it_may_see() {
-    let home = home_with(&["ada", "bob"]);
+    let home = Home::with_users(&["ada", "bob"]);
     run(&home, "role add watcher subscribe link");
     run(&home, "grant add watcher --to ada");
     run(&home, "grant add observer --to ada --on DMM");
@@ -76,7 +76,7 @@ fn a_subscriber_to_the_managers_events_learns_only_what_it_may_see() {
 #[test]
 fn a_peer_with_as_many_permissions_as_there_may_be_sees_what_it_may() {
     const SERVICES: usize = 6;
-    let manager = Manager::start_in(home_with(&["ada"]), &ROLES);
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
     let mut root = client(&manager, "root");
     let _services: Vec<_> = (0..SERVICES)
         .map(|number| service(&manager, "root", &format!("Device{number}")))

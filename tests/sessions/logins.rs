@@ -16,19 +16,7 @@ use crate::support::wire::{RawPeer, request};
 
 /// Starts a manager with the administrator `root`, and with `ada` and `sven`. All have the password `x`.
 fn start(options: &[&str]) -> Manager {
-    let home = Home::new();
-    home.prepare(&[
-        "user",
-        "add",
-        "root",
-        "--admin",
-        "--compatible",
-        "--password",
-        "x",
-    ]);
-    for user in ["ada", "sven"] {
-        home.prepare(&["user", "add", user, "--compatible", "--password", "x"]);
-    }
+    let home = Home::with_users(&["ada", "sven"]);
     Manager::start_in(home, &[&["--disable-tls", "--auth-login"], options].concat())
 }
 

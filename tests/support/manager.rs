@@ -48,6 +48,39 @@ impl Home {
             .expect("the binary was built before its tests")
     }
 
+    /// Returns a folder with the administrator `root` and these users. All have the password `x`.
+    pub(crate) fn with_users(users: &[&str]) -> Self {
+        let home = Self::new();
+        let password = ["--compatible", "--password", "x"];
+        home.prepare(&[&["user", "add", "root", "--admin"][..], &password].concat());
+        for user in users {
+            home.prepare(&[&["user", "add", user][..], &password].concat());
+        }
+        home
+    }
+
+    /// Returns a member of the recorded entries that `labwire history` shows with these options; `-` for an
+    /// entry without it.
+    pub(crate) fn recorded(&self, options: &[&str], member: &str) -> Vec<String> {
+        let file = [
+            "history",
+            "--file",
+            "manager.record.sqlite3",
+            "--json",
+            "--limit",
+            "0",
+        ];
+        let shown = self.labwire(&[&file, options].concat());
+        assert!(shown.status.success(), "{shown:?}");
+        let text = String::from_utf8(shown.stdout).unwrap();
+        let entries = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        entries
+            .map(|entry| entry[member].as_str().unwrap_or("-").to_owned())
+            .collect()
+    }
+
     /// Runs `labwire` with this folder as its home and expects success.
     pub(crate) fn prepare(&self, arguments: &[&str]) {
         succeeded("labwire", arguments, &self.labwire(arguments));
