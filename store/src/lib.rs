@@ -76,6 +76,7 @@ mod schema;
 mod standing;
 mod store;
 mod tokens;
+mod successors;
 mod totp;
 mod users;
 mod worker;

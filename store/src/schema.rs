@@ -46,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     crate::accounts::TABLE,
     crate::standing::TABLE,
     crate::totp::TABLE,
+    crate::successors::TRIGGERS,
 ];
 
 impl Database {
