@@ -172,7 +172,7 @@ pub(super) fn refusal(access: &Access<'_>, principal: &Principal, present: Prese
     let (token, now) = (principal.token(), present.seconds());
     // The peer is disconnected within about a second.
     if let Some(token) = token.filter(|token| token.has_ended(now)) {
-        return Refusal::LoginEnded(LoginEnd::TokenEnded(token.id));
+        return LoginEnd::TokenEnded(token.id).into();
     }
     let by_token = token.filter(|token| token.rights.effect(access, now).is_none());
     let access = Access {
