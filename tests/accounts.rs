@@ -66,6 +66,79 @@ fn expect_dismissed(peer: &mut RawPeer) {
     peer.expect_closed();
 }
 
+#[test]
+fn each_request_of_a_user_who_is_disabled_ends_however_many_there_are() {
+    const FORWARDED: usize = 1_500;
+    let manager = Manager::start_in(home(), &LOGIN);
+    let mut dmm = log_in(&manager, "root");
+    dmm.identify(&json!({ "type": "service", "name": "DMM", "attributes": {} }));
+    let mut root = client(&manager, "root");
+    let lock = |wait: Value| {
+        let mut lock = request("Manager", "acquire_lock");
+        lock["args"] = json!(["DMM"]);
+        lock["kwargs"] = json!({ "wait": wait });
+        lock
+    };
+    let mut link = request("Manager", "link");
+    link["args"] = json!(["DMM"]);
+    let mut ada = log_in(&manager, "ada");
+    ada.identify(&json!({ "type": "client", "name": "ada", "features": ["origin", "leases"] }));
+    let mut other = log_in(&manager, "ada");
+    other.identify(&json!({ "type": "client", "name": "other", "features": ["origin"] }));
+    for peer in [&mut root, &mut ada, &mut other] {
+        assert_eq!(peer.request(&link)["error"], false);
+    }
+    let mut held = link.clone();
+    held["attribute"] = "acquire_lock".into();
+    held["kwargs"] = json!({ "shared": true });
+    assert_eq!(root.request(&held)["error"], false);
+    let mut waits = lock(json!(600));
+    waits["uid"] = "waits".into();
+    ada.send_line(&waits.to_string());
+    for (peer, count) in [(&mut ada, FORWARDED), (&mut other, 3)] {
+        let lines: Vec<_> = (0..count)
+            .map(|uid| {
+                let mut asked = request("DMM", "read");
+                asked["uid"] = uid.to_string().into();
+                asked.to_string()
+            })
+            .collect();
+        peer.send_line(&lines.join("\n"));
+        for _ in 0..count {
+            dmm.read_json();
+        }
+    }
+    let disabled = administer(&mut root, "access.disable_user", json!({ "user": "ada" }));
+    assert_eq!(disabled["error"], false, "{disabled}");
+    let expected = "PermissionError: the user was disabled, as which this peer had logged in";
+    let first = ada.read_json();
+    assert_eq!(
+        (&first["uid"], &first["executed"]),
+        (&json!("waits"), &json!("no")),
+        "{first}"
+    );
+    let mut told = std::collections::BTreeSet::new();
+    let last = loop {
+        let error = ada.read_json();
+        assert_eq!(
+            (&error["message"], &error["executed"]),
+            (&json!(expected), &json!("maybe"))
+        );
+        match error["uid"].as_str().unwrap() {
+            "" => break error,
+            uid => assert!(told.insert(uid.to_owned()), "{uid} twice"),
+        }
+    };
+    assert_eq!(last["error"], true);
+    assert!(told.len() >= 500 && told.len() < FORWARDED, "{}", told.len());
+    ada.expect_closed();
+    for _ in 0..3 {
+        let error = other.read_json();
+        assert_ne!(error["uid"], "", "{error}");
+    }
+    other.expect_closed();
+}
+
 #[track_caller]
 fn expect_not_let_in(manager: &Manager, user: &str) {
     let refused = log_in(manager, user).read_json();

@@ -139,6 +139,35 @@ fn expect_error(answer: &Value, beginning: &str) {
     assert!(message.starts_with(beginning), "{answer}");
 }
 
+/// Returns the number of requests to decide about in the status of the manager.
+fn counted(peer: &mut RawPeer) -> Value {
+    let status = peer.request(&request("Manager", "status"));
+    assert_eq!(status["error"], false, "{status}");
+    status["result"]["approvals"].clone()
+}
+
+#[test]
+fn the_status_counts_what_waits_for_a_decision_of_who_reads_it() {
+    let manager = start();
+    let _laser = service(&manager, "olga", "Laser");
+    let _oven = service(&manager, "root", "Oven");
+    let [mut root, mut ada, mut eve, mut olga, mut otto] =
+        ["root", "ada", "eve", "olga", "otto"].map(|user| client(&manager, user));
+    ada.send_line(&asking("Laser", "set_power", "1").to_string());
+    for name in ["Laser", "Oven"] {
+        eve.send_line(&asking(name, "set_power", name).to_string());
+    }
+    let ids = wait_for(&mut root, 3);
+    assert_eq!((counted(&mut root), counted(&mut olga)), (json!(3), json!(2)));
+    for peer in [&mut ada, &mut eve, &mut otto] {
+        assert_eq!(counted(peer), Value::Null);
+    }
+    for (left, id) in [json!(2), json!(1), Value::Null].into_iter().zip(&ids) {
+        assert_eq!(refuse(&mut root, id, "no")["error"], false);
+        assert_eq!(counted(&mut root), left);
+    }
+}
+
 /// The service is not involved until then, and other requests of the same client go on.
 #[test]
 fn a_request_that_needs_approval_waits_and_nothing_else_does() {

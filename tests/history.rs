@@ -3,6 +3,7 @@
 mod arguments;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -509,6 +510,57 @@ fn what_commands_change_is_in_the_record_with_the_systems_user() {
     );
     assert_eq!(code, Some(0));
     assert!(!errors.contains("the record"), "{errors}");
+}
+
+#[test]
+fn commands_write_to_the_record_that_only_the_command_line_of_the_manager_names() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("record.sqlite3");
+    let file = file.to_str().unwrap();
+    let manager = Manager::start_in(home(), &["--disable-tls", "--record-file", file]);
+    manager.home().prepare(&["group", "add", "running"]);
+    let home = manager.end();
+    home.prepare(&["group", "add", "stopped"]);
+    let words = ["history", "--file", file, "--kind", "command", "--json"];
+    let (code, output, _) = finished(&mut home.command(&words));
+    let added = output
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone());
+    let added: Vec<_> = added.collect();
+    assert_eq!(
+        (code, added),
+        (
+            Some(0),
+            vec![json!("Added the group running"), json!("Added the group stopped")]
+        )
+    );
+
+    // What is no file of the owner of the database is not written to.
+    let kept = elsewhere.path().join("kept.sqlite3");
+    fs::rename(file, &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, file).unwrap();
+    let (code, output, errors) = finished(&mut home.command(&["group", "add", "linked"]));
+    assert_eq!((code, output.as_str()), (Some(0), "Added the group linked\n"));
+    assert!(
+        errors.contains("labwire: this change is not in the record: "),
+        "{errors}"
+    );
+    fs::remove_file(file).unwrap();
+    let (_, _, errors) = finished(&mut home.command(&["group", "add", "missing"]));
+    assert!(errors.contains("cannot find"), "{errors}");
+    assert!(!Path::new(file).exists());
+
+    // The next start counts, and so does what the command itself is told.
+    let manager = Manager::start_in(home, &["--disable-tls", "--record", "nothing"]);
+    let other = elsewhere.path().join("other.sqlite3");
+    let mut named = manager.home().command(&["group", "add", "named"]);
+    finished(named.env("LABWIRE_RECORD_FILE", &other));
+    assert!(other.exists());
+    let before = fs::read(&other).unwrap();
+    let (code, _, errors) = finished(&mut manager.home().command(&["group", "add", "unrecorded"]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!errors.contains("the record"), "{errors}");
+    assert_eq!(fs::read(&other).unwrap(), before);
 }
 
 #[test]

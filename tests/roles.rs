@@ -3,6 +3,7 @@
 mod labels;
 mod revocation;
 mod sight;
+mod slow_patterns;
 
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@ use labwire_client::{Arguments, Identities};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
+use crate::counted::counted;
 use crate::failure::Failure;
 use crate::moment::moment;
 use crate::output::one_line;
@@ -35,9 +36,25 @@ pub(crate) struct Summary {
     pub(crate) clients: u64,
     pub(crate) services: u64,
     pub(crate) in_flight: u64,
+    /// The requests that wait for approval, and about which this client may decide.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) approvals: u64,
     /// Whether there may be peers that this client may not see.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) limited: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Summary {
+    /// Returns the requests that wait for approval as a text; `None` if there are none.
+    pub(crate) fn to_approve(&self) -> Option<String> {
+        let requests = counted(self.approvals, "request");
+        (self.approvals > 0).then(|| format!("{requests} to approve"))
+    }
 }
 
 /// The status of a client or a service. Sums count from when it connected.

@@ -1,7 +1,7 @@
 //! The certificates that a device trusts.
 //!
 //! Managers have self-signed certificates. A device trusts the one that it saved when it first
-//! connected to the manager, or the ones in a given file, and those that they issued.
+//! connected to the manager, or the ones in a given file, and those that authorities among them issued.
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use crate::trust::{TrustError, Trusted};
 
@@ -29,7 +29,7 @@ enum Belief {
 }
 
 impl Verifier {
-    /// Creates a verifier that accepts the trusted certificates, and those that they issued.
+    /// Creates a verifier that accepts the trusted certificates, and those that authorities among them issued.
     pub(crate) fn new(
         trusted: Trusted,
         host: &str,
@@ -129,7 +129,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The trusted certificates, and those that they issued.
+/// The trusted certificates, and those that authorities among them issued.
 #[derive(Debug)]
 struct Trust {
     trusted: Trusted,
@@ -142,7 +142,8 @@ struct Trust {
 impl Trust {
     fn new(trusted: Trusted, host: &str, check_hostname: bool, provider: &Arc<CryptoProvider>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted.certificates.iter().cloned());
+        let authorities = trusted.certificates.iter().filter(|trusted| may_issue(trusted));
+        roots.add_parsable_certificates(authorities.cloned());
         let issued = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
             .ok();
@@ -236,6 +237,24 @@ impl Trust {
             CertificateError::Other(_) if is_authority(certificate) => Err(self.changed(certificate)),
             other => Err(TrustError::Unusable(other.to_string())),
         }
+    }
+}
+
+/// Returns whether a trusted certificate may issue others, as OpenSSL decides, and so Python programs. For the TLS
+/// library, every trusted certificate may: a manager's own would be the issuer of each later one with the same
+/// key and name.
+fn may_issue(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let (Ok(usage), Ok(constraints)) = (parsed.key_usage(), parsed.basic_constraints()) else {
+        return false;
+    };
+    match (usage, constraints) {
+        (Some(usage), _) if !usage.value.key_cert_sign() => false,
+        (_, Some(constraints)) => constraints.value.ca,
+        // Certificates of version 1 have no extensions.
+        (usage, None) => usage.is_some() || parsed.version() == X509Version::V1,
     }
 }
 

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use labwire_device::{ConnectError, ConnectOptions, FirstUse, Home, Introduction, TrustError, connect};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -122,6 +125,41 @@ async fn another_certificate_is_refused_even_if_it_looks_the_same() {
             let error = verdict(port, &trusted.pem(), check_hostname).await.unwrap();
             assert!(matches!(error, TrustError::Changed { .. }), "{error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_no_authority_has_issued_nothing_not_even_its_own_renewal() {
+    let key = KeyPair::generate().unwrap();
+    let of = |is_ca: IsCa, usages: Vec<KeyUsagePurpose>| {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        params.key_usages = usages;
+        params
+    };
+    let signing = || vec![KeyUsagePurpose::DigitalSignature];
+    let unconstrained = || IsCa::Ca(BasicConstraints::Unconstrained);
+    for (is_ca, usages) in [
+        (IsCa::NoCa, Vec::new()),
+        (IsCa::ExplicitNoCa, Vec::new()),
+        (IsCa::ExplicitNoCa, signing()),
+        (unconstrained(), signing()),
+    ] {
+        let trusted = of(is_ca, usages);
+        let pem = trusted.self_signed(&key).unwrap().pem();
+        let mut renewed = of(IsCa::NoCa, Vec::new());
+        renewed.not_after = date_time_ymd(2199, 1, 1);
+        let renewed = renewed.self_signed(&key).unwrap();
+        let error = verdict(present(&renewed, &key).await, &pem, true).await.unwrap();
+        assert!(matches!(error, TrustError::Changed { .. }), "{error}");
+        // Another certificate that the same key has signed.
+        let other = KeyPair::generate().unwrap();
+        let issuer = Issuer::from_params(&trusted, &key);
+        let issued = of(IsCa::NoCa, Vec::new()).signed_by(&other, &issuer).unwrap();
+        let error = verdict(present(&issued, &other).await, &pem, false)
+            .await
+            .unwrap();
+        assert!(matches!(error, TrustError::Changed { .. }), "{error}");
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use labwire_access::Access;
 use labwire_tcp::WatchedSocket;
 use labwire_wire::terminal::TerminalLine;
-use labwire_wire::{Features, FrameView, LineTooLong, MANAGER_NAME, Role, Uid, frames};
+use labwire_wire::{Executed, Features, FrameView, LineTooLong, MANAGER_NAME, Role, Uid, frames};
 
 use crate::admin::needed;
 use crate::hub::Routing;
@@ -28,7 +28,7 @@ use crate::sessions::OwnSession;
 pub(crate) use login::{Decision, Login, Next};
 pub(crate) use session::Returned;
 
-/// The most requests in flight whose outcome a peer is told when its login ends.
+/// The most requests of which each gets an error of its own when the login of their peer ends.
 const MOST_TOLD: usize = 1_000;
 
 /// A peer in the registry, with its queue and its login. Dropping it removes the peer from the
@@ -90,7 +90,7 @@ impl Attachment {
         let (id, log_limit, session) = {
             let mut registry = routing.registry();
             if let Some(end) = registry.end_of_login(principal, routing.present().seconds()) {
-                return Err(Refusal::LoginEnded(end));
+                return Err(end.into());
             }
             if is_service {
                 registry.permit_service(&identity.name, principal, routing.present())?;
@@ -303,18 +303,21 @@ impl Attachment {
         self.routing.registry().may_return(self.id, present)
     }
 
-    /// Tells the peer that its login has ended: as the outcome of its requests in flight, or else in a
-    /// frame of its own if it expects such. A client of MSL-Network takes an error that it did not ask
-    /// for as the answer to a request, and fails without one.
+    /// Tells the peer that its login has ended: as the outcome of its first requests that have none yet, and
+    /// for the others in one frame with an empty uid. Without any, it is told in a frame of its own if it
+    /// expects such. A client of MSL-Network takes an error that it did not ask for as the answer to a request,
+    /// and fails without one.
     pub(crate) fn tell_dismissed(&self, end: LoginEnd) {
-        let (from, refusal) = (self.sender(), Refusal::LoginEnded(end));
-        let uids = self.routing.registry().uids_in_flight(self.id, MOST_TOLD);
-        let uids = uids.unwrap_or_default();
-        for uid in uids.iter().filter_map(|uid| Uid::from_json(uid.as_bytes())) {
-            from.refuse(&uid, &refusal);
+        let from = self.sender();
+        let open = self.routing.registry().open_requests(self.id, MOST_TOLD);
+        let of = |executed| Refusal::LoginEnded { end, executed };
+        for (uid, executed) in &open.first {
+            from.refuse(uid, &of(*executed));
         }
-        if self.is_service || uids.is_empty() && self.features != Features::default() {
-            from.refuse(&Uid::EMPTY, &refusal);
+        if open.are_more {
+            from.refuse(&Uid::EMPTY, &of(Executed::Maybe));
+        } else if self.is_service || open.first.is_empty() && self.features != Features::default() {
+            from.refuse(&Uid::EMPTY, &end.into());
         }
     }
 

@@ -226,7 +226,7 @@ impl Counters {
             Refusal::Call(CallRefusal::WrongDeadline { .. } | CallRefusal::DeadlineNeedsUid) => {
                 &self.deadlines_refused
             }
-            Refusal::NotPermitted { .. } | Refusal::LoginEnded(_) => &self.not_permitted,
+            Refusal::NotPermitted { .. } | Refusal::LoginEnded { .. } => &self.not_permitted,
             Refusal::InFlightOverBudget { .. } => &self.in_flight_over_budget,
             Refusal::IdentitiesOverBudget { .. } => &self.identities_over_budget,
             Refusal::Approval(refusal) if refusal.is_of_limits() => &self.too_many_approvals,

@@ -7,10 +7,10 @@
 //!   with the same text if only somebody with a password can cause them) are written one by one at first, [`AT_ONCE`]. Further ones are counted, and written as one entry when
 //!   a window of time is over: a minute, then two, four, and so on up to [`LONGEST`], as long as they
 //!   come.
-//! - *Each computer* has a share of entries of each class, [`OF_ONE`]. What exceeds it is counted, and
-//!   one entry tells how many were left out, and of whom. What only somebody with a password can cause
+//! - *Each computer* has shares, [`OF_ONE`]: of peers that come and go, of other changes, of refusals and of calls.
+//!   What exceeds one is counted, and one entry tells how many were left out, and of whom. What only somebody with a password can cause
 //!   has a larger share of its own for each user, [`PROVED`].
-//! - *All computers together* have a share, [`OF_ALL`]. When it is used up, each still has some entries
+//! - *All computers together* have such shares, [`OF_ALL`]. When one is used up, each still has some entries
 //!   per hour, [`RESERVED`]. So many computers that cause much do not hide what the others do.
 //!
 //! No clock is read here.
@@ -29,21 +29,58 @@ use crate::entry::{Class, Cost, Entry, Kind, Outcome, Repeats, own_name};
 /// written one by one again as long as it is repeated.
 const AT_ONCE: [u32; Class::ALL.len()] = [20, 5, 10];
 
-/// The share of one computer, for each class.
-const OF_ONE: [Rate; Class::ALL.len()] = [
+/// The entries that have a share of their own. A script that connects in a loop uses up the one of those that
+/// come and go: what its computer is refused and what an administrator at it changes is recorded all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Peers that come and go, and their links.
+    Coming,
+    /// All other changes.
+    Change,
+    Refusal,
+    Call,
+}
+
+impl Share {
+    /// The number of shares.
+    const COUNT: usize = 4;
+
+    fn of(kind: Kind, class: Class) -> Self {
+        match class {
+            Class::Change => match kind {
+                Kind::Join | Kind::Leave | Kind::Away | Kind::Back | Kind::Link | Kind::Unlink => {
+                    Self::Coming
+                }
+                _ => Self::Change,
+            },
+            Class::Refusal => Self::Refusal,
+            Class::Call => Self::Call,
+        }
+    }
+
+    /// Returns its place in arrays.
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What one computer may cause, for each share.
+const OF_ONE: [Rate; Share::COUNT] = [
+    Rate::per_minute(2_000.0, 20.0),
     Rate::per_minute(2_000.0, 20.0),
     Rate::per_minute(100.0, 10.0),
     Rate::per_minute(1_000.0, 100.0),
 ];
 
-/// The share of all computers together, for each class. Together they fit into the queue.
-const OF_ALL: [Rate; Class::ALL.len()] = [
-    Rate::per_minute(8_000.0, 600.0),
+/// What all computers together may cause, for each share. Together they fit into the queue.
+const OF_ALL: [Rate; Share::COUNT] = [
+    Rate::per_minute(4_000.0, 300.0),
+    Rate::per_minute(4_000.0, 300.0),
     Rate::per_minute(1_000.0, 60.0),
     Rate::per_minute(5_000.0, 600.0),
 ];
 
-/// The entries of each class that one computer may cause when the share of all is used up.
+/// The entries of each share that one computer may cause when that of all is used up.
 const RESERVED: Rate = Rate {
     most: 5.0,
     per_second: 5.0 / 3_600.0,
@@ -237,8 +274,8 @@ enum Computer {
 /// The shares of a computer.
 #[derive(Debug)]
 struct Shares {
-    buckets: [Bucket; Class::ALL.len()],
-    reserved: [Bucket; Class::ALL.len()],
+    buckets: [Bucket; Share::COUNT],
+    reserved: [Bucket; Share::COUNT],
     left_out: [Option<Counted>; Class::ALL.len()],
     window: Window,
 }
@@ -247,7 +284,7 @@ impl Shares {
     fn new(now: Instant) -> Self {
         Self {
             buckets: OF_ONE.map(|rate| Bucket::full(rate, now)),
-            reserved: [Bucket::full(RESERVED, now); Class::ALL.len()],
+            reserved: [Bucket::full(RESERVED, now); Share::COUNT],
             left_out: [const { None }; Class::ALL.len()],
             window: Window::first(now),
         }
@@ -262,7 +299,7 @@ pub(crate) struct Bounds {
     computers: HashMap<Computer, Shares>,
     /// The shares of users, by the hash of computer and user.
     proved: HashMap<u64, Bucket>,
-    all: [Bucket; Class::ALL.len()],
+    all: [Bucket; Share::COUNT],
     /// The time of the next search for windows that are over.
     search_at: Option<Instant>,
     left_out: u64,
@@ -388,16 +425,16 @@ impl Bounds {
         if entry.is_proved() && self.takes_proved_place(entry, now) {
             return true;
         }
-        let class = class.index();
-        let all = &mut self.all[class];
-        all.refill(OF_ALL[class], now);
+        let share = Share::of(entry.kind, class).index();
+        let all = &mut self.all[share];
+        all.refill(OF_ALL[share], now);
         let is_used_up = all.left < 1.0;
         let places = places(entry);
         let one = self.shares(entry.address, now);
-        let has_place = one.buckets[class].take(places, OF_ONE[class], now)
-            && (!is_used_up || one.reserved[class].take(places, RESERVED, now));
+        let has_place = one.buckets[share].take(places, OF_ONE[share], now)
+            && (!is_used_up || one.reserved[share].take(places, RESERVED, now));
         if has_place && !is_used_up {
-            self.all[class].left -= places;
+            self.all[share].left -= places;
         }
         has_place
     }

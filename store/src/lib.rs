@@ -70,11 +70,13 @@ mod error;
 mod hostnames;
 mod inspect;
 mod leases;
+mod noted_record;
 mod passwords;
 mod pruning;
 mod schema;
 mod standing;
 mod store;
+mod successors;
 mod tokens;
 mod totp;
 mod users;
@@ -92,6 +94,7 @@ pub use inspect::{
     DatabaseContents, RecentComputer, inspect as inspect_database, may_be_database, recent_computers,
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
+pub use noted_record::NotedRecord;
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use standing::{LoginUser, UserStandings};
 pub use store::{LoadedPolicy, LoginOutcome, Store, StoreList, StoreOptions, ValidLogins};

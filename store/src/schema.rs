@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::error::StoreError;
 
 /// The tables of Labwire's own that a manager does without if it cannot create them.
-pub(crate) const OPTIONAL_TABLES: [&str; 15] = [
+pub(crate) const OPTIONAL_TABLES: [&str; 16] = [
     "labwire_accounts",
     "labwire_grants",
     "labwire_groups",
@@ -18,6 +18,7 @@ pub(crate) const OPTIONAL_TABLES: [&str; 15] = [
     "labwire_members",
     "labwire_permissions",
     "labwire_pruning",
+    "labwire_record",
     "labwire_roles",
     "labwire_schema",
     "labwire_set_members",
@@ -46,6 +47,8 @@ const MIGRATIONS: &[&str] = &[
     crate::accounts::TABLE,
     crate::standing::TABLE,
     crate::totp::TABLE,
+    crate::successors::TRIGGERS,
+    crate::noted_record::TABLE,
 ];
 
 impl Database {

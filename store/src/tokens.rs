@@ -593,12 +593,14 @@ mod tests {
     #[test]
     fn without_the_table_nobody_has_a_token() {
         let (_folder, path) = python_database();
-        let database = Database::open(&path).unwrap();
+        let mut database = Database::open(&path).unwrap();
+        let issued = database.add_token(&token_for("j.doe", None), 0).unwrap();
+        assert!(found(&database, "j.doe", &issued.secret, 0).is_some());
         database
             .connection
             .execute_batch("DROP TABLE labwire_tokens")
             .unwrap();
-        assert!(found(&database, "j.doe", "lwt_", 0).is_none());
+        assert!(found(&database, "j.doe", &issued.secret, 0).is_none());
         assert_eq!(database.tokens().unwrap(), []);
         assert_eq!(database.token_numbers().unwrap(), TokenNumbers::default());
     }

@@ -254,7 +254,8 @@ fn a_certificate_that_expires_is_found_and_told_by_a_start() {
 #[test]
 fn the_tables_that_a_database_lacks_are_named() {
     const MISSING: &str = "labwire_password_rounds, labwire_accounts, labwire_grants, labwire_groups, \
-                           labwire_leases, labwire_members, labwire_permissions, labwire_pruning, labwire_roles, \
+                           labwire_leases, labwire_members, labwire_permissions, labwire_pruning, \
+                           labwire_record, labwire_roles, \
                            labwire_schema, labwire_set_members, labwire_sets, labwire_tokens, labwire_totp, \
                            labwire_totp_codes, labwire_users";
     let home = Home::new();

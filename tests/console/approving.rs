@@ -68,6 +68,13 @@ fn a_call_that_waits_is_listed_approved_refused_and_followed() {
     let listed = run(&mut as_user(&manager, "boss", &["approve"]));
     let rows: Vec<_> = listed.output.lines().collect();
     assert!(rows.len() == 2 && rows[1].contains("DMM.set_range"), "{listed:?}");
+    let status = run(&mut as_user(&manager, "boss", &["status"]));
+    assert!(
+        status
+            .output
+            .contains(", 1 request to approve (labwire approve)\n"),
+        "{status:?}"
+    );
     // Whose it is does not decide.
     let own = run(&mut as_user(&manager, "ada", &["approve", id]));
     assert_eq!(own.code, Some(4), "{own:?}");

@@ -7,6 +7,11 @@ use super::*;
 /// Starts a manager with the service DMM, an administrator, and the users `olga`, to whom nothing is granted, and
 /// `ada`, who may do everything with the service Echo and lock DMM, which she does not see.
 fn with_roles() -> (Manager, RawPeer) {
+    with_roles_and(&[])
+}
+
+/// As [`with_roles`], after these commands.
+fn with_roles_and(commands: &[&[&str]]) -> (Manager, RawPeer) {
     let home = Home::new();
     for user in [&["root", "--admin"][..], &["olga"], &["ada"]] {
         home.prepare(&[&["user", "add"], user, &["--compatible", "--password", "x"]].concat());
@@ -14,6 +19,9 @@ fn with_roles() -> (Manager, RawPeer) {
     home.prepare(&["role", "add", "locker", "link DMM", "lock DMM", "call DMM.read"]);
     home.prepare(&["grant", "add", "locker", "--to", "ada"]);
     home.prepare(&["grant", "add", "operator", "--to", "ada", "--on", "Echo"]);
+    for words in commands {
+        home.prepare(words);
+    }
     let manager = Manager::start_in(home, &["--disable-tls", "--auth-login", "--roles"]);
     let mut dmm = logged_in(&manager, "root");
     dmm.identify(&json!({ "type": "service", "name": "DMM", "attributes": {} }));
@@ -102,6 +110,55 @@ fn a_recording_notes_the_missing_permission_of_one_of_its_sources() {
             "{content}\n{done:?}"
         );
     }
+}
+
+#[test]
+fn a_recording_of_forbidden_calls_alone_ends_and_one_with_another_source_goes_on() {
+    let link = ["role", "add", "linker", "link DMM"];
+    let (manager, _dmm) = with_roles_and(&[&link, &["grant", "add", "linker", "--to", "olga"]]);
+    let mut echo = logged_in(&manager, "root");
+    echo.identify(&json!({ "type": "service", "name": "Echo", "attributes": {} }));
+    manager.wait_for_log(" Echo[");
+    let file = manager.home().argument("lab.csv");
+    let record = ["record", &file, "--poll", "DMM.read() every 100ms"];
+    for (others, missing) in [
+        (&[][..], &["'call DMM.read'"][..]),
+        (
+            &["--poll", "DMM.write(1) every 100ms"],
+            &["'call DMM.read'", "'call DMM.write'"],
+        ),
+        (
+            &["--watch", "Echo", "--topic", "lab.>"],
+            &["'call DMM.read'", "'link Echo'", "'subscribe lab.>'"],
+        ),
+    ] {
+        let done = as_user(&manager, "olga", &[&record, others].concat());
+        assert_eq!(done.code, Some(4), "{done:?}");
+        for missing in missing {
+            let told = format!("the permission {missing} is not granted to the user 'olga'");
+            assert!(done.errors.contains(&told), "{done:?}");
+        }
+        assert!(done.errors.contains("labwire may olga DMM read"), "{done:?}");
+        let content = fs::read_to_string(&file).unwrap();
+        assert!(content.lines().last().unwrap().contains(",end,"), "{content}");
+        fs::remove_file(&file).unwrap();
+    }
+    // A source that is permitted has given no value yet.
+    let others = [
+        "--poll",
+        "DMM.write(1) every 100ms",
+        "--watch",
+        "Echo",
+        "--for",
+        "2",
+    ];
+    let done = as_user(&manager, "ada", &[&["record", &file], &others[..]].concat());
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let told = "DMM.write(1): PermissionError: the permission 'call DMM.write'";
+    assert!(done.errors.contains(told), "{done:?}");
+    let content = fs::read_to_string(&file).unwrap();
+    let refused = content.lines().filter(|row| row.contains(",error,DMM,"));
+    assert!(refused.count() > 1, "{content}");
 }
 
 #[test]

@@ -104,7 +104,8 @@ has one recording at a time: meanwhile FILE-recording is beside a database. The
 time in which nothing was recorded is a gap, too. With --rotate, the files are
 lab.2026-11-28.csv or lab.0001.csv.
 
-A source that the manager does not permit is a gap; a single one is an error.
+A source that the manager does not permit is a gap, and a call that it does not
+permit an error. If it permits none of the sources, the recording ends.
 
 With --json, one object is printed at the end: file (the last one), rows,
 continued (whether it continues an earlier recording), and sources: a list of

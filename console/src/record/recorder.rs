@@ -141,6 +141,9 @@ impl Recorder {
 
     /// Records events until the channel closes, and then writes the last row. Returns a text about
     /// each source that has given no value.
+    ///
+    /// # Errors
+    /// If the file cannot be written, or the manager permits none of the sources.
     pub(super) fn run(mut self, heard: mpsc::Receiver<Heard>) -> Result<Vec<String>, Failure> {
         let runtime = Builder::new_current_thread().enable_time().build();
         let runtime =
@@ -163,7 +166,10 @@ impl Recorder {
                 sources: self.tally.counts(),
             })?;
         }
-        Ok(self.tally.empty())
+        match self.tally.forbidden() {
+            Some(reasons) => Err(Failure::Refused(reasons)),
+            None => Ok(self.tally.empty()),
+        }
     }
 
     async fn record(&mut self, mut heard: mpsc::Receiver<Heard>) -> Result<(), Failure> {
@@ -179,6 +185,9 @@ impl Recorder {
                         due = Instant::now() + COMMIT;
                     }
                     self.hear(&event)?;
+                    if self.tally.forbidden().is_some() {
+                        break;
+                    }
                 }
             }
         }
@@ -261,15 +270,14 @@ impl Recorder {
             Some(followed) => vec![followed.clone()],
             None => self.followed.keys().cloned().collect(),
         };
-        let reason = reason.replace('\n', "; ");
         for followed in all {
             match self.followed.get_mut(&followed) {
-                Some(State::Connecting) => self.gap(&followed, time, &reason)?,
+                Some(State::Connecting) => self.gap(&followed, time, reason)?,
                 // The gap goes on, for another reason.
                 Some(State::Away { reason: before, .. }) if *before != reason => {
-                    before.clone_from(&reason);
-                    self.tally.explain(&followed, &reason);
-                    self.add(&[Row::new(time, "gap").about(&followed).note(&*reason)])?;
+                    reason.clone_into(before);
+                    self.tally.explain(&followed, reason);
+                    self.add(&[Row::new(time, "gap").about(&followed).note(in_one_line(reason))])?;
                 }
                 _ => {}
             }
@@ -286,7 +294,7 @@ impl Recorder {
             was_linked: false,
         };
         self.followed.insert(followed.clone(), away);
-        self.add(&[Row::new(since, "gap").about(followed).note(reason)])
+        self.add(&[Row::new(since, "gap").about(followed).note(in_one_line(reason))])
     }
 
     /// Adds rows that belong together, to the next file if it is time for that.
@@ -333,6 +341,11 @@ impl Recorder {
             ),
         }
     }
+}
+
+/// Returns a reason of several lines as the note of a row.
+fn in_one_line(reason: &str) -> String {
+    reason.replace('\n', "; ")
 }
 
 #[cfg(test)]

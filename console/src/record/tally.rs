@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use super::row::Row;
 use super::sources::{Poll, Subscription, Topics};
+use crate::failure::without_exception;
 use crate::feed::{Event, Followed, Heard, Outcome};
 use crate::key::{Key, Values};
 use crate::output::one_line;
+use crate::permission::Lacking;
 
 /// What a source has given, as an object of JSON.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +35,8 @@ struct Source {
     counts: Counts,
     /// Why it has given no value, as far as that is known.
     reason: Option<String>,
+    /// Whether that is the lack of a permission.
+    is_forbidden: bool,
 }
 
 enum Kind {
@@ -56,6 +60,7 @@ impl Tally {
                 ..Counts::default()
             },
             reason: None,
+            is_forbidden: false,
         };
         let service = |name| Followed::Service(Arc::clone(name));
         let watched = watch.iter().map(|watch| {
@@ -103,8 +108,19 @@ impl Tally {
     /// Sets the reason for which a service is not linked, or a topic is not subscribed.
     pub(super) fn explain(&mut self, followed: &Followed, reason: &str) {
         for source in self.0.iter_mut().filter(|source| source.followed == *followed) {
-            source.reason = Some(reason.to_owned());
+            source.explain(reason);
         }
+    }
+
+    /// Returns a text for people if the manager permits none of the sources, and none has given a value.
+    pub(super) fn forbidden(&self) -> Option<String> {
+        let is_useless = |source: &Source| source.is_forbidden && source.counts.values == 0;
+        if !self.0.iter().all(is_useless) {
+            return None;
+        }
+        let mut reasons: Vec<_> = self.0.iter().filter_map(Source::lacking).collect();
+        reasons.dedup();
+        (!reasons.is_empty()).then(|| reasons.join("\n"))
     }
 
     /// Returns what the sources have given.
@@ -130,10 +146,31 @@ impl Tally {
 }
 
 impl Source {
+    fn explain(&mut self, reason: &str) {
+        self.is_forbidden = Lacking::read(reason).is_some();
+        self.reason = Some(reason.to_owned());
+    }
+
+    /// Returns the reason with the command that explains it, if it is the lack of a permission.
+    fn lacking(&self) -> Option<String> {
+        let reason = self.reason.as_deref()?;
+        let hint = Lacking::read(reason)?.hint(None);
+        let text = without_exception(reason);
+        Some(if text.contains('\n') {
+            // With the command already.
+            text.to_owned()
+        } else {
+            format!("{text}\n{hint}")
+        })
+    }
+
     /// Counts an event of its service; `rows` are those with values.
     fn count(&mut self, event: &Event, rows: u64) {
         match (event, &self.kind) {
-            (Event::Linked { .. }, _) => self.reason = None,
+            (Event::Linked { .. }, _) => {
+                self.reason = None;
+                self.is_forbidden = false;
+            }
             (Event::Notified { notification, .. }, Kind::Watch(key)) => {
                 self.counts.lost += notification.lost();
                 let values = Values::of(notification);
@@ -152,7 +189,7 @@ impl Source {
                     Outcome::Result { .. } => self.counts.values += rows,
                     Outcome::Error { message, .. } => {
                         self.counts.failed += 1;
-                        self.reason = Some(message.clone());
+                        self.explain(message);
                     }
                     Outcome::Skipped { count } => self.counts.lost += count,
                 }

@@ -42,8 +42,9 @@ each peer that has logged in is shown too; the manager asks for the login of an
 administrator.
 
 With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
-clients, services, in_flight), then \"service\" and \"client\", with the members
-that protocol.md lists under Status, and with --users user (a name or null).
+clients, services, in_flight, and approvals if there are requests to approve),
+then \"service\" and \"client\", with the members that protocol.md lists under
+Status, and with --users user (a name or null).
 With --watch, all of them are printed repeatedly.
 
 MSL-Network's manager reports names only: then everything else is missing.

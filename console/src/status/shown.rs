@@ -26,6 +26,8 @@ enum Told<'a> {
         clients: u64,
         services: u64,
         in_flight: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        approvals: Option<u64>,
     },
     Service {
         #[serde(flatten)]
@@ -120,6 +122,9 @@ impl Shown {
             clients: summary.map_or(clients.len() as u64, |summary| summary.clients),
             services: summary.map_or(services.len() as u64, |summary| summary.services),
             in_flight: summary.map(|summary| summary.in_flight),
+            approvals: summary
+                .map(|summary| summary.approvals)
+                .filter(|count| *count > 0),
         })?;
         let Some(report) = &self.report else {
             for name in services.keys() {
@@ -160,10 +165,12 @@ impl Shown {
             }
             return text;
         };
+        let to_approve = summary.to_approve();
         let mut text = format!(
-            "{STRONG}{manager}{STRONG:#}, up {}, {} in flight\n",
+            "{STRONG}{manager}{STRONG:#}, up {}, {} in flight{}\n",
             readable_age(summary.uptime_seconds),
             counted(summary.in_flight, "request"),
+            to_approve.map_or_else(String::new, |text| format!(", {text} (labwire approve)")),
         );
         self.add_services(&mut text);
         self.add_clients(&mut text);

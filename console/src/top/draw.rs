@@ -73,7 +73,7 @@ fn header(rates: &Rates, view: &View, width: u16) -> Line<'static> {
         line.push_span("  ");
         line.push_span(" PAUSED ".bold().reversed());
     }
-    for part in [
+    let parts = [
         format!("up {}", readable_age(summary.uptime_seconds)),
         format!(
             "{}, {}",
@@ -82,7 +82,8 @@ fn header(rates: &Rates, view: &View, width: u16) -> Line<'static> {
         ),
         format!("{} calls/s", rate(total)),
         format!("{} in flight", summary.in_flight),
-    ] {
+    ];
+    for part in parts.into_iter().chain(summary.to_approve()) {
         if line.width() + 2 + part.len() <= width.into() {
             line.push_span(format!("  {part}"));
         }

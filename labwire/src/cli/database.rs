@@ -2,14 +2,16 @@
 //! same environment.
 
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_store::{Database, StoreError};
+use labwire_store::{Database, NotedRecord, StoreError};
 
-use super::start::{Options, record_in};
+use super::start::{Options, RecordPlace, record_beside, record_in};
 use super::{set_variable, tell};
 
 /// The environment variable that names the database.
@@ -51,6 +53,17 @@ impl DatabaseArgs {
     }
 }
 
+/// Fails unless a record is a file of the owner of the database, who could name any file there: root would write to it.
+fn expect_same_owner(record: &Path, database: &Path) -> anyhow::Result<()> {
+    let shown = record.display();
+    let found =
+        fs::symlink_metadata(record).with_context(|| format!("cannot find {shown}, the manager's record"))?;
+    if !found.is_file() || found.uid() != fs::metadata(database)?.uid() {
+        bail!("{shown}, the manager's record, is no file of the owner of the database");
+    }
+    Ok(())
+}
+
 /// Returns the name of the variable, if the variable contains this path.
 fn name_of_variable(path: &Path) -> Option<&'static str> {
     set_variable(VARIABLE)
@@ -65,8 +78,8 @@ pub(super) struct Chosen {
     /// The option, variable or file that names it; `None` for the one in the home folder.
     named_by: Option<String>,
     is_to_be_created: bool,
-    /// The record of the manager that uses it; `None` if nothing is recorded.
-    record: Option<PathBuf>,
+    /// Where the manager that uses it records.
+    record: RecordPlace,
 }
 
 impl Chosen {
@@ -75,7 +88,7 @@ impl Chosen {
             path: path.to_owned(),
             named_by: Some(by.into()),
             is_to_be_created: false,
-            record: None,
+            record: RecordPlace::Nothing,
         }
     }
 
@@ -85,7 +98,7 @@ impl Chosen {
             path: home.database(),
             named_by: None,
             is_to_be_created: false,
-            record: None,
+            record: RecordPlace::Nothing,
         }
     }
 
@@ -115,20 +128,35 @@ impl Chosen {
     }
 
     /// Returns the record for the changes of the command; `None` if nothing is recorded.
-    pub(super) fn record(&self) -> Option<&Path> {
-        self.record.as_deref()
+    ///
+    /// # Errors
+    /// If the database names a file that may not be that of its manager.
+    pub(super) fn record(&self) -> anyhow::Result<Option<PathBuf>> {
+        match &self.record {
+            RecordPlace::Nothing => Ok(None),
+            RecordPlace::Named(path) => Ok(Some(path.clone())),
+            RecordPlace::Usual => match Database::open(&self.path)?.noted_record()? {
+                NotedRecord::Unknown => Ok(Some(record_beside(&self.path))),
+                NotedRecord::Nothing => Ok(None),
+                NotedRecord::File(path) if path == record_beside(&self.path) => Ok(Some(path)),
+                NotedRecord::File(path) => {
+                    expect_same_owner(&path, &self.path)?;
+                    Ok(Some(path))
+                }
+            },
+        }
     }
 
-    /// Returns the record of a manager that is started in this environment, or with this configuration,
+    /// Returns where a manager records that is started in this environment, or with this configuration,
     /// and uses this database.
-    fn record_of_manager(&self, config: Option<&Path>) -> Option<PathBuf> {
+    fn record_of_manager(&self, config: Option<&Path>) -> RecordPlace {
         let options = config.and_then(|config| Options::from_file(config).ok());
         // The configuration may be that of another manager.
         let is_its_own = |options: &Options| match &options.database {
             Some(database) => *database == self.path,
             None => self.is_in_home(),
         };
-        record_in(&options.filter(is_its_own).unwrap_or_default(), &self.path)
+        record_in(&options.filter(is_its_own).unwrap_or_default())
     }
 
     /// Opens the database for a command that only reads it, or changes existing rows.
@@ -211,7 +239,7 @@ pub(super) mod tests {
             path: path.to_owned(),
             named_by: None,
             is_to_be_created: false,
-            record: None,
+            record: RecordPlace::Nothing,
         }
     }
 
@@ -263,20 +291,22 @@ pub(super) mod tests {
         let (config, home) = (folder.path().join("labwire.toml"), Home::at(folder.path()));
         let named = Chosen::named(Path::new("/lab/other.sqlite3"), "--database");
         let in_home = Chosen::of_home(&home);
-        let beside = |name: &str| Some(folder.path().join(name));
         for (text, record) in [
-            ("", beside("manager.record.sqlite3")),
-            ("record-file = \"/lab/record\"\n", Some("/lab/record".into())),
-            ("record = \"nothing\"\n", None),
+            ("", RecordPlace::Usual),
+            (
+                "record-file = \"/lab/record\"\n",
+                RecordPlace::Named("/lab/record".into()),
+            ),
+            ("record = \"nothing\"\n", RecordPlace::Nothing),
             (
                 "database = \"/lab/b\"\nrecord = \"nothing\"\n",
-                beside("manager.record.sqlite3"),
+                RecordPlace::Usual,
             ),
         ] {
             std::fs::write(&config, text).unwrap();
             assert_eq!(in_home.record_of_manager(Some(&config)), record, "{text}");
             let other = named.record_of_manager(Some(&config));
-            assert_eq!(other, Some("/lab/other.record.sqlite3".into()), "{text}");
+            assert_eq!(other, RecordPlace::Usual, "{text}");
         }
     }
 }

@@ -28,9 +28,11 @@ pub(super) fn done(
 ///
 /// The change is made already: if it cannot be recorded, standard error says so, and the command goes on.
 pub(super) fn record(chosen: &Chosen, command: &str, what: &str) {
-    if let Some(record) = chosen.record()
-        && let Err(error) = note(record, &chosen.path, command, what)
-    {
+    let recorded = chosen.record().and_then(|record| match record {
+        Some(record) => Ok(note(&record, &chosen.path, command, what)?),
+        None => Ok(()),
+    });
+    if let Err(error) = recorded {
         tell(format_args!("labwire: this change is not in the record: {error}"));
     }
 }

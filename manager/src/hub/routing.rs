@@ -522,7 +522,7 @@ impl Routing {
         let present = self.present();
         let mut registry = self.registry();
         if let Some(end) = registry.end_of_login(principal, present.seconds()) {
-            return Err(Refusal::LoginEnded(end));
+            return Err(end.into());
         }
         if let Some(name) = registry.service(id).map(|service| Arc::clone(&service.name)) {
             registry.permit_service(&name, principal, present)?;

@@ -16,7 +16,6 @@ impl Refusal {
             // The service had received the request, whatever happened to it there, or to its reply.
             Self::ServiceLeft { .. }
             | Self::ShuttingDown { .. }
-            | Self::LoginEnded(_)
             | Self::MalformedReply { .. }
             | Self::ReplyStalled { .. }
             | Self::ReplyEnded { .. }
@@ -31,7 +30,7 @@ impl Refusal {
                 left_out,
                 subscribers,
             }) if left_out < subscribers => Executed::Maybe,
-            Self::Store { executed, .. } => *executed,
+            Self::Store { executed, .. } | Self::LoginEnded { executed, .. } => *executed,
             Self::NoSuchService { .. }
             | Self::NotTaken
             | Self::LinkBecauseLimited { .. }

@@ -433,9 +433,9 @@ pub(crate) enum Refusal {
         /// The number of the token with which it has, if that does not allow it.
         token: Option<i64>,
     },
-    /// The login of the peer is not valid any more.
-    #[error("PermissionError: {}", .0.told())]
-    LoginEnded(LoginEnd),
+    /// The login of the peer is not valid any more. Requests that a service had received may have been executed.
+    #[error("PermissionError: {}", end.told())]
+    LoginEnded { end: LoginEnd, executed: Executed },
     /// The manager does not know the request.
     #[error("AttributeError: the Manager has no attribute {}, see the documentation for what an administrator can request", quoted(.0))]
     NoSuchAttribute(String),
@@ -591,6 +591,14 @@ impl fmt::Display for Lacking<'_> {
                 formatter.write_str("not granted to everyone, and this peer has not logged in as a user")
             }
         }
+    }
+}
+
+impl From<LoginEnd> for Refusal {
+    /// Returns the refusal of what was not forwarded.
+    fn from(end: LoginEnd) -> Self {
+        let executed = Executed::No;
+        Self::LoginEnded { end, executed }
     }
 }
 

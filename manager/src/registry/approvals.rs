@@ -21,6 +21,7 @@ use super::moment::Moment;
 use super::peers::PeerId;
 use super::state::{Client, Registry};
 use super::terms_of_request::RequestTerms;
+use super::view::View;
 use crate::bounds::{
     APPROVAL_TIME, FREE_APPROVAL_BYTES, FREE_APPROVALS, MOST_APPROVAL_BYTES, MOST_APPROVAL_BYTES_OF_ALL,
     MOST_APPROVALS, MOST_APPROVALS_OF_ALL, MOST_APPROVALS_OF_USER,
@@ -394,24 +395,42 @@ impl Registry {
                 page.next = Some(self.approvals.id(number - 1));
                 break;
             }
-            let client = self.clients.get(waiting.client);
-            let is_own = principal
-                .as_ref()
-                .is_none_or(|principal| waiting.is_of(peer, principal, client));
-            let may_decide = view.as_ref().is_none_or(|view| {
-                view.approves(
-                    &waiting.service_name,
-                    &waiting.request.attribute,
-                    present.seconds(),
-                )
-            });
-            if may_decide && !is_own {
+            let by = (peer, principal.as_deref(), view.as_deref());
+            if self.may_decide(by, waiting, present.seconds()) {
                 let id = self.approvals.id(*number);
                 page.approvals
                     .push(waiting.describe(id, ApprovalOutcome::Asked, None).to_json());
             }
         }
         page
+    }
+
+    /// Returns how many requests wait about which a peer may decide.
+    pub(crate) fn count_approvals_for(&mut self, peer: PeerId, present: Present<'_>) -> usize {
+        if self.approvals.by_number.is_empty() {
+            return 0;
+        }
+        let (view, principal) = (self.view_of(peer), self.principal_of(peer));
+        let by = (peer, principal.as_deref(), view.as_deref());
+        let now = present.seconds();
+        let waiting = self.approvals.by_number.values();
+        waiting
+            .filter(|waiting| self.may_decide(by, waiting, now))
+            .count()
+    }
+
+    /// Returns whether a peer with that principal and what it may do may decide about a request that is not
+    /// its own. `now` is in seconds since 1970.
+    fn may_decide(
+        &self,
+        (peer, principal, view): (PeerId, Option<&Principal>, Option<&View>),
+        waiting: &Waiting,
+        now: i64,
+    ) -> bool {
+        let client = self.clients.get(waiting.client);
+        let is_own = principal.is_none_or(|principal| waiting.is_of(peer, principal, client));
+        let attribute = &waiting.request.attribute;
+        !is_own && view.is_none_or(|view| view.approves(&waiting.service_name, attribute, now))
     }
 
     /// Finds the request with that id, if a peer may decide about it. Returns its number and the name
@@ -436,8 +455,7 @@ impl Registry {
             return Err(ApprovalRefusal::Own.into());
         }
         let attribute = &waiting.request.attribute;
-        let approves =
-            |view: Arc<super::view::View>| view.approves(&waiting.service_name, attribute, present.seconds());
+        let approves = |view: Arc<View>| view.approves(&waiting.service_name, attribute, present.seconds());
         // One whose time is over ends in a moment.
         if view.is_some_and(|view| !approves(view)) || waiting.until.instant <= now {
             return Err(unknown());

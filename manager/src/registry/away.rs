@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use labwire_tcp::WatchedSocket;
+use labwire_wire::{Executed, Uid};
 
 use super::deadlines::Expiring;
 use super::event::{Away, Event, Presence};
@@ -16,6 +17,15 @@ use super::state::{Client, Registry, Service};
 use crate::outbox::{Asked, Outbox};
 use crate::principal::Principal;
 use crate::refusal::{Refusal, SessionRefusal};
+
+/// The requests of a client that have no answer yet.
+#[derive(Debug, Default)]
+pub(crate) struct OpenRequests {
+    /// The first of them, and whether each may have been executed.
+    pub(crate) first: Vec<(Uid<'static>, Executed)>,
+    /// Whether there are more.
+    pub(crate) are_more: bool,
+}
 
 /// What follows when the connection of a peer is broken.
 #[derive(Debug)]
@@ -255,6 +265,29 @@ impl Registry {
     pub(crate) fn away_service(&self, name: &str) -> Option<Away> {
         let service = self.services.get(*self.service_names.get(name)?)?;
         service.away.as_deref().copied()
+    }
+
+    /// Returns the first `most` requests of a client that have no answer yet: those that wait for a lock or for
+    /// approval, and then those that services hold.
+    pub(crate) fn open_requests(&self, client: PeerId, most: usize) -> OpenRequests {
+        let Some(state) = self.clients.get(client) else {
+            return OpenRequests::default();
+        };
+        let waits = state.lock_waits.iter();
+        let waits = waits.filter_map(|(service, ticket)| {
+            let queue = &self.services.get(*service)?.lock_queue;
+            Some(queue.get(*ticket)?.uid.clone())
+        });
+        let waiting = self.approvals.uids_of(client).cloned();
+        let places = state.asked.iter();
+        let held = places.filter_map(|service| self.services.get(*service)?.callers.get(&client));
+        let held = held.flat_map(Requests::each_uid).map(Uid::into_owned);
+        let unsent = waits.chain(waiting).map(|uid| (uid, Executed::No));
+        let mut all = unsent.chain(held.map(|uid| (uid, Executed::Maybe)));
+        OpenRequests {
+            first: all.by_ref().take(most).collect(),
+            are_more: all.next().is_some(),
+        }
     }
 
     /// Returns the uids of a client's requests in flight, and of those that wait for approval, as JSON

@@ -67,6 +67,11 @@ impl LockQueue {
         Some(waiter)
     }
 
+    /// Returns a request.
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Waiter> {
+        self.by_ticket.get(&ticket)
+    }
+
     /// Returns the request that has waited longest.
     pub(super) fn first(&self) -> Option<(Ticket, &Waiter)> {
         let (ticket, waiter) = self.by_ticket.first_key_value()?;

@@ -172,7 +172,7 @@ pub(super) fn refusal(access: &Access<'_>, principal: &Principal, present: Prese
     let (token, now) = (principal.token(), present.seconds());
     // The peer is disconnected within about a second.
     if let Some(token) = token.filter(|token| token.has_ended(now)) {
-        return Refusal::LoginEnded(LoginEnd::TokenEnded(token.id));
+        return LoginEnd::TokenEnded(token.id).into();
     }
     let by_token = token.filter(|token| token.rights.effect(access, now).is_none());
     let access = Access {
@@ -278,9 +278,21 @@ impl Registry {
         access: &Access<'_>,
         present: Present<'_>,
     ) -> Result<(), Refusal> {
+        self.permit_counted(peer, access, present).1
+    }
+
+    /// As [`permit`](Self::permit). Also returns the number of patterns with which the access is compared
+    /// before it is refused.
+    pub(crate) fn permit_counted(
+        &mut self,
+        peer: PeerId,
+        access: &Access<'_>,
+        present: Present<'_>,
+    ) -> (usize, Result<(), Refusal>) {
         let Some(view) = self.view_of(peer) else {
-            return Ok(());
+            return (0, Ok(()));
         };
+        let comparisons = view.rights().comparisons(access.action);
         // What is kept is bounded by the number of services, not by what clients make up.
         let is_allowed = if self.service_names.contains_key(access.object) {
             let until = view.until(access.action, access.object);
@@ -288,10 +300,11 @@ impl Registry {
         } else {
             view.rights().allows(access, present.seconds())
         };
-        match self.principal(peer).filter(|_| !is_allowed) {
+        let decided = match self.principal(peer).filter(|_| !is_allowed) {
             Some(principal) => Err(refusal(access, principal, present)),
             None => Ok(()),
-        }
+        };
+        (comparisons, decided)
     }
 
     /// Checks whether a connected service may emit notifications.

@@ -83,6 +83,12 @@ impl Requests {
         self.by_uid.iter().map(|same| same.uid.get())
     }
 
+    /// Returns the uid of each request.
+    pub(super) fn each_uid(&self) -> impl Iterator<Item = labwire_wire::Uid<'_>> {
+        let same = self.by_uid.iter();
+        same.flat_map(|same| std::iter::repeat_n(same.uid.get(), same.count as usize))
+    }
+
     /// Returns when the oldest of the first `most` requests was forwarded, in microseconds since the
     /// manager started. `None` if there are none.
     pub(super) fn oldest(&self, most: usize) -> Option<u64> {

@@ -45,20 +45,25 @@ pub(crate) enum Kind {
 impl Registry {
     /// Returns a page as JSON text. `now` is the present in microseconds since the manager started,
     /// and `subscriptions` returns the number of a peer's subscriptions. Only peers in sight are
-    /// listed and counted.
+    /// listed and counted. `approvals` is the number of requests about which the reader may decide.
     pub(crate) fn status(
         &self,
         page: &Page,
         sight: &Sight,
         now: u64,
+        approvals: usize,
         subscriptions: impl Fn(PeerId) -> usize,
     ) -> String {
         let (clients, services, in_flight) = self.totals(sight);
         let mut text = format!(
-            r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{},"page":["#,
+            r#"{{"uptime_seconds":{},"clients":{clients},"services":{services},"in_flight":{in_flight},"#,
             seconds(now),
-            in_flight,
         );
+        if approvals > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, r#""approvals":{approvals},"#);
+        }
+        text.push_str(r#""page":["#);
         let roster = match page.kind {
             Kind::Clients => &self.client_roster,
             Kind::Services => &self.service_roster,

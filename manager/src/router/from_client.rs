@@ -341,10 +341,12 @@ impl Router<'_> {
                     Ok(sight) => sight,
                     Err(step) => return step,
                 };
+                let present = self.present();
+                let approvals = self.registry.count_approvals_for(from.id, present);
                 let topics = &self.events.topics;
-                let status = self
-                    .registry
-                    .status(&page, &sight, self.now, |peer| topics.subscriptions_of(peer));
+                let status = self.registry.status(&page, &sight, self.now, approvals, |peer| {
+                    topics.subscriptions_of(peer)
+                });
                 from.answer(uid, |writer| writer.copied(status.as_bytes()));
                 // Composing a page takes about as long as a turn may.
                 self.work += TURN_WORK;

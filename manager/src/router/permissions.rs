@@ -34,14 +34,14 @@ impl<'a> Router<'a> {
         if decided.is_err() {
             // What is allowed is kept for each service; a refusal is decided again each time.
             let length = request.service.as_bytes().len() + request.attribute.as_bytes().len();
-            self.charge_decision(from, Action::Call, length);
+            let comparisons = self.registry.comparisons_of(from.id, Action::Call);
+            self.charge_comparisons(comparisons, length);
         }
         decided
     }
 
-    /// Charges a decision that compares names of so many bytes with all patterns.
-    fn charge_decision(&mut self, from: &Sender<'_>, action: Action, length: usize) {
-        let comparisons = self.registry.comparisons_of(from.id, action);
+    /// Charges a decision that compares names of so many bytes with so many patterns.
+    fn charge_comparisons(&mut self, comparisons: usize, length: usize) {
         let length = length.min(2 * MOST_COMPARED_BYTES);
         self.work += comparisons * (1 + length / BYTES_PER_COMPARISON) / COMPARED_PER_WORK;
     }
@@ -52,9 +52,10 @@ impl<'a> Router<'a> {
             return Ok(());
         }
         let present = self.present();
-        self.charge_decision(from, action, object.len());
-        self.registry
-            .permit(from.id, &Access::to(action, object), present)
+        let access = Access::to(action, object);
+        let (comparisons, decided) = self.registry.permit_counted(from.id, &access, present);
+        self.charge_comparisons(comparisons, object.len());
+        decided
     }
 
     /// Checks a notification of a service.

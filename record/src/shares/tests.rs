@@ -187,6 +187,51 @@ fn what_an_administrator_does_and_a_login_have_a_share_of_their_own() {
 }
 
 #[test]
+fn a_script_that_connects_in_a_loop_hides_nothing_else_of_its_computer() {
+    let mut rig = Rig::new();
+    for second in 0..3_600 {
+        for number in 0..10 {
+            let name = format!("{second}-{number}[pc:1]");
+            for kind in [Kind::Join, Kind::Link, Kind::Unlink, Kind::Leave] {
+                rig.take(of(1, &name, kind, Outcome::Ok));
+            }
+        }
+        rig.pass(SECOND);
+    }
+    let before = rig.written.len();
+    let administration = |text: &str, outcome| Entry {
+        user: Some("root".into()),
+        text: Some(text.into()),
+        ..of(1, "root[pc:2]", Kind::Admin, outcome)
+    };
+    rig.take(administration("one", Outcome::Ok));
+    rig.take(administration("two", Outcome::Error));
+    rig.take(of(1, "eve[pc:3]", Kind::Admin, Outcome::Refused));
+    rig.take(refusal(1, "eve[pc:3]"));
+    rig.take(of(1, "ada[pc:4]", Kind::Lock, Outcome::Ok));
+    rig.take(of(1, "ada[pc:4]", Kind::Approval, Outcome::Ok));
+    rig.take(of(1, "ada[pc:4]", Kind::Command, Outcome::Ok));
+    assert_eq!(rig.written.len(), before + 7);
+    // The loop itself stays within its share.
+    assert!(before < 2_000 + 60 * 20 + 100, "{before} entries");
+}
+
+#[test]
+fn computers_that_connect_in_loops_hide_no_change_of_another() {
+    let mut rig = Rig::new();
+    for computer in 10..30 {
+        for number in 0..2_000 {
+            rig.take(of(computer, &format!("{number}[pc:1]"), Kind::Join, Outcome::Ok));
+        }
+    }
+    let before = rig.written.len();
+    for number in 0..50 {
+        rig.take(of(2, &format!("{number}[pc:1]"), Kind::Lock, Outcome::Ok));
+    }
+    assert_eq!(rig.written.len(), before + 50);
+}
+
+#[test]
 fn the_addresses_of_one_network_are_one_computer() {
     let mut rig = Rig::new();
     for number in 0..1_000_u16 {

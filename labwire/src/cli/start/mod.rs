@@ -37,7 +37,7 @@ use plan::{Ready, Reloadable};
 
 pub(crate) use options::{Options, StartArgs};
 pub(crate) use plan::Plan;
-pub(crate) use record::{record_beside, record_in};
+pub(crate) use record::{RecordPlace, record_beside, record_in};
 
 /// Timeout for threads that cannot be interrupted when the program ends.
 const LAST_THREADS: Duration = Duration::from_secs(1);

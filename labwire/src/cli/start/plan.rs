@@ -77,6 +77,7 @@ impl Plan {
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
         let record = record::prepare(&self.options, &database)?;
+        record::note(&record, &database);
         Ok(Ready {
             prepared,
             clients,

@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use labwire_manager::Recording;
 use labwire_record::{RecordOptions, Recorder};
+use labwire_store::Database;
+use tracing::warn;
 
 use super::options::Options;
 use super::values::{RecordWhat, Size};
@@ -17,6 +19,8 @@ const SMALLEST: Size = Size(1 << 20);
 /// The record of a start.
 pub(super) struct Prepared {
     pub(super) recording: Recording,
+    /// Its file, also if that cannot be used; `None` if nothing is to be recorded.
+    pub(super) file: Option<PathBuf>,
     /// A line of the log about it.
     pub(super) told: Result<String, String>,
 }
@@ -37,18 +41,43 @@ pub(super) fn path(options: &Options, database: &Path) -> PathBuf {
     named.unwrap_or_else(|| record_beside(database))
 }
 
-/// Returns the record of a manager with this database that is started in this environment, with these
-/// options in its configuration; `None` if it records nothing.
-pub(crate) fn record_in(options: &Options, database: &Path) -> Option<PathBuf> {
+/// Where a manager records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RecordPlace {
+    /// It records nothing.
+    Nothing,
+    /// In the file that an option or a variable names.
+    Named(PathBuf),
+    /// Where the manager that was started last with the database does, or else beside the database.
+    Usual,
+}
+
+/// Returns where a manager records that is started in this environment, with these options in its
+/// configuration.
+pub(crate) fn record_in(options: &Options) -> RecordPlace {
     let what = set_variable("LABWIRE_RECORD").and_then(|text| {
         let text = text.to_str()?;
         RecordWhat::from_str(text, false).ok()
     });
     if what.or(options.record) == Some(RecordWhat::Nothing) {
-        return None;
+        return RecordPlace::Nothing;
     }
     let named = set_variable("LABWIRE_RECORD_FILE").map(PathBuf::from);
-    Some(named.unwrap_or_else(|| path(options, database)))
+    named
+        .or_else(|| options.record_file.clone())
+        .map_or(RecordPlace::Usual, RecordPlace::Named)
+}
+
+/// Notes in the database where its manager records, for commands that change the database.
+pub(super) fn note(record: &Prepared, database: &Path) {
+    let file = record.file.as_deref().map(std::path::absolute).transpose();
+    let noted = file.map_err(anyhow::Error::from).and_then(|file| {
+        Database::open(database)?.note_record(file.as_deref())?;
+        Ok(())
+    });
+    if let Err(error) = noted {
+        warn!("commands do not learn where this manager records: {error}");
+    }
 }
 
 /// Returns the limits of the record.
@@ -80,6 +109,7 @@ pub(super) fn prepare(options: &Options, database: &Path) -> anyhow::Result<Prep
     if what == RecordWhat::Nothing {
         return Ok(Prepared {
             recording: Recording::Nothing,
+            file: None,
             told: Ok("nothing is recorded (--record nothing)".to_owned()),
         });
     }
@@ -91,10 +121,12 @@ pub(super) fn prepare(options: &Options, database: &Path) -> anyhow::Result<Prep
                 RecordWhat::Calls => Recording::Calls(recorder),
                 RecordWhat::ExceptCalls | RecordWhat::Nothing => Recording::ExceptCalls(recorder),
             },
+            file: Some(path.clone()),
             told: Ok(format!("the record is {}", path.display())),
         }),
         Err(error) if options.record.is_none() && options.record_file.is_none() => Ok(Prepared {
             recording: Recording::Nothing,
+            file: Some(path.clone()),
             told: Err(format!(
                 "nothing is recorded, since the record {} cannot be used: {error} ({remedy})",
                 path.display()

@@ -6,7 +6,7 @@ use super::*;
 
 fn page(registry: &Registry, kind: PageKind, after: &str, now: u64) -> Value {
     let after = after.to_owned();
-    serde_json::from_str(&registry.status(&Page { kind, after }, &Sight::All, now, |_| 3)).unwrap()
+    serde_json::from_str(&registry.status(&Page { kind, after }, &Sight::All, now, 0, |_| 3)).unwrap()
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_page_of_long_names_is_short() {
     for kind in [PageKind::Services, PageKind::Clients] {
         let (mut count, mut after) = (0, String::new());
         loop {
-            let text = registry.status(&Page { kind, after }, &Sight::All, 0, |_| 3);
+            let text = registry.status(&Page { kind, after }, &Sight::All, 0, 0, |_| 3);
             assert!(text.len() < 100_000, "{}", text.len());
             let status: Value = serde_json::from_str(&text).unwrap();
             count += status["page"].as_array().unwrap().len();
