@@ -41,6 +41,7 @@ mod run_services;
 mod services;
 mod sessions;
 mod setup;
+mod supervised;
 mod support;
 mod terminal;
 mod tokens;
