@@ -43,6 +43,7 @@ mod sessions;
 mod setup;
 mod supervised;
 mod support;
+mod systemd;
 mod terminal;
 mod tokens;
 mod topics;
