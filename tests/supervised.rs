@@ -4,10 +4,12 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::support::DEADLINE;
 use super::support::manager::{Home, Manager};
 use super::support::process::Signal;
-use super::support::wire::{RawPeer, identity_request};
+use super::support::wire::{RawPeer, identity_request, request};
 
 /// The supervisor's end: the socket on which it is told.
 struct Supervisor(UnixDatagram);
@@ -96,6 +98,33 @@ fn a_supervisor_with_an_abstract_socket_and_without_a_watchdog_hears_no_signs_of
     assert!(supervisor.heard().starts_with("READY=1\n"));
     manager.end();
     assert!(supervisor.heard().starts_with("STOPPING=1\n"));
+}
+
+#[test]
+fn a_manager_that_stops_does_not_tell_that_it_is_ready_again() {
+    let home = Home::new();
+    let supervisor = Supervisor::new(UnixDatagram::bind(home.path("notify")).unwrap());
+    let mut command = home.command(&["start", "--port", "0", "--disable-tls", "--drain", "1min"]);
+    command
+        .env("NOTIFY_SOCKET", home.path("notify"))
+        .env_remove("WATCHDOG_USEC");
+    let mut manager = Manager::start_command(home, &mut command);
+    supervisor.wait_for("READY=1");
+    let mut service = RawPeer::service(&manager, "Slow", &json!({}));
+    let mut client = RawPeer::client(&manager, "Ada");
+    client.send_line(&request("Slow", "measure").to_string());
+    service.read_json();
+    manager.signal(Signal::TERM);
+    supervisor.wait_for("STOPPING=1");
+    manager.signal(Signal::HUP);
+    manager.wait_for_log("opened the log file anew");
+    manager.signal(Signal::TERM);
+    manager.wait_for_end();
+    let told = supervisor
+        .0
+        .set_nonblocking(true)
+        .and_then(|()| supervisor.0.recv(&mut [0; 64]));
+    assert!(told.is_err(), "it told something more");
 }
 
 #[test]

@@ -54,17 +54,21 @@ impl Notifier {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Tells that the manager reads its files again.
+    /// Tells that the manager reads its files again. Does nothing if it stops.
     pub(super) fn reloading(&self) {
-        self.send(&format!(
-            "RELOADING=1\nMONOTONIC_USEC={}",
-            socket::monotonic_usec()
-        ));
+        if !self.is_stopping.load(Ordering::SeqCst) {
+            self.send(&format!(
+                "RELOADING=1\nMONOTONIC_USEC={}",
+                socket::monotonic_usec()
+            ));
+        }
     }
 
-    /// Tells that the manager serves again, after [`reloading`](Self::reloading).
+    /// Tells that the manager serves again, after [`reloading`](Self::reloading). Does nothing if it stops.
     pub(super) fn reloaded(&self) {
-        self.send("READY=1");
+        if !self.is_stopping.load(Ordering::SeqCst) {
+            self.send("READY=1");
+        }
     }
 
     /// Tells that the manager stops, which takes not much more than `drain`. Does nothing if that was
