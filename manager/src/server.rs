@@ -327,6 +327,22 @@ impl ManagerHandle {
         self.hub.routing.is_draining()
     }
 
+    /// Waits until the manager was asked to stop, by any means.
+    ///
+    /// Cancel safe.
+    pub async fn asked_to_stop(&self) {
+        self.hub.routing.reached(Phase::Draining).await;
+    }
+
+    /// Waits until the routing thread, which serves all peers, has taken a turn. Returns `false` if the
+    /// manager has ended. A watchdog that is told after each completion notices a thread that is stuck.
+    ///
+    /// Cancel safe.
+    pub async fn takes_turns(&self) -> bool {
+        let turn = Measured::new(Task::TakeTurn, async {});
+        self.routing.spawn(turn).await.is_ok()
+    }
+
     /// Ends the drain now: requests in flight are answered with an error. Does nothing unless the
     /// manager was asked to stop.
     pub fn stop_waiting(&self) {
@@ -383,4 +399,57 @@ async fn drain(routing: &Routing) -> Option<Duration> {
 /// Returns the host name without white space, which Python peers do not accept in a manager's name.
 fn hostname_without_space() -> String {
     hostname().split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn manager() -> (TempDir, Manager) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("manager.sqlite3");
+        let settings = Settings {
+            authentication: Authentication::None { open: false },
+            roles: false,
+            limits: Limits::default(),
+            store: Store::open(&database, &labwire_store::StoreOptions::default()).unwrap(),
+            recording: Recording::Nothing,
+            tls: None,
+            certificates: None,
+            log: LogControl::none(),
+        };
+        let manager = Manager::bind(Some("127.0.0.1"), 0, settings).await.unwrap();
+        (folder, manager)
+    }
+
+    #[tokio::test]
+    async fn a_routing_thread_that_is_stuck_takes_no_turns() {
+        let (_folder, manager) = manager().await;
+        let handle = manager.handle();
+        assert!(handle.takes_turns().await);
+        let (release, stuck) = mpsc::channel::<()>();
+        handle.routing.spawn(async move { stuck.recv() });
+        // The thread takes tasks in their order, so this one comes behind the one that blocks it.
+        let mut turn = std::pin::pin!(handle.takes_turns());
+        let waited = timeout(Duration::from_millis(200), &mut turn).await;
+        assert!(waited.is_err(), "it took a turn");
+        drop(release);
+        assert!(turn.await);
+        drop(manager);
+        assert!(!handle.takes_turns().await);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_request_to_stop_is_told() {
+        let (_folder, manager) = manager().await;
+        let handle = manager.handle();
+        let told = timeout(Duration::from_millis(50), handle.asked_to_stop()).await;
+        assert!(told.is_err());
+        handle.shut_down();
+        handle.asked_to_stop().await;
+    }
 }

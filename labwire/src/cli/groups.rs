@@ -23,7 +23,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Find faults", &["doctor", "ping", "bench"]),
-    ("Run a manager", &["start", "demo", "admin"]),
+    ("Run a manager", &["start", "demo", "systemd", "admin"]),
     ("Run an instrument", &["instrument"]),
     (
         "Set up",

@@ -33,6 +33,7 @@ mod qr_code;
 mod recorded;
 pub(crate) mod secret;
 pub(crate) mod start;
+mod systemd;
 mod user;
 
 use std::ffi::OsString;
@@ -103,6 +104,7 @@ struct CommandLine {
 enum Command {
     Start(Box<start::StartArgs>),
     Demo(demo::DemoArgs),
+    Systemd(systemd::SystemdArgs),
     User(user::UserArgs),
     Hostname(hostname::HostnameArgs),
     Group(access::group::GroupArgs),
@@ -150,6 +152,7 @@ pub fn main() -> ExitCode {
     let done = match typed {
         Command::Start(arguments) => start::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Systemd(arguments) => systemd::run(arguments),
         Command::User(arguments) => user::run(&arguments.into()),
         Command::Hostname(arguments) => hostname::run(&arguments.into()),
         Command::Group(arguments) => access::group::run(&arguments),

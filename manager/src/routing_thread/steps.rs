@@ -101,6 +101,8 @@ pub(crate) enum Task {
     FollowRules,
     /// Ends the connections of peers whose logins have ended.
     FollowAccounts,
+    /// Shows that the thread takes turns.
+    TakeTurn,
 }
 
 impl fmt::Display for Task {
@@ -112,6 +114,7 @@ impl fmt::Display for Task {
             Self::Expire => formatter.write_str("ending what is not kept for longer"),
             Self::FollowAccounts => formatter.write_str("ending logins that are not valid any more"),
             Self::FollowRules => formatter.write_str("following changes of the rules"),
+            Self::TakeTurn => formatter.write_str("taking a turn for the watchdog"),
             Self::TellDeparture => formatter.write_str("telling clients that a service has left"),
         }
     }

@@ -7,6 +7,7 @@ mod clients;
 mod descriptors;
 mod hints;
 mod limits;
+mod notify;
 mod options;
 mod plan;
 mod port_user;
@@ -33,6 +34,7 @@ use tracing::{error, info, warn};
 use crate::cli::{UsageError, ending, explain, secret};
 
 use clients::ClientFiles;
+use notify::Notifier;
 use plan::{Ready, Reloadable};
 
 pub(crate) use options::{Options, StartArgs};
@@ -77,10 +79,12 @@ pub(crate) struct Serving {
     pub(crate) announcement: Announcement,
 }
 
-/// The log lines at the end of a start: hints, and that the manager runs.
+/// The log lines at the end of a start: hints, and that the manager runs. A supervisor is told the latter,
+/// too.
 pub(crate) struct Announcement {
     hints: Vec<String>,
     running: String,
+    notifier: Option<Arc<Notifier>>,
 }
 
 impl Announcement {
@@ -93,6 +97,9 @@ impl Announcement {
             }
         }
         info!("{}", self.running);
+        if let Some(notifier) = self.notifier {
+            notifier.ready(&self.running);
+        }
     }
 }
 
@@ -147,9 +154,21 @@ impl Plan {
             let (serving, files) = self.bind(ready, log).await?;
             let handle = serving.manager.handle();
             let host = self.options.host.clone();
-            let following = tokio::spawn(signals.follow(handle, files, host, on_signal));
+            let notifier = serving.announcement.notifier.clone();
+            let attending = notifier.clone().map(|notifier| {
+                let (handle, drain) = (handle.clone(), self.limits.drain);
+                tokio::spawn(async move { notifier.attend(&handle, drain).await })
+            });
+            let following = tokio::spawn(signals.follow(handle, files, host, notifier.clone(), on_signal));
             let served = serve(serving).await;
             following.abort();
+            if let Some(notifier) = notifier {
+                // The task may not have noticed it yet.
+                notifier.stopping(self.limits.drain);
+            }
+            if let Some(attending) = attending {
+                attending.abort();
+            }
             served
         });
         if let Err(error) = &served {
@@ -181,6 +200,7 @@ impl Plan {
             announcement: Announcement {
                 hints: next.into(),
                 running,
+                notifier: Notifier::from_environment().map(Arc::new),
             },
             manager,
         };
@@ -364,6 +384,7 @@ impl Signals {
         manager: ManagerHandle,
         files: Reloadable,
         host: Option<String>,
+        notifier: Option<Arc<Notifier>>,
         stop: impl Fn(&ManagerHandle),
     ) {
         let mut stopping = false;
@@ -374,7 +395,13 @@ impl Signals {
                     StopSignal::Terminate => info!("termination signal received"),
                 },
                 _ = self.hang_up.recv() => {
+                    if let Some(notifier) = &notifier {
+                        notifier.reloading();
+                    }
                     reload(&manager, &files, host.as_deref()).await;
+                    if let Some(notifier) = &notifier {
+                        notifier.reloaded();
+                    }
                     continue;
                 }
             }

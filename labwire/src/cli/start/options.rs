@@ -54,6 +54,8 @@ HUP reloads certificate, key, trusted hostnames, authorities and lists of
 revoked client certificates, and reopens the log file. It drops no connection,
 except of peers whose certificate is revoked.
 
+To let systemd start it at each boot: labwire systemd install
+
 See also: labwire user, labwire hostname, labwire keygen, labwire certgen";
 
 /// The heading of the limits on the help page.
