@@ -34,6 +34,8 @@ mod recorded;
 pub(crate) mod secret;
 pub(crate) mod start;
 mod user;
+#[cfg(windows)]
+mod windows_service;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -145,6 +147,10 @@ pub fn main() -> ExitCode {
     if let Some(done) = completions::answer() {
         return done;
     }
+    #[cfg(windows)]
+    if let Some(done) = windows_service::answer() {
+        return done;
+    }
     let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
     tell_misspelt_variables();
     let done = match typed {
@@ -249,7 +255,7 @@ fn tell_misspelt_variables() {
 }
 
 /// Returns the value of an environment variable. An empty one counts as not set.
-fn set_variable(name: &str) -> Option<OsString> {
+pub(crate) fn set_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
