@@ -4,26 +4,24 @@
 //! ```console
 //! $ cargo run --example simulated_multimeter                   # or a real one
 //! simulated multimeter on 127.0.0.1:40123
-//! $ cargo run --example digital_multimeter -- 127.0.0.1:40123  # or /dev/ttyUSB0
+//! $ cargo run --example digital_multimeter -- 127.0.0.1:40123  # or /dev/ttyUSB0, or COM3
 //! ```
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Context;
 use labwire_service::{ConnectOptions, Runner, ServiceError, service};
-use rustix::termios::{OptionalActions, SpecialCodeIndex, speed, tcgetattr, tcsetattr};
 
 /// Timeout for an answer of the instrument. A 34401A at its slowest integration time needs about
 /// four seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The connection to an instrument, over any stream of bytes.
-trait Line: Read + Write + Send + Sync {}
+trait Line: Read + Write + Send {}
 
-impl<T: Read + Write + Send + Sync> Line for T {}
+impl<T: Read + Write + Send> Line for T {}
 
 /// A digital multimeter. Only one client can be linked with it at a time.
 pub struct DigitalMultimeter {
@@ -39,12 +37,14 @@ impl std::fmt::Debug for DigitalMultimeter {
 }
 
 impl DigitalMultimeter {
-    /// Opens the connection to an instrument: a path is a serial port, anything else `HOST:PORT`.
+    /// Opens the connection to an instrument: `HOST:PORT`, or the path or name of a serial port.
     ///
     /// Fails with the error of the operating system.
     pub fn open(address: &str) -> io::Result<Self> {
-        let line: Box<dyn Line> = if address.starts_with('/') {
-            Box::new(open_serial_port(address)?)
+        let is_serial = address.starts_with('/') || !address.contains(':');
+        let line: Box<dyn Line> = if is_serial {
+            // 8 data bits and no parity. These are the 34401A's defaults, except for the parity.
+            Box::new(serialport::new(address, 9_600).timeout(PATIENCE).open()?)
         } else {
             let stream = TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
@@ -55,21 +55,6 @@ impl DigitalMultimeter {
             instrument: BufReader::new(line),
         })
     }
-}
-
-/// Opens a serial port at 9,600 baud, 8 data bits, no parity. These are the 34401A's defaults,
-/// except for the parity.
-fn open_serial_port(path: &str) -> io::Result<File> {
-    let port = File::options().read(true).write(true).open(path)?;
-    let mut modes = tcgetattr(&port)?;
-    modes.make_raw();
-    modes.set_speed(speed::B9600)?;
-    // A read returns when bytes have arrived, or with none after PATIENCE. The unit is tenths of a
-    // second.
-    modes.special_codes[SpecialCodeIndex::VMIN] = 0;
-    modes.special_codes[SpecialCodeIndex::VTIME] = u8::try_from(PATIENCE.as_secs() * 10).unwrap_or(u8::MAX);
-    tcsetattr(&port, OptionalActions::Now, &modes)?;
-    Ok(port)
 }
 
 /// A digital multimeter that speaks SCPI.
@@ -115,7 +100,8 @@ impl DigitalMultimeter {
 /// Fails if the instrument or the manager cannot be reached.
 pub fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1);
-    let address = address.context("say where the instrument is: HOST:PORT, or the path of a serial port")?;
+    let address = address
+        .context("say where the instrument is: HOST:PORT, or a serial port such as /dev/ttyUSB0 or COM3")?;
     let multimeter = DigitalMultimeter::open(&address)
         .with_context(|| format!("cannot reach the instrument at {address}"))?;
     Runner::new(multimeter)

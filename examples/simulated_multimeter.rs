@@ -3,7 +3,7 @@
 //!
 //! ```console
 //! $ cargo run --example simulated_multimeter              # says which port it listens on
-//! $ cargo run --example simulated_multimeter -- --serial  # says which device it is
+//! $ cargo run --example simulated_multimeter -- --serial  # says which device it is (not on Windows)
 //! ```
 //!
 //! Then start `digital_multimeter` with the printed address or device.
@@ -12,9 +12,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 /// The answer to `*IDN?`.
 pub const IDENTITY: &str = "LABWIRE,SIMULATED 34401A,0,1.0";
@@ -101,7 +98,11 @@ fn scientific(value: f64) -> String {
 /// port.
 ///
 /// Fails with the error of the operating system.
+#[cfg(unix)]
 pub fn pseudo_terminal() -> io::Result<(File, PathBuf)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&controller)?;
     unlockpt(&controller)?;
@@ -112,6 +113,12 @@ pub fn pseudo_terminal() -> io::Result<(File, PathBuf)> {
     let name = ptsname(&controller, Vec::new())?;
     let path = PathBuf::from(name.to_string_lossy().into_owned());
     Ok((File::from(controller), path))
+}
+
+/// Fails: Windows has no pseudo-terminals that are files.
+#[cfg(not(unix))]
+pub fn pseudo_terminal() -> io::Result<(File, PathBuf)> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Starts the instrument.

@@ -114,25 +114,15 @@ impl ClientFiles {
 }
 
 /// Returns the remedy if other users of this computer can read or change a key.
-#[cfg(unix)]
 fn readable_by_others(key: &Path) -> io::Result<Option<String>> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let mode = std::fs::metadata(key)?.permissions().mode();
-    Ok((mode & 0o077 != 0).then(|| {
+    let mode = labwire_home::others_can_read(key)?;
+    Ok(mode.map(|mode| {
         format!(
-            "holds a private key that other users of this computer can read (mode {:o}); keep it for yourself with: chmod \
-             600 '{}'",
-            mode & 0o777,
+            "holds a private key that other users of this computer can read (mode {mode:o}); keep it for yourself with: \
+             chmod 600 '{}'",
             key.display()
         )
     }))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on the other systems")]
-fn readable_by_others(_: &Path) -> io::Result<Option<String>> {
-    Ok(None)
 }
 
 /// Returns why a server has refused the certificate of this side, if it has.

@@ -76,6 +76,8 @@ pub use program::{KeywordArgumentsError, PeerArguments, keyword_arguments, keywo
 pub use questions::{NoAnswer, Question, ask_at_terminal};
 pub use reconnector::Reconnector;
 pub use session::{Remains, Resumed, Session};
+#[cfg(windows)]
+pub use stop_signals::request_stop;
 pub use stop_signals::{StopSignal, StopSignals};
 pub use terminal::{ask_to_trust, confirm_trust};
 pub use trust::{TrustError, UnknownCertificate};

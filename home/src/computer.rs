@@ -38,17 +38,14 @@ pub fn local_addresses() -> Vec<IpAddr> {
 }
 
 /// Returns the operating system in the form of MSL-Network: its name, its release and the processor
-/// architecture, as in `Linux 6.1.0 x86_64`.
+/// architecture, as in `Linux 6.1.0 x86_64` or `Windows 11 AMD64`.
 ///
 /// ```
 /// let system = labwire_home::operating_system();
 /// assert!(system.split(' ').count() >= 3, "{system}");
 /// ```
 pub fn operating_system() -> String {
-    let system = rustix::system::uname();
-    [system.sysname(), system.release(), system.machine()]
-        .map(|part| part.to_string_lossy().into_owned())
-        .join(" ")
+    crate::system::operating_system()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod fingerprint;
 mod folder;
 mod local_time;
 mod near;
+mod system;
 mod whole;
 
 pub use computer::{hostname, local_addresses, operating_system};
@@ -34,4 +35,5 @@ pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};
 pub use local_time::{local_time_zone, present};
 pub use near::nearest;
+pub use system::{for_owner, give_to_owner_of, others_can_read};
 pub use whole::{Existing, Readers, change_whole_file, write_whole_file};

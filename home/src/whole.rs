@@ -1,34 +1,26 @@
 //! Writes files as a whole or not at all, even if the disk is full or the power fails.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
 
+use crate::system::{self, Mode, mode_of};
 use crate::{create_private_folder, open_to_write};
 
 /// The most attempts to change a file that other programs change at the same time.
 const ATTEMPTS: usize = 8;
 
-/// The users who may read a file. Only its owner may write to it.
+/// The users who may read a file. Only its owner may write to it. On Windows, a file has the access
+/// rights of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {
     /// The owner only (mode 0600).
     Owner,
     /// Everyone (mode 0644).
     Everyone,
-}
-
-impl Readers {
-    fn mode(self) -> u32 {
-        match self {
-            Self::Owner => 0o600,
-            Self::Everyone => 0o644,
-        }
-    }
 }
 
 /// The treatment of an existing file.
@@ -70,7 +62,7 @@ pub fn write_whole_file(
         return open_to_write(OpenOptions::new().write(true), &target)?.write_all(contents);
     }
     create_private_folder(folder_of(&target))?;
-    let draft = Draft::write(&target, readers.mode(), |file| file.write_all(contents))?;
+    let draft = Draft::write(&target, Mode::of(readers), |file| file.write_all(contents))?;
     match existing {
         Existing::Replace => draft.replace(&target),
         Existing::Keep => draft.place(&target),
@@ -100,19 +92,15 @@ pub fn change_whole_file(path: &Path, change: impl Fn(&[u8]) -> Vec<u8>) -> io::
     let target = resolve(path)?;
     let folder = folder_of(&target);
     create_private_folder(folder)?;
-    let locked = File::open(or_here(folder))?;
+    let locked = system::open_to_lock(or_here(folder), &target)?;
     // Some file systems have no locks; there, comparing the contents below has to suffice.
     let _ = locked.lock();
     let mut before = read_if_there(&target)?;
     for _ in 0..ATTEMPTS {
         let contents = change(before.as_deref().unwrap_or_default());
-        let mode = match fs::metadata(&target) {
-            Ok(metadata) => metadata.permissions().mode() & 0o777,
-            Err(_) => Readers::Owner.mode(),
-        };
+        let mode = mode_of(&target).unwrap_or(Mode::of(Readers::Owner));
         let draft = Draft::write(&target, mode, |file| {
-            // The process's umask must not restrict a file that others may already read.
-            file.set_permissions(Permissions::from_mode(mode))?;
+            mode.set(file)?;
             file.write_all(&contents)
         })?;
         let now = read_if_there(&target)?;
@@ -165,17 +153,15 @@ struct Draft {
 
 impl Draft {
     /// Runs `write` on a new file. Returns once the contents are on disk.
-    fn write(target: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
+    fn write(target: &Path, mode: Mode, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let mut random = [0; 8];
         rand::fill(&mut random).map_err(|_| io::Error::other("no randomness for a file name"))?;
         let mut name = OsString::from(".");
         name.push(target.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
         name.push(format!(".{:016x}", u64::from_ne_bytes(random)));
         let path = folder_of(target).join(name);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
+        let mut file = mode
+            .apply(OpenOptions::new().write(true).create_new(true))
             .open(&path)?;
         let draft = Self { path };
         write(&mut file)?;
@@ -207,8 +193,7 @@ impl Draft {
 /// Flushes the new name to disk. Without it a power failure may restore the old contents, which is
 /// harmless.
 fn keep_name(target: &Path) {
-    let folder = File::open(or_here(folder_of(target)));
-    let _ = folder.and_then(|folder| folder.sync_all());
+    system::keep_name(or_here(folder_of(target)));
 }
 
 impl Drop for Draft {
@@ -218,9 +203,12 @@ impl Drop for Draft {
     }
 }
 
+// Modes, links and devices, which Windows has not.
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -247,10 +235,12 @@ mod tests {
     fn a_full_disk_leaves_the_old_contents_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("known_hosts");
-        assert!(Draft::write(&path, 0o600, full_after(b"hal")).is_err());
+        assert!(Draft::write(&path, Mode::of(Readers::Owner), full_after(b"hal")).is_err());
         assert!(names_in(folder.path()).is_empty(), "a half-written file is left");
         fs::write(&path, "old").unwrap();
-        let error = Draft::write(&path, 0o600, full_after(b"hal")).err().unwrap();
+        let error = Draft::write(&path, Mode::of(Readers::Owner), full_after(b"hal"))
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names_in(folder.path()), ["known_hosts"]);

@@ -33,6 +33,7 @@
 pub mod cli;
 mod demo;
 mod run_services;
+mod system;
 
 pub use labwire_device::KeywordArgumentsError;
 pub use run_services::{

@@ -52,8 +52,11 @@ fn bind_address(address: SocketAddr, one_version: bool) -> io::Result<TcpListene
     if address.is_ipv6() {
         socket.set_only_v6(one_version)?;
     }
-    // A manager that is started again must not wait until the old one's connections time out.
-    socket.set_reuse_address(true)?;
+    // A manager that is started again must not wait until the old one's connections time out. On Windows it
+    // need not, and there the option would let two programs listen at one port.
+    if cfg!(unix) {
+        socket.set_reuse_address(true)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
 use labwire_wire::frames;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -499,5 +498,5 @@ fn prepare(stream: &WatchedStream) -> io::Result<()> {
     stream.set_options()?;
     // Without this a socket takes megabytes and reports nothing for seconds while a slow peer reads
     // them, as if that peer did not read at all. The value is a quarter of a second at 1 MB/s.
-    SockRef::from(stream.tcp()).set_tcp_notsent_lowat(256 * 1024)
+    stream.limit_unsent(256 * 1024)
 }

@@ -53,16 +53,23 @@ impl KeepAlive {
 
     /// Sets the options of a socket.
     pub(crate) fn apply(self, socket: &SockRef<'_>) -> io::Result<()> {
-        socket.set_tcp_keepalive(&self.probes())?;
+        let set = socket.set_tcp_keepalive(&self.probes());
+        if cfg!(windows) && set.is_err() {
+            // Windows before 10 has no option for the number of probes, and sends ten.
+            socket.set_tcp_keepalive(&self.intervals())?;
+        } else {
+            set?;
+        }
         set_user_timeout(socket, self.limit())
     }
 
     /// Returns the options for the operating system's keep-alive probes.
     pub(crate) fn probes(self) -> TcpKeepalive {
-        TcpKeepalive::new()
-            .with_time(self.idle)
-            .with_interval(self.idle)
-            .with_retries(PROBES)
+        self.intervals().with_retries(PROBES)
+    }
+
+    fn intervals(self) -> TcpKeepalive {
+        TcpKeepalive::new().with_time(self.idle).with_interval(self.idle)
     }
 }
 

@@ -39,6 +39,18 @@ impl WatchedStream {
         self.shared.watch().keep_alive().apply(&self.shared.socket())
     }
 
+    /// Limits the bytes that the operating system holds for a peer before it reports that the peer reads
+    /// slowly: those that were not sent yet, or on Windows all of its send buffer.
+    ///
+    /// Fails if the operating system refuses, for example because the connection has already ended.
+    pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        let socket = self.shared.socket();
+        #[cfg(unix)]
+        return socket.set_tcp_notsent_lowat(bytes);
+        #[cfg(not(unix))]
+        socket.set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX))
+    }
+
     /// Returns the TCP stream, for its addresses and further options.
     pub fn tcp(&self) -> &TcpStream {
         self.shared.stream()

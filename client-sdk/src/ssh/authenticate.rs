@@ -9,6 +9,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg};
 use russh::{AgentAuthError, MethodKind, MethodSet};
 
+use super::agent;
 use super::ask::ask;
 use super::budget::{Budget, Spent};
 use super::error::SshError;
@@ -134,7 +135,7 @@ impl Login<'_> {
             socket: socket.to_owned(),
             reason,
         };
-        let connected = self.budget.wait(AgentClient::connect_uds(socket)).await;
+        let connected = self.budget.wait(agent::connect(socket)).await;
         let connected = connected.map_err(|spent| self.spent(spent))?;
         let mut agent = connected.map_err(|error| unusable(error.to_string()))?;
         if let Some(binding) = self.session.agent_session_binding() {
@@ -166,7 +167,7 @@ impl Login<'_> {
 
     async fn agent_identity(
         &mut self,
-        agent: &mut AgentClient<tokio::net::UnixStream>,
+        agent: &mut AgentClient<agent::Stream>,
         identity: AgentIdentity,
     ) -> Result<Outcome, SshError> {
         let user = self.user;

@@ -24,6 +24,7 @@
 //!
 //! The module [`blocking`] has the same functions without async.
 
+mod agent;
 mod ask;
 mod authenticate;
 pub mod blocking;

@@ -35,6 +35,8 @@ pub(crate) mod secret;
 pub(crate) mod start;
 mod systemd;
 mod user;
+#[cfg(windows)]
+mod windows_service;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -147,6 +149,10 @@ pub fn main() -> ExitCode {
     if let Some(done) = completions::answer() {
         return done;
     }
+    #[cfg(windows)]
+    if let Some(done) = windows_service::answer() {
+        return done;
+    }
     let typed = parse().unwrap_or_else(|error| blame_environment(error).exit());
     tell_misspelt_variables();
     let done = match typed {
@@ -252,7 +258,7 @@ fn tell_misspelt_variables() {
 }
 
 /// Returns the value of an environment variable. An empty one counts as not set.
-fn set_variable(name: &str) -> Option<OsString> {
+pub(crate) fn set_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 

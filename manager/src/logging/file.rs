@@ -3,13 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use labwire_home::open_to_write;
+use labwire_home::{for_owner, open_to_write};
 
 /// The time between two reports of lost lines, and between two attempts to move a file aside: a
 /// failure at every other line must not be reported at every other line.
@@ -249,7 +248,7 @@ impl Write for LogFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    open_to_write(OpenOptions::new().create(true).append(true).mode(0o600), path)
+    open_to_write(for_owner(OpenOptions::new().create(true).append(true)), path)
 }
 
 /// Returns the size of a file in bytes. Anything but a regular file, such as a terminal, has the

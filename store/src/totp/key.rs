@@ -6,13 +6,12 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand;
-use labwire_home::{Existing, Readers, open_to_read, write_whole_file};
+use labwire_home::{Existing, Readers, give_to_owner_of, open_to_read, write_whole_file};
 
 use crate::error::StoreError;
 
@@ -74,10 +73,7 @@ impl TotpKey {
         let path = totp_key_file(database);
         let written = write_whole_file(&path, text.as_bytes(), Readers::Owner, Existing::Keep);
         written.map_err(|reason| super::TotpError::key(&reason))?;
-        if let Ok(owner) = std::fs::metadata(database) {
-            // It is the same already, or only root can do that.
-            let _ = chown(&path, Some(owner.uid()), Some(owner.gid()));
-        }
+        give_to_owner_of(&path, database);
         Self::of(&bytes).ok_or(StoreError::RandomUnavailable)
     }
 

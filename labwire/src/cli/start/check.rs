@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -12,7 +11,6 @@ use labwire_manager::{Authentication, Limits, try_listening};
 use labwire_pki::CertificateHealth;
 use labwire_record::inspect_record;
 use labwire_store::{DatabaseContents, inspect_database};
-use rustix::fs::{Access, access};
 
 use super::budgets;
 use super::certificate::{self, Outlook};
@@ -23,6 +21,7 @@ use super::values::RecordWhat;
 use super::{hints, overlooked};
 use crate::cli::output::is_closed;
 use crate::cli::{UsageError, explain, is_usage, say};
+use crate::system::{GIVE_CREATE, GIVE_READ, GIVE_WRITE, can_create_in, can_read, can_write, is_pipe};
 
 /// The result of one check.
 enum Finding {
@@ -239,7 +238,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
         }
         Err(error) => return (Wrong(unreadable(path, &error)), None),
     }
-    if let Err(error) = access(path, Access::READ_OK) {
+    if let Err(error) = can_read(path) {
         return (Wrong(unreadable(path, &error)), None);
     }
     let contents = match inspect_database(path).with_context(|| format!("cannot use {shown}")) {
@@ -248,12 +247,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
     };
     // SQLite writes a journal beside the file.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let is_writable = access(path, Access::WRITE_OK).is_ok()
-        && access(
-            folder.unwrap_or(Path::new(".")),
-            Access::WRITE_OK | Access::EXEC_OK,
-        )
-        .is_ok();
+    let is_writable = can_write(path).is_ok() && can_create_in(folder.unwrap_or(Path::new("."))).is_ok();
     let DatabaseContents {
         users,
         administrators,
@@ -274,7 +268,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
     } else if !contents.must_be_changed() && *hostnames > 0 {
         Doubtful(format!(
             "{shown}, or its folder, cannot be written: no connection is recorded, no lock is kept over a restart and \
-             nothing can be changed; give yourself the right with: chmod u+w"
+             nothing can be changed; {GIVE_WRITE}"
         ))
     } else {
         let lacks = if missing.is_empty() {
@@ -283,7 +277,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
             format!("the tables {missing}")
         };
         Wrong(format!(
-            "{shown}, or its folder, cannot be written, and lacks {lacks}; give yourself the right with: chmod u+w"
+            "{shown}, or its folder, cannot be written, and lacks {lacks}; {GIVE_WRITE}"
         ))
     };
     (finding, Some(contents))
@@ -303,9 +297,7 @@ fn record(options: &Options, database: &Path) -> Finding {
                 anyhow!("{error}; choose another file with --record-file or LABWIRE_RECORD_FILE")
             })
             .and_then(|()| {
-                access(&path, Access::WRITE_OK).map_err(|error| {
-                    anyhow!("{shown} cannot be written: {error}; give yourself the right with: chmod u+w")
-                })
+                can_write(&path).map_err(|error| anyhow!("{shown} cannot be written: {error}; {GIVE_WRITE}"))
             })
             .map(|()| format!("{shown} is in order")),
         Err(error) => Err(anyhow!(unreadable(&path, &error))),
@@ -365,10 +357,7 @@ fn log(path: &Path) -> Finding {
     if path.is_dir() {
         return Wrong(format!("{shown} is a folder; name a file with --log-file"));
     }
-    if path
-        .metadata()
-        .is_ok_and(|metadata| metadata.file_type().is_fifo())
-    {
+    if is_pipe(path) {
         return Doubtful(format!(
             "{shown} is a pipe: the manager starts only while another program reads it; or name a file with --log-file"
         ));
@@ -378,13 +367,13 @@ fn log(path: &Path) -> Finding {
             Ok(()) => Good(format!("{shown} would be made")),
             Err(error) => Wrong(format!("{error:#}")),
         },
-        Ok(true) => match access(path, Access::WRITE_OK) {
+        Ok(true) => match can_write(path) {
             Ok(()) => match super::expect_log(path) {
                 Ok(()) => Good(format!("{shown} can be written")),
                 Err(error) => Finding::wrong(&error),
             },
             Err(error) => Wrong(format!(
-                "{shown} cannot be written: {error}; give yourself the right with: chmod u+w, or choose a file with \
+                "{shown} cannot be written: {error}; {GIVE_WRITE}, or choose a file with \
                  --log-file"
             )),
         },
@@ -430,17 +419,14 @@ fn creatable(path: &Path, option: &str) -> anyhow::Result<()> {
              {option}"
         ));
     }
-    access(&folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+    can_create_in(&folder).map_err(|error| {
         anyhow!(
-            "{shown} cannot be made in {folder_shown}: {error}; give yourself the right with: chmod u+wx, or choose \
+            "{shown} cannot be made in {folder_shown}: {error}; {GIVE_CREATE}, or choose \
              another place with {option}"
         )
     })
 }
 
 fn unreadable(path: &Path, error: &impl Display) -> String {
-    format!(
-        "{} cannot be read: {error}; give yourself the right with: chmod u+rw",
-        path.display()
-    )
+    format!("{} cannot be read: {error}; {GIVE_READ}", path.display())
 }

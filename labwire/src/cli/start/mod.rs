@@ -4,7 +4,6 @@ mod budgets;
 mod certificate;
 mod check;
 mod clients;
-mod descriptors;
 mod hints;
 mod limits;
 mod notify;
@@ -28,10 +27,10 @@ use labwire_manager::{
 };
 use labwire_pki::{CertificateHealth, TlsFiles, load_certified_key};
 use rustls::sign::CertifiedKey;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::cli::{UsageError, ending, explain, secret};
+use crate::system::{self, ReloadSignal};
 
 use clients::ClientFiles;
 use notify::Notifier;
@@ -91,6 +90,7 @@ impl Announcement {
     /// Logs that the manager runs. Scripts wait for this line, which is the last one of a start.
     /// The hints come before it, and only on a terminal.
     pub(crate) fn tell(self) {
+        system::tell_running();
         if stdout().is_terminal() {
             for hint in self.hints {
                 info!(target: TERMINAL_TARGET, "{hint}");
@@ -112,15 +112,13 @@ impl Plan {
         on_signal: impl Fn(&ManagerHandle) + Send + 'static,
     ) -> anyhow::Result<T> {
         let level = level(&self.options)?;
-        descriptors::prepare(self.limits.connections);
+        system::prepare_descriptors(self.limits.connections);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("cannot start the threads of the manager")?;
-        // A limit on the size of files must lead to a write error, not end the process.
-        let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-        let _limited = runtime
-            .block_on(async { signal(limited) })
+        runtime
+            .block_on(async { system::keep_file_size_limit() })
             .context("cannot listen for signals")?;
         let overlooked = overlooked(&self.home);
         // Checked before any file is created.
@@ -366,14 +364,14 @@ fn tell_roles(authentication: &Authentication, has_certificates: bool) {
 /// The signals that a manager handles.
 struct Signals {
     stop: StopSignals,
-    hang_up: Signal,
+    hang_up: ReloadSignal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             stop: StopSignals::listen()?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up: ReloadSignal::listen()?,
         })
     }
 

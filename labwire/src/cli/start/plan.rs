@@ -1,13 +1,12 @@
 //! The plan of a start, and the files that it needs.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use labwire_device::DEFAULT_PORT;
-use labwire_home::Home;
+use labwire_home::{Home, others_can_read};
 use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config, server_config_with_clients};
 use labwire_store::{Store, StoreOptions};
@@ -19,6 +18,7 @@ use super::options::Options;
 use super::port_user;
 use super::record;
 use super::tell_fingerprint;
+use crate::system::KEEP_FROM_OTHERS;
 
 /// The error for a manager at which no user could log in, with the remedy.
 pub(super) fn no_users(database: &Path) -> String {
@@ -239,13 +239,10 @@ fn tell_certificate(prepared: &Prepared, host: Option<&str>) {
     tell_fingerprint(&prepared.files, &prepared.certified, host);
     let files = &prepared.files;
     let key = files.key.as_ref().unwrap_or(&files.certificate);
-    if key
-        .metadata()
-        .is_ok_and(|key| key.permissions().mode() & 0o077 != 0)
-    {
+    if let Ok(Some(_)) = others_can_read(key) {
         let key = key.display();
         warn!(
-            "other users of this computer can read the private key, unless it is encrypted: chmod 600 {key}"
+            "other users of this computer can read the private key, unless it is encrypted: {KEEP_FROM_OTHERS} {key}"
         );
     }
 }

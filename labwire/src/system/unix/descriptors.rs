@@ -14,7 +14,7 @@ const OTHERS: usize = 256;
 ///
 /// It is not an error if the system grants fewer descriptors. The manager then serves fewer peers
 /// at once, and reports it when they connect.
-pub(super) fn prepare(connections: usize) {
+pub(crate) fn prepare(connections: usize) {
     let granted = take_all();
     enlarge_table(connections.saturating_add(OTHERS).min(granted));
 }

@@ -2,14 +2,25 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix::Signals;
+#[cfg(windows)]
+use windows::Signals;
+#[cfg(windows)]
+pub use windows::request_stop;
 
 /// A signal that asks a program to end; [`StopSignals`] has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
-    /// `SIGINT`: a person has pressed Ctrl-C.
+    /// `SIGINT`: a person has pressed Ctrl-C. On Windows, also the event of Ctrl-C.
     Interrupt,
-    /// `SIGTERM`: from another program, such as the system's service manager.
+    /// `SIGTERM`: from another program, such as the system's service manager. On Windows, Ctrl-Break,
+    /// or that the console is closed or the computer is shut down.
     Terminate,
 }
 
@@ -31,8 +42,7 @@ pub enum StopSignal {
 /// ```
 #[derive(Debug)]
 pub struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
+    signals: Signals,
 }
 
 impl StopSignals {
@@ -43,16 +53,12 @@ impl StopSignals {
     /// The error of the operating system.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            signals: Signals::listen()?,
         })
     }
 
     /// Waits for the next signal. Cancel safe: a signal that arrives between two calls is kept.
     pub async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-            _ = self.terminate.recv() => StopSignal::Terminate,
-        }
+        self.signals.next().await
     }
 }
