@@ -22,6 +22,7 @@ mod dependencies;
 mod examples;
 mod features;
 mod files;
+mod frameworks;
 mod hardening;
 mod history;
 mod instruments;
