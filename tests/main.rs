@@ -11,6 +11,7 @@
 mod accounts;
 mod approvals;
 mod binary;
+mod book;
 mod callers;
 mod client_certificates;
 mod clocks;
