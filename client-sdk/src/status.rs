@@ -66,6 +66,27 @@ pub(crate) struct LinkStatus {
     pub(crate) lock_ends: BTreeMap<u64, Arc<str>>,
 }
 
+impl LinkStatus {
+    /// Ends the locks that are held or suspended. Returns whether there were any.
+    pub(crate) fn lose_locks(&mut self) -> bool {
+        let changes = !(self.locks.is_empty() && self.suspended.is_empty());
+        self.locks.clear();
+        self.suspended.clear();
+        changes
+    }
+
+    /// Enters a state unless the link has ended. Returns whether it was another.
+    pub(crate) fn enter(&mut self, state: LinkState) -> bool {
+        let changes = self.state != LinkState::Ended && self.state != state;
+        if changes {
+            self.state = state;
+            // Only a linked client hears that the service is back.
+            self.is_service_away &= matches!(state, LinkState::Linked | LinkState::Paused);
+        }
+        changes
+    }
+}
+
 /// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {

@@ -120,16 +120,22 @@ impl Link {
         status.lock_ends.get(&guard).or_else(of_link).cloned()
     }
 
-    /// Notes that the lock has expired or was broken. Returns whether the link has to end: it stays
-    /// while another lock is requested, which the manager grants with a link or refuses.
+    /// Notes that the lock has expired or was broken. Returns whether the link has to end: it is
+    /// linked, and no other lock is requested, which the manager would grant with a link or refuse.
+    /// Whoever hears that the lock is lost then finds the link ended already.
     pub(super) fn lock_ended(&mut self, reason: &Arc<str>) -> bool {
+        let mut ends = false;
         self.status.send_modify(|status| {
             for guard in std::mem::take(&mut status.locks) {
                 status.lock_ends.insert(guard, Arc::clone(reason));
             }
             status.lock_end = Some(Arc::clone(reason));
+            ends = status.state == LinkState::Linked && self.acquiring.is_empty();
+            if ends {
+                status.enter(LinkState::Ended);
+            }
         });
-        self.acquiring.is_empty()
+        ends
     }
 
     /// Forgets how the lock of a guard has ended.
@@ -215,23 +221,26 @@ impl Link {
         });
     }
 
-    /// Ends the lock for all guards: a client has at most one lock on a service. Requested locks
-    /// end as well.
-    pub(super) fn end_locks(&mut self) {
-        self.acquiring.clear();
-        self.lose_locks();
-    }
-
     /// Ends the lock that is held. A requested one may still be granted: a grant that arrives after
     /// "unlinked" is for the service that came back.
     pub(super) fn lose_locks(&mut self) {
         self.is_retaking = false;
+        self.status.send_if_modified(LinkStatus::lose_locks);
+    }
+
+    /// Ends the lock that is held, and enters a state in the same step.
+    pub(super) fn lose_locks_and_enter(&mut self, state: LinkState) {
+        self.is_retaking = false;
         self.status.send_if_modified(|status| {
-            let changes = !(status.locks.is_empty() && status.suspended.is_empty());
-            status.locks.clear();
-            status.suspended.clear();
-            changes
+            let loses = status.lose_locks();
+            status.enter(state) || loses
         });
+    }
+
+    /// Ends the lock for all guards, and the requested ones: a client has at most one lock on a service.
+    pub(super) fn end_locks(&mut self) {
+        self.acquiring.clear();
+        self.lose_locks();
     }
 
     pub(super) fn add_reader(&mut self, reader: NotificationSender) {
@@ -256,14 +265,66 @@ impl Link {
     }
 
     pub(super) fn enter(&mut self, state: LinkState) {
-        self.status.send_if_modified(|status| {
-            let changes = status.state != LinkState::Ended && status.state != state;
-            if changes {
-                status.state = state;
-                // Only a linked client hears that the service is back.
-                status.is_service_away &= matches!(state, LinkState::Linked | LinkState::Paused);
-            }
-            changes
+        self.status.send_if_modified(|status| status.enter(state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// Looks at the state of a link at the moment that its handles hear of a change.
+    struct Looks {
+        status: watch::Receiver<LinkStatus>,
+        seen: Mutex<Vec<(bool, LinkState)>>,
+    }
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            let (is_locked, state) = {
+                let status = self.status.borrow();
+                (!status.locks.is_empty(), status.state)
+            };
+            self.seen.lock().unwrap().push((is_locked, state));
+        }
+    }
+
+    fn seen_after(change: impl FnOnce(&mut Link)) -> Vec<(bool, LinkState)> {
+        let mut link = Link::new("Echo".into());
+        link.acquiring(1);
+        link.granted(1, &LockOptions::from(crate::Lock::Exclusive));
+        link.enter(LinkState::Linked);
+        let looks = Arc::new(Looks {
+            status: link.subscribe(),
+            seen: Mutex::default(),
         });
+        let mut receiver = link.subscribe();
+        let waker = Waker::from(Arc::clone(&looks));
+        let changed = pin!(receiver.changed());
+        assert!(changed.poll(&mut Context::from_waker(&waker)).is_pending());
+        change(&mut link);
+        std::mem::take(&mut *looks.seen.lock().unwrap())
+    }
+
+    #[test]
+    fn who_hears_that_the_lock_is_lost_finds_the_link_lost_as_well() {
+        let ended = seen_after(|link| assert!(link.lock_ended(&"the lock was broken".into())));
+        assert_eq!(ended, [(false, LinkState::Ended)]);
+        let away = seen_after(|link| link.lose_locks_and_enter(LinkState::Away));
+        assert_eq!(away, [(false, LinkState::Away)]);
+    }
+
+    #[test]
+    fn a_link_stays_while_another_lock_is_requested() {
+        let seen = seen_after(|link| {
+            link.acquiring(2);
+            assert!(!link.lock_ended(&"the lock expired".into()));
+        });
+        assert_eq!(seen, [(false, LinkState::Linked)]);
     }
 }

@@ -124,8 +124,7 @@ impl Links {
     pub(super) fn lose(&mut self, key: LinkKey, comes_back: bool) {
         self.cancel_retry(key);
         if let Some(link) = self.table.get_mut(&key) {
-            link.lose_locks();
-            link.enter(LinkState::Away);
+            link.lose_locks_and_enter(LinkState::Away);
             if !comes_back {
                 link.readers.clear();
             }
@@ -193,12 +192,12 @@ impl Links {
         for key in self.live() {
             self.cancel_retry(key);
             if let Some(link) = self.table.get_mut(&key) {
+                link.acquiring.clear();
                 if keeps_locks {
-                    link.acquiring.clear();
+                    link.enter(LinkState::Away);
                 } else {
-                    link.end_locks();
+                    link.lose_locks_and_enter(LinkState::Away);
                 }
-                link.enter(LinkState::Away);
             }
         }
     }
@@ -234,8 +233,8 @@ impl Links {
     pub(super) fn end(&mut self, key: LinkKey) {
         self.cancel_retry(key);
         if let Some(link) = self.table.get_mut(&key) {
-            link.end_locks();
-            link.enter(LinkState::Ended);
+            link.acquiring.clear();
+            link.lose_locks_and_enter(LinkState::Ended);
             link.readers.clear();
             if self.current.get(&link.service) == Some(&key) {
                 self.current.remove(&link.service);
