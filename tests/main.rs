@@ -11,6 +11,7 @@
 mod accounts;
 mod approvals;
 mod binary;
+mod book;
 mod callers;
 mod client_certificates;
 mod clocks;
@@ -22,6 +23,7 @@ mod dependencies;
 mod examples;
 mod features;
 mod files;
+mod frameworks;
 mod hardening;
 mod history;
 mod instruments;

@@ -46,7 +46,10 @@ pub use heartbeat::Heartbeat;
 pub use my_array::MyArray;
 pub use simulated_multimeter::SimulatedMultimeter;
 
-/// Compiles the Rust code of the README with the examples.
+/// Compiles the Rust code of the READMEs and of the book with the examples.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../client-sdk/README.md")]
+#[doc = include_str!("../../docs/src/tutorials/sdk.md")]
+#[doc = include_str!("../../service-sdk/README.md")]
 struct Readme;
