@@ -80,6 +80,35 @@ fn a_flood_of_requests_for_approval_takes_no_place_of_others() {
     );
 }
 
+/// A client that asks and cancels without end is not published any more after some hundred events, so that those who
+/// decide hear of the others.
+#[test]
+fn who_asks_and_cancels_without_end_hides_nobody_from_those_who_decide() {
+    let manager = start();
+    let _laser = service(&manager, "olga", "Laser");
+    let mut olga = client(&manager, "olga");
+    let subscribe = to_manager("subscribe", json!(["manager.approval"]), json!({}));
+    assert_eq!(olga.request(&subscribe)["error"], false);
+    let mut ada = client(&manager, "ada");
+    for number in 0..500 {
+        let uid = number.to_string();
+        ada.send_line(&asking("Laser", "set_power", &uid).to_string());
+        ada.request(&to_manager("cancel", json!([uid]), json!({})));
+    }
+    let mut eve = client(&manager, "eve");
+    eve.send_line(&asking("Laser", "set_power", "1").to_string());
+    let mut of_ada = 0;
+    loop {
+        let event = olga.read_json()["result"][0][1].clone();
+        if event["user"] == "eve" {
+            break;
+        }
+        assert_eq!(event["user"], "ada", "{event}");
+        of_ada += 1;
+    }
+    assert!((1..200).contains(&of_ada), "{of_ada}");
+}
+
 /// A service that does not read: the decision waits for room in its queue, and the request with it.
 #[test]
 fn a_decision_waits_for_room_in_the_queue_of_the_service() {

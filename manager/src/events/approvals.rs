@@ -32,7 +32,8 @@ impl Events {
         };
         Counters::count(counter);
         let is_logged = |limit: &std::sync::Arc<crate::log_limit::LogLimit>| limit.allows(client);
-        if approval.log_limit.as_ref().is_none_or(is_logged) {
+        let is_told = approval.log_limit.as_ref().is_none_or(is_logged);
+        if is_told {
             let (service, attribute) = (quoted(excerpt(service)), quoted(excerpt(attribute)));
             info!(
                 "the request {id} of {client} for {attribute} of {service}: {}",
@@ -44,6 +45,15 @@ impl Events {
             debug!("{client}: {}", refusal.summary());
             let frame = refusal.frame(client, uid, *features);
             outbox.push_always(|writer| writer.shared(&frame));
+        }
+        let is_decided = matches!(
+            outcome,
+            ApprovalOutcome::Approved { .. } | ApprovalOutcome::Refused { .. }
+        );
+        if !is_told && !is_decided {
+            // A client that asks and cancels without end must not push out what is told of others.
+            Counters::count(&self.counters.events_left_out);
+            return work;
         }
         let subject = Subject::Approval { service, attribute };
         let value = || {

@@ -217,7 +217,9 @@ fn write_explanation(user: &str, explanation: &Explanation, output: &mut impl Wr
         Until::Time(end) if *is_allowed => format!(" until {}", until::shown(*end)),
         _ => String::new(),
     };
-    writeln!(output, "{user} {answer} {permission}{end}")?;
+    let is_about_all = !is_allowed && !needs_approval && permission.ends_with(".*");
+    let all = if is_about_all { " (all attributes)" } else { "" };
+    writeln!(output, "{user} {answer} {permission}{all}{end}")?;
     write_reasons(explanation, output)
 }
 

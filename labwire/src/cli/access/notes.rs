@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use labwire_access::{Action, EVERYONE, Grant, Grantee, Permission, Rows, Scope, permissions_of_built_in};
+use labwire_access::{
+    Action, EVERYONE, Effect, Grant, Grantee, Permission, Rows, Scope, permissions_of_built_in,
+};
 use labwire_home::nearest;
 
 /// The word before a permission whose requests wait for approval.
@@ -18,9 +20,13 @@ pub(super) fn of_call(permission: &Permission) -> Option<String> {
         return None;
     }
     let services = services.as_str();
+    let ask = match permission.effect {
+        Effect::Ask => "ask ",
+        _ => "",
+    };
     Some(format!(
         "labwire: '{permission}' allows all attributes of the services that match {services}; for attributes, write \
-         the service and a dot before: 'call *.{services}'"
+         the service and a dot before: '{ask}call *.{services}'"
     ))
 }
 

@@ -47,7 +47,8 @@ pub(super) struct ClientArgs {
     #[arg(long, value_name = "CERT", conflicts_with_all = ["name", "algorithm", "force", "key_file", "show"])]
     revoke: Vec<String>,
 
-    /// Create or renew the list of revoked certificates FILE [default: certs/ca.crl in the home folder]
+    /// Create or renew the list of revoked certificates FILE [default: certs/ca.crl in the home folder, or
+    /// beside --issuer]
     ///
     /// `labwire start --client-crl` takes it, and reads it again at the signal HUP. By default the
     /// list need not be renewed as long as the authority is valid.
@@ -186,7 +187,8 @@ impl ClientArgs {
         // Another command would read the list before this one has written it.
         let _lock = self.lock()?;
         let serials: Result<Vec<_>, _> = self.revoke.iter().map(|text| serial(text, &authority)).collect();
-        let default = default_files(&Home::resolve()?).0.with_extension("crl");
+        let default = default_files(&Home::resolve()?).0;
+        let default = self.issuer.as_ref().unwrap_or(&default).with_extension("crl");
         let list = common.out.unwrap_or(&default);
         let shown = list.display();
         let is_new = !list.exists();
