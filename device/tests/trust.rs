@@ -154,8 +154,8 @@ async fn a_certificate_that_is_no_authority_has_issued_nothing_not_even_its_own_
         assert!(matches!(error, TrustError::Changed { .. }), "{error}");
         // Another certificate that the same key has signed.
         let other = KeyPair::generate().unwrap();
-        let issuer = Issuer::from_params(&trusted, &key);
-        let issued = of(IsCa::NoCa, Vec::new()).signed_by(&other, &issuer).unwrap();
+        let signer = Issuer::from_params(&trusted, &key);
+        let issued = of(IsCa::NoCa, Vec::new()).signed_by(&other, &signer).unwrap();
         let error = verdict(present(&issued, &other).await, &pem, false)
             .await
             .unwrap();

@@ -67,9 +67,11 @@ impl Database {
         }
         let sql = "SELECT record IS NULL, record FROM labwire_record WHERE database = ?1";
         let noted = self.connection.query_row(sql, [self.path.to_str()], |row| {
-            Ok(match row.get(0)? {
-                true => NotedRecord::Nothing,
-                false => NotedRecord::File(text(row, 1).into()),
+            let is_nothing: bool = row.get(0)?;
+            Ok(if is_nothing {
+                NotedRecord::Nothing
+            } else {
+                NotedRecord::File(text(row, 1).into())
             })
         });
         Ok(noted.optional()?.unwrap_or(NotedRecord::Unknown))

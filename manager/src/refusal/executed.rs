@@ -9,7 +9,6 @@ impl Refusal {
     ///
     /// Programs send a request again without asking after [`Executed::No`]. Every refusal is listed
     /// by name, so that a new one must be considered.
-    #[expect(clippy::too_many_lines, reason = "it is one list")]
     pub(crate) fn executed(&self) -> Executed {
         match self {
             Self::Session(refusal) => refusal.executed(),
