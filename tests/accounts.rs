@@ -93,6 +93,14 @@ fn a_user_who_is_disabled_by_a_command_is_out_and_gets_in_again_once_enabled() {
         listed.ends_with("ada      False         disabled: on leave\nroot     True\n"),
         "{listed}"
     );
+    let may = home.labwire(&["may", "root", "DMM"]);
+    assert!(
+        !String::from_utf8_lossy(&may.stderr).contains("disabled"),
+        "{may:?}"
+    );
+    let may = home.labwire(&["may", "ada", "DMM"]);
+    let said = String::from_utf8_lossy(&may.stderr);
+    assert!(said.contains("ada is disabled (on leave)"), "{said}");
     // Others stay.
     assert_eq!(root.request(&request("Manager", "identity"))["error"], false);
     home.prepare(&["user", "enable", "ada"]);

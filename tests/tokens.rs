@@ -358,6 +358,16 @@ fn a_token_ends_in_time_also_if_the_clock_jumps() {
 }
 
 #[test]
+fn a_token_that_is_named_by_its_note_is_not_revoked() {
+    let home = home();
+    add(&home, &["bob", "--note", "night", "--may", "call DMM.read"]);
+    let by_name = home.labwire(&["token", "revoke", "night"]);
+    let said = String::from_utf8_lossy(&by_name.stderr);
+    assert_eq!(by_name.status.code(), Some(2));
+    assert!(said.contains("named by its number: labwire token list"), "{said}");
+}
+
+#[test]
 fn a_token_of_a_session_that_is_away_ends_too() {
     let home = home();
     let token = add(&home, &["bob", "--register", "DMM"]);

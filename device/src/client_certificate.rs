@@ -69,9 +69,6 @@ impl ClientFiles {
         let chain = chain.ok().filter(|chain| !chain.is_empty());
         let chain = chain.ok_or_else(|| wrong(certificate, "holds no certificate in PEM form"))?;
         let file = self.key.as_ref().unwrap_or(certificate);
-        if let Some(reason) = readable_by_others(file).map_err(|error| unreadable(file, &error))? {
-            return Err(wrong(file, &reason));
-        }
         let text = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
             let text = String::from_utf8_lossy(&text);
@@ -88,6 +85,9 @@ impl ClientFiles {
                 "holds no private key in PEM form; name the file of the key (--client-key or LABWIRE_CLIENT_KEY)",
             )
         })?;
+        if let Some(reason) = readable_by_others(file).map_err(|error| unreadable(file, &error))? {
+            return Err(wrong(file, &reason));
+        }
         Ok(Presentable { chain, key })
     }
 

@@ -71,7 +71,7 @@ impl Request {
             .iter()
             .zip(values)
             .filter(|(name, _)| !SECRETS.contains(name))
-            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
+            .filter_map(|(name, value)| Some(format!("{name}={}", shown(name, value.as_ref()?))))
             .collect();
         let place = names.iter().position(|name| *name == "service");
         let service = place
@@ -138,6 +138,16 @@ impl Request {
         }
         Ok(outcome)
     }
+}
+
+/// Returns the value of an argument for the record. What is no text in the place of a name may be anything,
+/// such as a name with a password.
+fn shown(name: &str, value: &Value) -> String {
+    let is_name = matches!(name, "username" | "user" | "hostname");
+    if is_name && !value.is_string() {
+        return "…".to_owned();
+    }
+    value.to_string()
 }
 
 fn refused(error: &StoreError) -> Refusal {

@@ -98,6 +98,18 @@ pub enum ClientTrustError {
         /// The reason.
         reason: String,
     },
+    /// A list is older than the one that is in use.
+    #[error(
+        "the list of revoked certificates of '{issuer}' in '{}' is older than the one in use, so what was revoked since \
+         would be accepted again; restore the newest one, or restart the manager to use this one",
+        path.display()
+    )]
+    OlderList {
+        /// The file.
+        path: PathBuf,
+        /// The issuer of the list.
+        issuer: String,
+    },
     /// The cryptographic library refuses the authorities.
     #[error("the authorities in '{}' cannot be used: {reason}", path.display())]
     Unusable {
@@ -117,7 +129,13 @@ pub struct ClientAuthorities {
     authorities: Vec<String>,
     revoked: Option<usize>,
     doubts: Vec<String>,
+    /// The file of the lists, and for each list its issuer in DER form and for people, and its number.
+    lists: Option<(PathBuf, Vec<Numbered>)>,
 }
+
+/// A list of revoked certificates: its issuer in DER form and for people, and its number, big-endian without zeros in
+/// front.
+type Numbered = (Vec<u8>, String, Option<Vec<u8>>);
 
 impl fmt::Debug for ClientAuthorities {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,9 +183,31 @@ impl ClientAuthorities {
             admitting: verifier(&store, der, true).map_err(unusable)?,
             staying: verifier(&store, der, false).map_err(unusable)?,
             authorities: roots.names,
-            revoked: crls.map(|crls| crls.revoked),
+            revoked: crls.as_ref().map(|crls| crls.revoked),
             doubts,
+            lists: crls
+                .zip(lists)
+                .map(|(crls, path)| (path.to_owned(), crls.numbers)),
         })
+    }
+
+    /// Checks that no list is older than that of the same issuer before.
+    fn check_newer(&self, before: &Self) -> Result<(), ClientTrustError> {
+        let (Some((path, lists)), Some((_, former))) = (&self.lists, &before.lists) else {
+            return Ok(());
+        };
+        for (issuer, name, number) in lists {
+            let known = former.iter().find(|(known, ..)| known == issuer);
+            let order =
+                |number: &Option<Vec<u8>>| number.as_ref().map(|number| (number.len(), number.clone()));
+            if known.is_some_and(|(.., known)| order(number) < order(known)) {
+                return Err(ClientTrustError::OlderList {
+                    path: path.clone(),
+                    issuer: name.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Returns the names of the authorities.
@@ -276,6 +316,7 @@ struct Lists {
     der: Vec<CertificateRevocationListDer<'static>>,
     /// For each list: the issuer in DER form and for people, its time and that of the next one.
     issuers: Vec<(Vec<u8>, String, [i64; 2])>,
+    numbers: Vec<Numbered>,
     revoked: usize,
 }
 
@@ -285,7 +326,7 @@ impl Lists {
         let blocks = lists_from_pem(&contents).ok_or_else(|| ClientTrustError::NoList {
             path: path.to_owned(),
         })?;
-        let (mut issuers, mut revoked) = (Vec::new(), 0);
+        let (mut issuers, mut numbers, mut revoked) = (Vec::<(Vec<u8>, _, _)>::new(), Vec::new(), 0);
         for (index, block) in blocks.iter().enumerate() {
             let unusable = |reason: &str| ClientTrustError::UnusableList {
                 path: path.to_owned(),
@@ -296,17 +337,24 @@ impl Lists {
             let (_, list) = parsed.map_err(|_| unusable("it is damaged"))?;
             let next = list.next_update();
             let next = next.ok_or_else(|| unusable("it does not tell when the next one comes"))?;
+            let issuer = list.issuer().as_raw().to_vec();
+            let name = printable(&list.issuer().to_string());
+            if issuers.iter().any(|(known, ..)| *known == issuer) {
+                // Only one of them would count.
+                return Err(unusable(&format!(
+                    "it is the second one of '{name}'; keep the newest one only"
+                )));
+            }
+            let number = list.crl_number().map(|number| number.to_bytes_be());
+            numbers.push((issuer.clone(), name.clone(), number));
             revoked += list.iter_revoked_certificates().count();
-            issuers.push((
-                list.issuer().as_raw().to_vec(),
-                printable(&list.issuer().to_string()),
-                [list.last_update().timestamp(), next.timestamp()],
-            ));
+            issuers.push((issuer, name, [list.last_update().timestamp(), next.timestamp()]));
         }
         let der = blocks.into_iter().map(CertificateRevocationListDer::from);
         Ok(Self {
             der: der.collect(),
             issuers,
+            numbers,
             revoked,
         })
     }
@@ -387,9 +435,14 @@ impl ClientTrust {
     }
 
     /// Replaces the authorities and lists.
-    pub fn replace(&self, authorities: ClientAuthorities) {
+    ///
+    /// # Errors
+    /// [`ClientTrustError::OlderList`] if what was revoked would be accepted again. Nothing is replaced then.
+    pub fn replace(&self, authorities: ClientAuthorities) -> Result<(), ClientTrustError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        authorities.check_newer(&current.0)?;
         *current = (Arc::new(authorities), current.1 + 1);
+        Ok(())
     }
 
     /// Returns a number that grows when they are replaced.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use labwire_home::present;
 use crate::entry::{Cost, Entry, Kind, Outcome, Repeats};
 use crate::shares::computer;
 
-/// The capacity of the queue, at some 90 bytes each: a fifth of a second of 300,000 calls per second.
+/// The capacity of the queue: calls with an entry of their own, at some 64 bytes each, and sums.
 pub(crate) const MOST_CALLS: usize = 65_536;
 
 /// The equal calls of one batch that become an entry each. Further ones are summed in one.
@@ -28,18 +29,45 @@ pub struct Caller {
     pub address: Option<IpAddr>,
 }
 
+/// Equal calls: those of one caller to one attribute of one service. The record sums calls that share
+/// one of these.
+#[derive(Debug)]
+pub struct CallSeries {
+    caller: Arc<Caller>,
+    service: Arc<str>,
+    attribute: Arc<str>,
+    /// Where their sum is in the queue, or was: so a call finds it without a hash. Used with the lock of the
+    /// queue only.
+    place: AtomicUsize,
+}
+
+impl CallSeries {
+    /// Creates a series without calls, for one [`Recorder`](crate::Recorder).
+    pub fn new(caller: Arc<Caller>, service: Arc<str>, attribute: Arc<str>) -> Self {
+        Self {
+            caller,
+            service,
+            attribute,
+            place: AtomicUsize::new(usize::MAX),
+        }
+    }
+
+    /// Returns who calls.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Returns the attribute.
+    pub fn attribute(&self) -> &str {
+        &self.attribute
+    }
+}
+
 /// A call that was answered.
-///
-/// It is made of shared parts, so that queuing one costs little. Equal calls should share them: calls of
-/// one caller, service and attribute are summed if they do.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who called.
-    pub caller: Arc<Caller>,
-    /// The name of the service.
-    pub service: Arc<str>,
-    /// The attribute.
-    pub attribute: Arc<str>,
+    /// Who called what.
+    pub series: Arc<CallSeries>,
     /// When it was forwarded, in microseconds of any clock.
     pub begun: u64,
     /// When it was answered, by the same clock.
@@ -64,7 +92,7 @@ const MOST_ARGUMENTS_OF_ONE: usize = 128 << 10;
 /// The queue of calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    list: Vec<Call>,
+    lists: Lists,
     /// The bytes of arguments in the list, and those of each computer.
     arguments: usize,
     arguments_of: HashMap<Option<IpAddr>, usize>,
@@ -74,20 +102,104 @@ pub(crate) struct Calls {
     dropped: u64,
 }
 
+/// What is queued.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    /// The calls with an entry of their own.
+    calls: Vec<Call>,
+    sums: Vec<Sum>,
+}
+
+impl Lists {
+    fn len(&self) -> usize {
+        self.calls.len() + self.sums.len()
+    }
+}
+
+/// The calls of one series.
+#[derive(Debug)]
+struct Sum {
+    series: Arc<CallSeries>,
+    succeeded: Equal,
+    failed: Equal,
+}
+
+/// Equal calls with the same outcome.
+#[derive(Debug, Default)]
+struct Equal {
+    /// The number of those that have an entry of their own.
+    alone: u64,
+    /// The number of the others, when the first and the last of them have ended, and what they have cost.
+    count: u64,
+    first: u64,
+    last: u64,
+    cost: Cost,
+}
+
 impl Calls {
     /// Queues a call if there is room. Returns whether the thread of the record must be woken: for the
-    /// first one, and when the queue is half full.
+    /// first one, and when the queue becomes half full.
     pub(crate) fn push(&mut self, mut call: Call) -> bool {
-        if self.list.len() >= MOST_CALLS {
-            self.dropped += 1;
-            return false;
-        }
+        let before = self.lists.len();
         if let Some(arguments) = call.arguments.take() {
-            call.arguments = self.with_room(call.caller.address, arguments);
+            call.arguments = self.with_room(call.series.caller.address, arguments);
         }
-        self.first.get_or_insert_with(|| (present(), call.ended));
-        self.list.push(call);
-        self.list.len() == 1 || self.is_half_full()
+        if call.arguments.is_some() {
+            self.push_alone(call);
+        } else {
+            self.add(call);
+        }
+        let now = self.lists.len();
+        now != before && (before == 0 || self.is_half_full())
+    }
+
+    /// Queues a call that has an entry of its own.
+    fn push_alone(&mut self, call: Call) {
+        if self.lists.len() < MOST_CALLS {
+            self.begin(call.ended);
+            self.lists.calls.push(call);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Notes the time of the first call.
+    fn begin(&mut self, ended: u64) {
+        self.first.get_or_insert_with(|| (present(), ended));
+    }
+
+    /// Adds a call to the sum of its series, or queues it alone if it is one of the first.
+    fn add(&mut self, call: Call) {
+        let place = call.series.place.load(Ordering::Relaxed);
+        let is_known = |sum: &Sum| Arc::ptr_eq(&sum.series, &call.series);
+        let place = if self.lists.sums.get(place).is_some_and(is_known) {
+            place
+        } else if self.lists.len() < MOST_CALLS {
+            let place = self.lists.sums.len();
+            call.series.place.store(place, Ordering::Relaxed);
+            self.begin(call.ended);
+            self.lists.sums.push(Sum {
+                series: Arc::clone(&call.series),
+                succeeded: Equal::default(),
+                failed: Equal::default(),
+            });
+            place
+        } else {
+            self.dropped += 1;
+            return;
+        };
+        let sum = &mut self.lists.sums[place];
+        let equal = if call.is_error {
+            &mut sum.failed
+        } else {
+            &mut sum.succeeded
+        };
+        if equal.alone < ONE_BY_ONE {
+            equal.alone += 1;
+            self.push_alone(call);
+        } else {
+            equal.add(&call);
+        }
     }
 
     /// Returns the arguments of a call from an address if there is room for them.
@@ -103,12 +215,12 @@ impl Calls {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.lists.len() == 0
     }
 
-    /// Whether it has just become half full, or is fuller.
+    /// Whether it is half full, or fuller.
     pub(crate) fn is_half_full(&self) -> bool {
-        self.list.len() >= MOST_CALLS / 2
+        self.lists.len() >= MOST_CALLS / 2
     }
 
     /// Returns the number of calls that did not fit since the last call of this.
@@ -116,84 +228,73 @@ impl Calls {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Takes what is queued, in exchange for an empty list whose memory is used again.
-    pub(crate) fn take(&mut self, empty: Vec<Call>) -> Batch {
+    /// Takes what is queued, in exchange for empty lists whose memory is used again.
+    pub(crate) fn take(&mut self, empty: Lists) -> Batch {
         self.arguments = 0;
         self.arguments_of.clear();
         Batch {
-            list: std::mem::replace(&mut self.list, empty),
+            lists: std::mem::replace(&mut self.lists, empty),
             first: self.first.take(),
         }
+    }
+}
+
+impl Equal {
+    fn add(&mut self, call: &Call) {
+        if self.count == 0 {
+            self.first = call.ended;
+        }
+        self.count += 1;
+        self.last = call.ended;
+        self.cost = self.cost.plus(cost(call));
     }
 }
 
 /// Calls that were queued in a fifth of a second.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    list: Vec<Call>,
+    lists: Lists,
     first: Option<(Timestamp, u64)>,
 }
 
-/// Equal calls of a batch.
-#[derive(Default)]
-struct Sum<'a> {
-    seen: u64,
-    /// The last of those behind the first ones, and the sum of them.
-    summed: Option<(&'a Call, Repeats, Cost)>,
-}
-
 impl Batch {
-    /// Returns the entries, and the empty list.
-    pub(crate) fn into_entries(self) -> (Vec<Entry>, Vec<Call>) {
-        let Self { mut list, first } = self;
+    /// Returns the entries, and the empty lists.
+    pub(crate) fn into_entries(self) -> (Vec<Entry>, Lists) {
+        let Self { mut lists, first } = self;
         let (first_at, first_ended) = first.unwrap_or_else(|| (present(), 0));
-        let at = |call: &Call| {
-            let later = Duration::from_micros(call.ended.saturating_sub(first_ended));
+        let at = |ended: u64| {
+            let later = Duration::from_micros(ended.saturating_sub(first_ended));
             first_at.checked_add(later).unwrap_or(first_at)
         };
-        let mut entries = Vec::new();
-        let mut sums: HashMap<_, Sum<'_>> = HashMap::new();
-        for call in &mut list {
-            if let Some(arguments) = call.arguments.take() {
+        let mut entries = Vec::with_capacity(lists.len());
+        for mut call in lists.calls.drain(..) {
+            entries.push(Entry {
+                arguments: call.arguments.take(),
+                cost: Some(cost(&call)),
+                ..entry(&call.series, at(call.ended), call.is_error)
+            });
+        }
+        for sum in lists.sums.drain(..) {
+            for (equal, is_error) in [(sum.succeeded, false), (sum.failed, true)] {
+                let Equal {
+                    count,
+                    first,
+                    last,
+                    cost,
+                    ..
+                } = equal;
+                if count == 0 {
+                    continue;
+                }
+                let since = at(first);
                 entries.push(Entry {
-                    arguments: Some(arguments),
-                    ..entry(call, at(call), None, cost(call))
+                    repeats: (count > 1).then_some(Repeats { count, since }),
+                    cost: Some(cost),
+                    ..entry(&sum.series, at(last), is_error)
                 });
-                continue;
-            }
-            // The list keeps the parts alive, so that equal addresses are equal parts.
-            let parts = (
-                Arc::as_ptr(&call.caller),
-                Arc::as_ptr(&call.service).cast::<u8>(),
-                Arc::as_ptr(&call.attribute).cast::<u8>(),
-                call.is_error,
-            );
-            let sum = sums.entry(parts).or_default();
-            sum.seen += 1;
-            let cost = cost(call);
-            if sum.seen <= ONE_BY_ONE {
-                entries.push(entry(call, at(call), None, cost));
-                continue;
-            }
-            if let Some((last, repeats, costs)) = &mut sum.summed {
-                repeats.count += 1;
-                *costs = costs.plus(cost);
-                *last = call;
-            } else {
-                let repeats = Repeats {
-                    count: 1,
-                    since: at(call),
-                };
-                sum.summed = Some((call, repeats, cost));
             }
         }
-        entries.extend(sums.into_values().filter_map(|sum| {
-            let (last, repeats, cost) = sum.summed?;
-            let repeats = (repeats.count > 1).then_some(repeats);
-            Some(entry(last, at(last), repeats, cost))
-        }));
-        list.clear();
-        (entries, list)
+        (entries, lists)
     }
 }
 
@@ -206,20 +307,14 @@ fn cost(call: &Call) -> Cost {
     }
 }
 
-fn entry(call: &Call, at: Timestamp, repeats: Option<Repeats>, cost: Cost) -> Entry {
+fn entry(series: &CallSeries, at: Timestamp, is_error: bool) -> Entry {
     Entry {
-        outcome: if call.is_error {
-            Outcome::Error
-        } else {
-            Outcome::Ok
-        },
-        user: call.caller.user.clone(),
-        peer: Some(Arc::clone(&call.caller.peer)),
-        address: call.caller.address,
-        service: Some(Arc::clone(&call.service)),
-        attribute: Some((*call.attribute).into()),
-        repeats,
-        cost: Some(cost),
+        outcome: if is_error { Outcome::Error } else { Outcome::Ok },
+        user: series.caller.user.clone(),
+        peer: Some(Arc::clone(&series.caller.peer)),
+        address: series.caller.address,
+        service: Some(Arc::clone(&series.service)),
+        attribute: Some((*series.attribute).into()),
         ..Entry::at(at, Kind::Call)
     }
 }
@@ -228,11 +323,9 @@ fn entry(call: &Call, at: Timestamp, repeats: Option<Repeats>, cost: Cost) -> En
 mod tests {
     use super::*;
 
-    fn call(caller: &Arc<Caller>, attribute: &Arc<str>, begun: u64, is_error: bool) -> Call {
+    fn call(series: &Arc<CallSeries>, begun: u64, is_error: bool) -> Call {
         Call {
-            caller: Arc::clone(caller),
-            service: "DMM".into(),
-            attribute: Arc::clone(attribute),
+            series: Arc::clone(series),
             begun,
             ended: begun + 10,
             bytes: 64,
@@ -241,104 +334,123 @@ mod tests {
         }
     }
 
-    fn caller() -> Arc<Caller> {
-        Arc::new(Caller {
+    fn series_from(address: Option<IpAddr>, attribute: &str) -> Arc<CallSeries> {
+        let caller = Arc::new(Caller {
             peer: "Ada[pc:1]".into(),
             user: None,
-            address: None,
-        })
+            address,
+        });
+        Arc::new(CallSeries::new(caller, "DMM".into(), attribute.into()))
+    }
+
+    /// Returns how many calls entries stand for.
+    fn calls_of(entries: &[Entry]) -> u64 {
+        let count = |entry: &Entry| entry.repeats.map_or(1, |repeats| repeats.count);
+        entries.iter().map(count).sum()
     }
 
     #[test]
     fn equal_calls_are_summed_behind_the_first_ones() {
         let mut calls = Calls::default();
-        let (caller, service): (_, Arc<str>) = (caller(), "DMM".into());
-        let [read, write]: [Arc<str>; 2] = ["read".into(), "write".into()];
-        let mut woken = 0;
-        for number in 0..1_000 {
-            let attribute = if number % 100 == 0 { &write } else { &read };
-            woken += u32::from(calls.push(Call {
-                service: Arc::clone(&service),
-                ..call(&caller, attribute, number, number == 500)
-            }));
+        let [read, write] = ["read", "write"].map(|attribute| series_from(None, attribute));
+        let mut lists = Lists::default();
+        for _ in 0..2 {
+            let mut woken = 0;
+            for number in 0..1_000 {
+                let series = if number % 100 == 0 { &write } else { &read };
+                woken += u32::from(calls.push(call(series, number, number == 501)));
+            }
+            assert_eq!(woken, 1);
+            let (entries, empty) = calls.take(std::mem::take(&mut lists)).into_entries();
+            assert!(empty.len() == 0 && calls.is_empty());
+            lists = empty;
+            // 10 and a sum of read, 10 of write, and the error.
+            assert_eq!((entries.len(), calls_of(&entries)), (22, 1_000));
+            let sum = entries.iter().find(|entry| entry.repeats.is_some()).unwrap();
+            let cost = sum.cost.unwrap();
+            assert_eq!((cost.micros, cost.longest, cost.bytes), (9_790, 10, 979 * 64));
+            let span = sum.at.duration_since(sum.repeats.unwrap().since);
+            assert_eq!(span.as_micros(), 999 - 11);
+            let errors = entries.iter().filter(|entry| entry.outcome == Outcome::Error);
+            assert_eq!(errors.count(), 1);
         }
-        assert_eq!(woken, 1);
-        let (entries, list) = calls.take(Vec::new()).into_entries();
-        assert!(list.is_empty() && calls.is_empty());
-        // 10 and a sum of read, 9 of write, and the error.
-        assert_eq!(entries.len(), 21);
-        let counts = entries
-            .iter()
-            .map(|entry| entry.repeats.map_or(1, |repeats| repeats.count));
-        assert_eq!(counts.sum::<u64>(), 1_000);
-        let sum = entries.iter().find(|entry| entry.repeats.is_some()).unwrap();
-        let cost = sum.cost.unwrap();
-        assert_eq!((cost.micros, cost.longest, cost.bytes), (9_800, 10, 980 * 64));
-        let span = sum.at.duration_since(sum.repeats.unwrap().since);
-        assert_eq!(span.as_micros(), 999 - 11);
-        let errors = entries.iter().filter(|entry| entry.outcome == Outcome::Error);
-        assert_eq!(errors.count(), 1);
+    }
+
+    #[test]
+    fn the_place_of_another_series_is_not_taken_for_its_own() {
+        let (mut calls, mut others) = (Calls::default(), Calls::default());
+        let [read, write] = ["read", "write"].map(|attribute| series_from(None, attribute));
+        for number in 0..100 {
+            calls.push(call(&read, number, false));
+            others.push(call(&write, number, false));
+            others.push(call(&read, number, false));
+        }
+        for (queue, expected) in [(calls, 100), (others, 200)] {
+            let mut queue = queue;
+            let (entries, _) = queue.take(Lists::default()).into_entries();
+            assert_eq!(calls_of(&entries), expected);
+            let reads = entries
+                .iter()
+                .filter(|entry| entry.attribute.as_deref() == Some("read"));
+            assert_eq!(calls_of(&reads.cloned().collect::<Vec<_>>()), 100);
+        }
     }
 
     #[test]
     fn calls_with_arguments_have_entries_of_their_own_as_far_as_there_is_room() {
         let mut calls = Calls::default();
-        let attribute = "set".into();
-        let from = |address: [u8; 4]| {
-            let address = Some(address.into());
-            Arc::new(Caller {
-                address,
-                ..(*caller()).clone()
-            })
-        };
+        let from = |address: [u8; 4]| series_from(Some(address.into()), "set");
         let arguments = |bytes: usize| Some("1".repeat(bytes).into_boxed_str());
         let with_arguments = |batch: Batch| {
-            let (entries, list) = batch.into_entries();
-            assert!(list.is_empty());
-            let all: u64 = entries
-                .iter()
-                .map(|entry| entry.repeats.map_or(1, |repeats| repeats.count))
-                .sum();
+            let (entries, lists) = batch.into_entries();
+            assert_eq!(lists.len(), 0);
             let with = entries.iter().filter(|entry| entry.arguments.is_some()).count();
-            (all, with)
+            (calls_of(&entries), with)
         };
         for _ in 0..2 {
             // One computer takes no more than its share, whatever the number of its connections.
             for number in 0..1_000 {
-                let caller = from([10, 0, 0, 1]);
                 calls.push(Call {
                     arguments: arguments(512),
-                    ..call(&caller, &attribute, number, false)
+                    ..call(&from([10, 0, 0, 1]), number, false)
                 });
             }
             calls.push(Call {
                 arguments: arguments(512),
-                ..call(&from([10, 0, 0, 2]), &attribute, 1_000, false)
+                ..call(&from([10, 0, 0, 2]), 1_000, false)
             });
             let share = MOST_ARGUMENTS_OF_ONE / (512 + OVERHEAD);
-            assert_eq!(with_arguments(calls.take(Vec::new())), (1_001, share + 1));
+            let batch = calls.take(Lists::default());
+            assert_eq!(with_arguments(batch), (1_001, share + 1));
         }
-        for number in 0..64_000_u32 {
-            let caller = from(number.to_be_bytes());
+        for number in 0..30_000_u32 {
             calls.push(Call {
                 arguments: arguments(512),
-                ..call(&caller, &attribute, number.into(), false)
+                ..call(&from(number.to_be_bytes()), number.into(), false)
             });
         }
-        assert_eq!(
-            with_arguments(calls.take(Vec::new())),
-            (64_000, MOST_ARGUMENTS / (512 + OVERHEAD))
-        );
+        let batch = calls.take(Lists::default());
+        assert_eq!(with_arguments(batch), (30_000, MOST_ARGUMENTS / (512 + OVERHEAD)));
     }
 
     #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
         let mut calls = Calls::default();
-        let (caller, attribute) = (caller(), "read".into());
-        for number in 0..MOST_CALLS as u64 + 7 {
-            calls.push(call(&caller, &attribute, number, false));
+        let known = series_from(None, "read");
+        for number in 0..100 {
+            calls.push(call(&known, number, false));
+        }
+        // A sum and an entry for each.
+        let others = (MOST_CALLS - 11) / 2;
+        for number in 0..others as u64 + 7 {
+            calls.push(call(&series_from(None, "read"), number, false));
         }
         assert!(calls.is_half_full());
-        assert_eq!((calls.take_dropped(), calls.take_dropped()), (7, 0));
+        assert_eq!(calls.take_dropped(), 7);
+        // What has a sum is counted further.
+        calls.push(call(&known, 100, false));
+        assert_eq!(calls.take_dropped(), 0);
+        let (entries, _) = calls.take(Lists::default()).into_entries();
+        assert_eq!(calls_of(&entries), 101 + others as u64);
     }
 }

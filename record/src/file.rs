@@ -77,6 +77,13 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE removed RENAME TO ages;
 ",
     "ALTER TABLE entries ADD COLUMN arguments TEXT;",
+    "
+    -- INSERT OR REPLACE fires no trigger for what it removes.
+    CREATE TRIGGER no_replacement BEFORE INSERT ON entries
+        WHEN EXISTS (SELECT 1 FROM entries WHERE id = NEW.id) BEGIN
+        SELECT RAISE(ABORT, 'entries of the record cannot be changed');
+    END;
+",
 ];
 
 /// The version of the tables from which on there are classes of entries.
@@ -567,6 +574,18 @@ pub(crate) mod tests {
             .unwrap();
         let fault = Reader::open(&path).unwrap().verify().unwrap_err().to_string();
         assert!(fault.contains("entry 2 is not"), "{fault}");
+    }
+
+    #[test]
+    fn no_entry_is_replaced() {
+        let (_folder, path) = empty();
+        let mut file = RecordFile::open(&path).unwrap();
+        file.write(&[Entry::new(Kind::Lock)], 0).unwrap();
+        let replace = "INSERT OR REPLACE INTO entries SELECT id, time, kind, outcome, 'mallory', peer, address, service,
+            attribute, text, hash, class, count, since, micros, longest, bytes, arguments FROM entries";
+        let error = file.connection.execute_batch(replace).unwrap_err().to_string();
+        assert!(error.contains("cannot be changed"), "{error}");
+        Reader::open(&path).unwrap().verify().unwrap();
     }
 
     #[test]

@@ -50,7 +50,7 @@ mod time;
 mod verify;
 mod worker;
 
-pub use calls::{Call, Caller};
+pub use calls::{Call, CallSeries, Caller};
 pub use entry::{Cost, Entry, Kind, Outcome, RecordedEntry, Repeats};
 pub use error::RecordError;
 pub use reader::{Filter, MOST_ENTRIES, Order, Page, Reader, inspect_record};

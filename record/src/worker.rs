@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use labwire_home::present;
 
-use crate::calls::{Batch, Call, Calls};
+use crate::calls::{Batch, Call, Calls, Lists};
 use crate::entry::{Entry, Kind};
 use crate::file::{RecordFile, truncated};
 use crate::pruning::RecordLimits;
@@ -282,7 +282,7 @@ pub(crate) struct Worker {
     newest: Option<i64>,
     batch: Vec<Entry>,
     /// The memory of calls that were summed.
-    spare: Vec<Call>,
+    spare: Lists,
     /// When dropped calls are told next.
     tell_dropped_at: Instant,
     /// Failed attempts to write the batch.
@@ -334,7 +334,7 @@ impl Worker {
             limits,
             shared,
             batch: Vec::new(),
-            spare: Vec::new(),
+            spare: Lists::default(),
             tell_dropped_at: now,
             attempts: 0,
             due_at: now,
@@ -490,7 +490,7 @@ impl Worker {
 
     /// Writes what is left. Entries that the file refuses now are dropped.
     fn write_rest(&mut self) {
-        let last_calls = self.shared.calls().take(Vec::new());
+        let last_calls = self.shared.calls().take(Lists::default());
         let dropped = self.shared.calls().take_dropped();
         self.shared.add_entries(last_calls.into_entries().0, dropped);
         self.shared.queue().end();

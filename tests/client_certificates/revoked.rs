@@ -45,6 +45,75 @@ fn connections_of_a_revoked_certificate_end_at_hup_and_others_stay() {
 }
 
 #[test]
+fn an_older_list_is_not_taken_at_hup() {
+    let home = home();
+    issue(&home, "ada");
+    issue(&home, "root");
+    let manager = start(home, &["--auth-certificate"]);
+    let file = |name: &str| manager.home().path(name);
+    std::fs::copy(file("ca.crl"), file("old.crl")).unwrap();
+    revoke(manager.home());
+    manager.signal(Signal::HUP);
+    manager.wait_for_log("1 revoked in ca.crl");
+    std::fs::copy(file("old.crl"), file("ca.crl")).unwrap();
+    manager.signal(Signal::HUP);
+    manager.wait_for_log("is older than the one in use");
+    assert_eq!(labwire_as(&manager, "ada", &["status"]).status.code(), Some(4));
+    assert!(labwire_as(&manager, "root", &["status"]).status.success());
+}
+
+#[test]
+fn two_lists_of_one_authority_are_refused() {
+    let home = home();
+    issue(&home, "ada");
+    let mut lists = std::fs::read(home.path("ca.crl")).unwrap();
+    revoke(&home);
+    lists.extend(std::fs::read(home.path("ca.crl")).unwrap());
+    std::fs::write(home.path("ca.crl"), lists).unwrap();
+    let start = [&["start", "--check", "--auth-certificate"], &ASKING[..]].concat();
+    let checked = home.labwire(&start);
+    let told = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+    assert!(
+        !checked.status.success() && told.contains("it is the second one of"),
+        "{told}"
+    );
+}
+
+#[test]
+fn certificates_that_are_revoked_at_the_same_time_are_all_in_the_list() {
+    const COUNT: usize = 6;
+
+    let home = home();
+    let names: Vec<_> = (0..COUNT).map(|number| format!("u{number}")).collect();
+    let mut revoking = Vec::new();
+    for name in &names {
+        issue(&home, name);
+    }
+    for name in &names {
+        let certificate = format!("{name}.crt");
+        let mut command = home.command(&[
+            "certgen",
+            "--revoke",
+            &certificate,
+            "--issuer",
+            "ca.crt",
+            "ca.crl",
+        ]);
+        revoking.push(command.stdout(std::process::Stdio::null()).spawn().unwrap());
+    }
+    for mut command in revoking {
+        assert!(command.wait().unwrap().success());
+    }
+    let list = std::process::Command::new("openssl")
+        .args(["crl", "-noout", "-text", "-in"])
+        .arg(home.path("ca.crl"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert_eq!(text.matches("Serial Number:").count(), COUNT, "{text}");
+}
+
+#[test]
 fn connections_of_an_authority_that_is_removed_end_at_hup() {
     let home = home();
     issue(&home, "ada");

@@ -128,7 +128,13 @@ fn an_unknown_action_gets_the_closest_one_and_the_list() {
     }
     let ran = run(&home, "labwire user xyzzy");
     assert!(!ran.error.contains("similar"), "{ran:?}");
-    ran.failed(2, &["'xyzzy'", "the actions are add, remove, update and list"]);
+    ran.failed(
+        2,
+        &[
+            "'xyzzy'",
+            "the actions are add, remove, update, disable, enable, set and list",
+        ],
+    );
     // An unknown option of an action is told with the options of that action.
     run(&home, "labwire user list --jsn").failed(2, &["'--jsn'", "'--json'"]);
     run(&home, "labwire user add j.doe --pasword x").failed(2, &["'--pasword'", "'--password'"]);

@@ -6,6 +6,7 @@
 //! decoded here must not be refused here. Numbers are not converted, nothing is allocated, and
 //! nesting is counted without recursion.
 
+mod compact;
 mod object;
 mod plain;
 mod quick;
@@ -17,6 +18,7 @@ use std::ops::Range;
 
 use scanner::Scanner;
 
+pub use compact::compact;
 pub(crate) use object::{Members, ObjectScan, scan_members};
 pub use text::RawString;
 

@@ -42,7 +42,7 @@ pub use features::Features;
 pub use frame::{Frame, FrameView, Payload, Plain};
 pub use identity::{Identity, IdentityError, MAX_ATTRIBUTES_DEPTH, MAX_ATTRIBUTES_DIGITS, Role};
 pub use json::{
-    FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, exact_elements,
+    FEW_DIGITS, JsonError, MAX_DEPTH, RawString, Shape, array_elements, as_string, compact, exact_elements,
     is_arguments_pair, is_string_array, scan_object,
 };
 pub use lines::{Line, LineSplitter, LineTooLong, LineView};

@@ -226,8 +226,10 @@ impl Truncated {
         }
         // One more than fits, so that it is full if something is missing.
         let room = (MAX_RECORDED_BYTES + 1).saturating_sub(self.text.len());
-        let json = &json[..json.len().min(room)];
-        self.text.push_str(&String::from_utf8_lossy(json));
+        // Without blanks, which could fill the room.
+        self.text
+            .push_str(&String::from_utf8_lossy(&json::compact(beginning(json), room)));
+        self.has_more |= json.len() > MOST_SEARCHED;
     }
 
     /// Ends an array or an object that was read completely or not.
@@ -263,6 +265,15 @@ mod tests {
 
     fn door() -> RecordedArguments {
         method(r#"{"parameters":["door","code","*","note"],"secret":["code"],"later":[[1]]}"#)
+    }
+
+    #[test]
+    fn blanks_hide_no_arguments() {
+        let all = method("{}");
+        let args = format!("[{}\"shown\" , 1]", " ".repeat(600));
+        assert_eq!(all.write(args.as_bytes(), b"{ }"), r#"["shown",1]"#);
+        let args = format!("[1{},9]", " ".repeat(MOST_SEARCHED));
+        assert_eq!(all.write(args.as_bytes(), b"{}"), "[1…");
     }
 
     #[test]

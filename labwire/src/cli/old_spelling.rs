@@ -64,7 +64,7 @@ pub(super) fn parse<T>(
     if let Some(action) = unknown_action(&old) {
         let mut error = again(action).unwrap_or(error);
         let actions = if name == "user" {
-            "the actions are add, remove, update and list"
+            "the actions are add, remove, update, disable, enable, set and list"
         } else {
             "the actions are add, remove and list"
         };

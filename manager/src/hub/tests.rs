@@ -12,7 +12,7 @@ use super::*;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::record::Recording;
-use crate::registry::Sight;
+use crate::registry::{Forwarded, Sight};
 
 const CLIENTS: usize = 3_000;
 
@@ -60,7 +60,17 @@ async fn others_are_served_while_thousands_are_told_that_a_service_has_left() {
             depth: 1,
             integer_digits: 1,
         };
-        registry.ask(id, &name, shape).unwrap().unwrap().begin(b"1", 0, 0);
+        let forwarded = Forwarded {
+            uid: b"1",
+            attribute: "",
+            bytes: 0,
+            line: None,
+        };
+        registry
+            .ask(id, &name, shape)
+            .unwrap()
+            .unwrap()
+            .begin(&forwarded, 0);
         clients.push(outbox);
     }
     assert_eq!(routing.leave(service, None), CLIENTS);

@@ -65,6 +65,13 @@ pub(crate) enum ApprovalRefusal {
          was not executed"
     )]
     TooLarge { bytes: usize },
+    /// An argument has two values.
+    #[error(
+        "ValueError: the argument {} of a request that needs approval is given twice, so nobody could tell what was \
+         approved; it was not executed",
+        quoted(.0)
+    )]
+    GivenTwice(String),
     /// No such request waits, or not for this peer.
     #[error(
         "KeyError: no request {} waits for your approval: it was decided, has ended, or never was",

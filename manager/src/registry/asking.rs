@@ -8,7 +8,7 @@ use labwire_wire::{Features, Shape, Text, Uid};
 use super::deadlines::Deadlines;
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
-use super::noted_calls::{CallLog, NotedCaller};
+use super::noted_calls::{CallLog, Calling, Forwarded, MOST_WITH_ARGUMENTS, Noted};
 use super::peers::PeerId;
 use super::permissions::Rules;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
@@ -30,6 +30,8 @@ pub(crate) struct Asking<'a> {
     pub(super) in_flight: &'a mut Pool,
     /// The rules about who may do what, if there are any.
     pub(super) rules: Option<&'a mut Rules>,
+    /// Set if calls are recorded.
+    pub(super) calls: Option<&'a mut CallLog>,
 }
 
 impl Asking<'_> {
@@ -58,16 +60,37 @@ impl Asking<'_> {
                 .all(|(id, requests)| requests.count() == 0 || is_client(id))
     }
 
-    /// Records that the service holds the request, of `bytes` bytes, since `now`, in microseconds
-    /// since the manager started.
-    pub(crate) fn begin(self, uid: &[u8], bytes: usize, now: u64) {
+    /// Records that the service holds the request since `now`, in microseconds since the manager
+    /// started.
+    pub(crate) fn begin(self, forwarded: &Forwarded<'_>, now: u64) {
         let (client, service) = self.ids;
-        if let Some(requests) = self.service.callers.get_mut(&client) {
-            requests.add(uid, now);
-        } else {
-            self.client.asked.insert(service);
-            self.service.callers.entry(client).or_default().add(uid, now);
+        let bytes = forwarded.bytes;
+        let requests = match self.service.callers.entry(client) {
+            Entry::Occupied(requests) => requests.into_mut(),
+            Entry::Vacant(place) => {
+                self.client.asked.insert(service);
+                place.insert(Requests::default())
+            }
+        };
+        let mut noted = Noted::Nothing;
+        if let Some(calls) = self.calls {
+            let calling = Calling {
+                ids: self.ids,
+                client: &self.client.name,
+                principal: &self.client.principal,
+                caller: &mut self.client.caller,
+                service: &self.service.name,
+                last: requests.last_series(),
+            };
+            noted = calls.note(calling, forwarded);
+            if let Some(methods) = &self.service.recorded
+                && let Some(recorded) = methods.of(forwarded.attribute)
+            {
+                let are_few = requests.count() < MOST_WITH_ARGUMENTS;
+                noted = calls.note_arguments(noted, (recorded, are_few), forwarded.line, now);
+            }
         }
+        requests.add(forwarded.uid, now, noted);
         self.service.in_flight += 1;
         self.service.traffic.request(bytes);
         self.client.traffic.request(bytes);
@@ -94,7 +117,6 @@ pub(crate) struct Awaited<'a> {
     services_in_flight: &'a mut usize,
     clients_in_flight: &'a mut InFlight,
     clients_progress: &'a mut Option<ClientsProgress>,
-    caller: NotedCaller<'a>,
     shared: Shared<'a>,
 }
 
@@ -136,10 +158,6 @@ impl<'a> Awaited<'a> {
             services_in_flight: &mut service.in_flight,
             clients_in_flight: &mut client.in_flight,
             clients_progress: &mut client.progress,
-            caller: NotedCaller {
-                principal: &client.principal,
-                shared: &mut client.caller,
-            },
             shared,
         })
     }
@@ -171,7 +189,7 @@ impl<'a> Awaited<'a> {
         for traffic in &mut self.traffic {
             traffic.reply_bytes += bytes as u64;
         }
-        self.held.add_noted_bytes(bytes);
+        self.held.add_noted_bytes(bytes, true);
     }
 
     /// Returns the client's id.
@@ -189,7 +207,7 @@ impl<'a> Awaited<'a> {
         for traffic in &mut self.traffic {
             traffic.request_bytes += bytes as u64;
         }
-        self.held.add_noted_bytes(bytes);
+        self.held.add_noted_bytes(bytes, false);
     }
 
     /// Ends the request after a proper reply.
@@ -205,8 +223,7 @@ impl<'a> Awaited<'a> {
         if let Some(calls) = self.shared.calls
             && let Some(noted) = self.held.take_noted()
         {
-            let caller = (self.requester, self.caller);
-            calls.answered(*noted, caller, self.service_name, begun, answered);
+            calls.answered(noted, answered);
         }
         for traffic in self.traffic {
             traffic.answer(begun, answered);
@@ -325,6 +342,7 @@ impl Registry {
             service,
             in_flight: &mut self.in_flight,
             rules: self.rules.as_mut(),
+            calls: self.calls.as_mut(),
         }))
     }
 

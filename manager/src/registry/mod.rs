@@ -66,6 +66,7 @@ pub(crate) use lock_queue::Ticket;
 pub(crate) use locking::Acquired;
 pub(crate) use manager::{Listing, ManagerIdentity};
 pub(crate) use moment::Moment;
+pub(crate) use noted_calls::Forwarded;
 pub(crate) use peers::PeerId;
 pub(crate) use permissions::Sight;
 pub(crate) use revoking::Checked;

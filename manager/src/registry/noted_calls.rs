@@ -1,12 +1,12 @@
 //! What is noted of calls for the record, if it is to contain them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
-use labwire_record::{Call, Caller, Recorder};
-use labwire_wire::{Envelope, Member, RecordedArguments, Uid};
+use labwire_record::{Call, CallSeries, Caller, Recorder};
+use labwire_wire::{Envelope, Member, RecordedArguments};
 
 use super::peers::PeerId;
 use super::state::Registry;
@@ -14,15 +14,15 @@ use super::traffic::Answered;
 use crate::principal::Principal;
 use crate::refusal::excerpt;
 
-/// The most attributes whose texts are shared. Beyond it, sharing begins anew.
-const MOST_ATTRIBUTES: usize = 1_024;
+/// The most series that are found by their attribute. Beyond it, sharing begins anew.
+const MOST_SERIES: usize = 4_096;
 
 /// The most bytes of arguments that are noted for requests in flight. Those beyond it are left out of the
 /// record.
 const MOST_NOTED_ARGUMENTS: usize = 8 << 20;
 
 /// The requests in flight of one client at one service for which arguments are noted.
-const MOST_WITH_ARGUMENTS: usize = 64;
+pub(super) const MOST_WITH_ARGUMENTS: usize = 64;
 
 /// What is recorded of arguments that cannot be noted.
 const LEFT_OUT: &str = "…";
@@ -33,18 +33,121 @@ pub(super) struct CallLog {
     recorder: Recorder,
     /// The bytes of the arguments of all requests in flight.
     arguments: Arc<AtomicUsize>,
-    /// Equal calls share the text of their attribute: the record sums them by its address.
-    attributes: HashSet<Arc<str>, RandomState>,
+    /// The series of a client, a service and an attribute: the record sums calls that share one.
+    series: HashMap<(PeerId, PeerId, Box<str>), Arc<CallSeries>, RandomState>,
+}
+
+/// What is noted of the requests with one uid until their replies. It is small, since each request has
+/// room for it, also if calls are not recorded.
+#[derive(Debug, Default)]
+pub(super) enum Noted {
+    #[default]
+    Nothing,
+    /// What is noted of nearly every call.
+    Call { bytes: u32, series: Arc<CallSeries> },
+    /// Calls with arguments, and of several requests with one uid, as people at terminals send them, in
+    /// their order.
+    Calls(Box<VecDeque<NotedCall>>),
 }
 
 /// What is noted of a request until its reply.
 #[derive(Debug)]
 pub(super) struct NotedCall {
-    attribute: Arc<str>,
+    series: Arc<CallSeries>,
+    /// When it was forwarded, in microseconds since the manager started.
+    begun: u64,
     /// The size of what was forwarded until now.
-    pub(super) bytes: u64,
+    bytes: u64,
     /// Its arguments, if its service wants them to be recorded.
-    arguments: Option<Box<NotedArguments>>,
+    arguments: Option<NotedArguments>,
+}
+
+/// A request that is forwarded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarded<'a> {
+    pub(crate) uid: &'a [u8],
+    pub(crate) attribute: &'a str,
+    /// The size of what is forwarded now, in bytes.
+    pub(crate) bytes: usize,
+    /// Its line, with the arguments; `None` if that is still arriving.
+    pub(crate) line: Option<(&'a [u8], &'a Envelope)>,
+}
+
+impl From<Option<NotedCall>> for Noted {
+    fn from(call: Option<NotedCall>) -> Self {
+        match call {
+            Some(call) => Self::Calls(Box::new([call].into())),
+            None => Self::Nothing,
+        }
+    }
+}
+
+impl Noted {
+    /// Adds what is noted of one more request with this uid. `begun` is that of the request before.
+    pub(super) fn add(&mut self, other: Self, begun: u64, now: u64) {
+        if matches!(self, Self::Nothing) {
+            *self = other;
+            return;
+        }
+        let mut calls = std::mem::take(self).into_calls(begun);
+        calls.append(&mut other.into_calls(now));
+        *self = Self::Calls(calls);
+    }
+
+    /// Adds to the size of the first call, which is answered next, or of the last one, which is still
+    /// arriving.
+    pub(super) fn add_bytes(&mut self, added: usize, is_reply: bool, begun: u64) {
+        if let Self::Call { bytes, .. } = self {
+            if let Some(sum) = u32::try_from(added)
+                .ok()
+                .and_then(|added| bytes.checked_add(added))
+            {
+                *bytes = sum;
+                return;
+            }
+            *self = Self::Calls(std::mem::take(self).into_calls(begun));
+        }
+        if let Self::Calls(calls) = self {
+            let call = if is_reply {
+                calls.front_mut()
+            } else {
+                calls.back_mut()
+            };
+            if let Some(call) = call {
+                call.bytes += added as u64;
+            }
+        }
+    }
+
+    /// Takes the call that is answered next.
+    #[inline]
+    pub(super) fn take(&mut self, begun: u64) -> Option<NotedCall> {
+        match self {
+            Self::Nothing => None,
+            Self::Call { .. } => std::mem::take(self).into_call(begun),
+            Self::Calls(calls) => calls.pop_front(),
+        }
+    }
+
+    fn into_call(self, begun: u64) -> Option<NotedCall> {
+        match self {
+            Self::Nothing => None,
+            Self::Call { bytes, series } => Some(NotedCall {
+                series,
+                begun,
+                bytes: bytes.into(),
+                arguments: None,
+            }),
+            Self::Calls(mut calls) => calls.pop_front(),
+        }
+    }
+
+    fn into_calls(self, begun: u64) -> Box<VecDeque<NotedCall>> {
+        match self {
+            Self::Calls(calls) => calls,
+            other => Box::new(other.into_call(begun).into_iter().collect()),
+        }
+    }
 }
 
 /// The arguments of a request in flight. They are counted until they are taken or dropped.
@@ -76,29 +179,85 @@ impl Drop for NotedArguments {
     }
 }
 
-/// The client of a request, as the record names it.
+/// Who calls which service, as [`CallLog`] needs it.
 #[derive(Debug)]
-pub(super) struct NotedCaller<'a> {
+pub(super) struct Calling<'a> {
+    pub(super) ids: (PeerId, PeerId),
+    pub(super) client: &'a Arc<str>,
     pub(super) principal: &'a Principal,
-    /// What its calls share, once there was one.
-    pub(super) shared: &'a mut Option<Arc<Caller>>,
+    /// How the record names the client, once there was a call.
+    pub(super) caller: &'a mut Option<Arc<Caller>>,
+    pub(super) service: &'a Arc<str>,
+    /// The series of the call before from this client to this service.
+    pub(super) last: &'a mut Option<Arc<CallSeries>>,
 }
 
 impl CallLog {
-    fn attribute(&mut self, attribute: &str) -> Arc<str> {
-        if let Some(known) = self.attributes.get(attribute) {
-            return Arc::clone(known);
+    /// Notes a call.
+    #[inline]
+    pub(super) fn note(&mut self, calling: Calling<'_>, forwarded: &Forwarded<'_>) -> Noted {
+        let attribute = excerpt(forwarded.attribute);
+        let series = match (&*calling.last, &*calling.caller) {
+            // Hashing would take longer.
+            (Some(last), Some(caller))
+                if last.attribute() == attribute && Arc::ptr_eq(last.caller(), caller) =>
+            {
+                Arc::clone(last)
+            }
+            _ => self.series(calling, attribute),
+        };
+        let bytes = forwarded.bytes;
+        let mut noted = Noted::Call { bytes: 0, series };
+        noted.add_bytes(bytes, false, 0);
+        noted
+    }
+
+    /// Returns the series of a call.
+    fn series(&mut self, calling: Calling<'_>, attribute: &str) -> Arc<CallSeries> {
+        let Calling { principal, .. } = calling;
+        let caller = calling.caller.get_or_insert_with(|| {
+            Arc::new(Caller {
+                peer: Arc::clone(calling.client),
+                user: principal.user().cloned(),
+                address: Some(principal.from.ip),
+            })
+        });
+        let key = (calling.ids.0, calling.ids.1, attribute.into());
+        let known = self.series.get(&key);
+        // A client that has logged in since is another caller.
+        let series = match known.filter(|series| Arc::ptr_eq(series.caller(), caller)) {
+            Some(series) => Arc::clone(series),
+            None => {
+                if self.series.len() >= MOST_SERIES {
+                    self.series.clear();
+                }
+                let (caller, service) = (Arc::clone(caller), Arc::clone(calling.service));
+                let series = Arc::new(CallSeries::new(caller, service, attribute.into()));
+                self.series.insert(key, Arc::clone(&series));
+                series
+            }
+        };
+        *calling.last = Some(Arc::clone(&series));
+        series
+    }
+
+    /// Notes the arguments of a call, of which something is noted already and that was forwarded at `now`.
+    #[cold]
+    pub(super) fn note_arguments(
+        &self,
+        noted: Noted,
+        (recorded, are_few): (&RecordedArguments, bool),
+        line: Option<(&[u8], &Envelope)>,
+        now: u64,
+    ) -> Noted {
+        let mut calls = noted.into_calls(now);
+        if let Some(call) = calls.back_mut() {
+            call.arguments = Some(self.arguments(recorded, line.filter(|_| are_few)));
         }
-        if self.attributes.len() >= MOST_ATTRIBUTES {
-            self.attributes.clear();
-        }
-        let attribute: Arc<str> = attribute.into();
-        self.attributes.insert(Arc::clone(&attribute));
-        attribute
+        Noted::Calls(calls)
     }
 
     /// Returns the arguments in a line as they are recorded.
-    #[cold]
     fn arguments(&self, recorded: &RecordedArguments, line: Option<(&[u8], &Envelope)>) -> NotedArguments {
         let has_room = self.arguments.load(Ordering::Relaxed) < MOST_NOTED_ARGUMENTS;
         let text = match line.filter(|_| has_room) {
@@ -111,32 +270,15 @@ impl CallLog {
         NotedArguments::new(text, &self.arguments)
     }
 
-    /// Records a call that was forwarded at `begun`, in microseconds since the manager started.
-    pub(super) fn answered(
-        &self,
-        noted: NotedCall,
-        (requester, caller): (&Arc<str>, NotedCaller<'_>),
-        service: &Arc<str>,
-        begun: u64,
-        answered: Answered,
-    ) {
-        let NotedCaller { principal, shared } = caller;
-        let caller = shared.get_or_insert_with(|| {
-            Arc::new(Caller {
-                peer: Arc::clone(requester),
-                user: principal.user().cloned(),
-                address: Some(principal.from.ip),
-            })
-        });
+    /// Records a call that was answered.
+    pub(super) fn answered(&self, noted: NotedCall, answered: Answered) {
         self.recorder.record_call(Call {
-            caller: Arc::clone(caller),
-            service: Arc::clone(service),
-            attribute: noted.attribute,
-            begun,
+            series: noted.series,
+            begun: noted.begun,
             ended: answered.now,
             bytes: noted.bytes + answered.bytes as u64,
             is_error: answered.is_error,
-            arguments: noted.arguments.map(|arguments| arguments.into_text()),
+            arguments: noted.arguments.map(NotedArguments::into_text),
         });
     }
 }
@@ -147,42 +289,62 @@ impl Registry {
         self.calls = Some(CallLog {
             recorder,
             arguments: Arc::default(),
-            attributes: HashSet::default(),
+            series: HashMap::default(),
         });
     }
+}
 
-    /// Notes a request of `bytes` bytes that has just [begun](super::Asking::begin), if calls are
-    /// recorded. `line` is its line, with the arguments; `None` if that is still arriving.
-    #[inline]
-    pub(crate) fn note_call(
-        &mut self,
-        client: PeerId,
-        service: PeerId,
-        uid: &Uid<'_>,
-        attribute: &str,
-        bytes: usize,
-        line: Option<(&[u8], &Envelope)>,
-    ) {
-        let Some(calls) = &mut self.calls else { return };
-        let Some(service) = self.services.get_mut(service) else {
-            return;
-        };
-        let recorded = service
-            .recorded
-            .as_deref()
-            .and_then(|methods| methods.of(attribute));
-        let attribute = calls.attribute(excerpt(attribute));
-        let Some(requests) = service.callers.get_mut(&client) else {
-            return;
-        };
-        let are_few = requests.count() <= MOST_WITH_ARGUMENTS;
-        if let Some(mut held) = requests.find(uid.as_bytes()) {
-            held.note(NotedCall {
-                attribute,
-                bytes: bytes as u64,
-                arguments: recorded
-                    .map(|recorded| Box::new(calls.arguments(recorded, line.filter(|_| are_few)))),
-            });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(attribute: &str) -> Arc<CallSeries> {
+        let caller = Arc::new(Caller {
+            peer: "Ada[pc:1]".into(),
+            user: None,
+            address: None,
+        });
+        Arc::new(CallSeries::new(caller, "DMM".into(), attribute.into()))
+    }
+
+    fn call(attribute: &str, bytes: u32) -> Noted {
+        let series = series(attribute);
+        Noted::Call { bytes, series }
+    }
+
+    fn taken(noted: &mut Noted, begun: u64) -> Option<(String, u64, u64)> {
+        let call = noted.take(begun)?;
+        Some((call.series.attribute().to_owned(), call.begun, call.bytes))
+    }
+
+    #[test]
+    fn calls_with_the_same_uid_are_noted_each() {
+        let mut noted = Noted::Nothing;
+        noted.add(call("read", 10), 0, 1);
+        noted.add(call("write", 20), 1, 2);
+        noted.add(call("read", 30), 2, 3);
+        // The last one is still arriving, and the first one is answered in parts.
+        noted.add_bytes(5, false, 3);
+        noted.add_bytes(7, true, 3);
+        assert_eq!(taken(&mut noted, 3), Some(("read".to_owned(), 1, 17)));
+        assert_eq!(taken(&mut noted, 3), Some(("write".to_owned(), 2, 20)));
+        assert_eq!(taken(&mut noted, 3), Some(("read".to_owned(), 3, 35)));
+        assert_eq!(taken(&mut noted, 3), None);
+        noted.add(call("again", 1), 3, 4);
+        assert_eq!(taken(&mut noted, 4), Some(("again".to_owned(), 4, 1)));
+    }
+
+    #[test]
+    fn the_size_of_a_call_may_be_more_than_four_gigabytes() {
+        let mut noted = call("read", 10);
+        for _ in 0..3 {
+            noted.add_bytes(2 << 30, true, 1);
         }
+        assert_eq!(taken(&mut noted, 1), Some(("read".to_owned(), 1, 10 + (6 << 30))));
+    }
+
+    #[test]
+    fn what_is_noted_of_a_call_is_small() {
+        assert_eq!(size_of::<Noted>(), 16);
     }
 }

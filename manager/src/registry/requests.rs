@@ -1,9 +1,12 @@
 //! The requests of one client that one service holds.
 
+use std::sync::Arc;
+
 use hashbrown::hash_table::OccupiedEntry;
+use labwire_record::CallSeries;
 
 use super::deadlines::Deadlines;
-use super::noted_calls::NotedCall;
+use super::noted_calls::{Noted, NotedCall};
 use super::peers::PeerId;
 use super::tracked::{Tracked, TrackedId};
 use super::uids::{IntoIter, Same, Uids};
@@ -34,6 +37,8 @@ pub(super) struct Requests {
     listed: usize,
     /// The number of uids that are [tracked](super::tracked).
     tracked: usize,
+    /// The series of the last call that was noted for the record.
+    last_series: Option<Arc<CallSeries>>,
 }
 
 impl Requests {
@@ -43,13 +48,19 @@ impl Requests {
         self.count
     }
 
-    /// Adds a request, forwarded at `begun`, in microseconds since the manager started.
+    /// Adds a request, forwarded at `begun`, in microseconds since the manager started, with what is
+    /// `noted` of it for the record.
     #[inline]
-    pub(super) fn add(&mut self, uid: &[u8], begun: u64) {
-        self.by_uid.add(uid, begun);
+    pub(super) fn add(&mut self, uid: &[u8], begun: u64, noted: Noted) {
+        self.by_uid.add(uid, begun, noted);
         self.count += 1;
         self.bytes += uid.len();
         self.peak = self.peak.max(self.count);
+    }
+
+    /// Returns the series of the last call that was noted for the record.
+    pub(super) fn last_series(&mut self) -> &mut Option<Arc<CallSeries>> {
+        &mut self.last_series
     }
 
     /// Returns the length of all uids in bytes, without quotes.
@@ -140,7 +151,8 @@ impl Requests {
             return false;
         };
         let same = found.get_mut();
-        others.add(uid, same.begun);
+        let noted = same.noted.take(same.begun);
+        others.add(uid, same.begun, Noted::from(noted));
         if same.count > 1 {
             same.count -= 1;
         } else {
@@ -199,22 +211,17 @@ impl HeldRequest<'_> {
         self.same.get().begun
     }
 
-    /// Notes it for the record.
-    pub(super) fn note(&mut self, call: NotedCall) {
-        self.same.get_mut().noted = Some(Box::new(call));
+    /// Adds to the size of what is noted of it, in bytes: those of its reply, or of the request itself.
+    pub(super) fn add_noted_bytes(&mut self, bytes: usize, is_reply: bool) {
+        let same = self.same.get_mut();
+        same.noted.add_bytes(bytes, is_reply, same.begun);
     }
 
-    /// Adds to the size of what is noted of it, in bytes.
-    pub(super) fn add_noted_bytes(&mut self, bytes: usize) {
-        if let Some(noted) = &mut self.same.get_mut().noted {
-            noted.bytes += bytes as u64;
-        }
-    }
-
-    /// Returns what is noted of it for the record.
+    /// Takes what is noted of it for the record.
     #[inline]
-    pub(super) fn take_noted(&mut self) -> Option<Box<NotedCall>> {
-        self.same.get_mut().noted.take()
+    pub(super) fn take_noted(&mut self) -> Option<NotedCall> {
+        let same = self.same.get_mut();
+        same.noted.take(same.begun)
     }
 
     /// Returns the tracking of the requests with this uid.

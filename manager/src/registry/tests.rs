@@ -89,8 +89,9 @@ impl Registry {
             service: self.services.get_mut(service).expect("the service is here"),
             in_flight: &mut self.in_flight,
             rules: None,
+            calls: None,
         };
-        asking.begin(uid, 0, 0);
+        asking.begin(&forwarded(uid, 0), 0);
     }
 
     fn destination(&mut self, service: PeerId, requester: &str, uid: &str) -> Option<Awaited<'_>> {
@@ -107,6 +108,15 @@ impl Registry {
                 bytes: 0,
                 is_error: false,
             });
+    }
+}
+
+fn forwarded(uid: &[u8], bytes: usize) -> Forwarded<'_> {
+    Forwarded {
+        uid,
+        attribute: "",
+        bytes,
+        line: None,
     }
 }
 

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, OccupiedEntry};
 
-use super::noted_calls::NotedCall;
+use super::noted_calls::Noted;
 use super::tracked::TrackedId;
 use super::uid::Uid;
 
@@ -25,8 +25,8 @@ pub(super) struct Same {
     pub(super) count: u32,
     /// Set if more is known of them.
     pub(super) tracked: Option<TrackedId>,
-    /// What is noted of the last of them for the record, if calls are recorded.
-    pub(super) noted: Option<Box<NotedCall>>,
+    /// What is noted of them for the record, if calls are recorded.
+    pub(super) noted: Noted,
     /// When the last of them was forwarded, in microseconds since the manager started.
     pub(super) begun: u64,
 }
@@ -55,9 +55,9 @@ impl Default for Tables {
 
 impl Uids {
     /// Counts one more request with that uid, forwarded at `begun`, in microseconds since the manager
-    /// started.
+    /// started, with what is `noted` of it for the record.
     #[inline]
-    pub(super) fn add(&mut self, uid: &[u8], begun: u64) {
+    pub(super) fn add(&mut self, uid: &[u8], begun: u64, noted: Noted) {
         if let Tables::Few(table) = &mut self.tables
             && table.len() >= PER_TABLE
         {
@@ -71,6 +71,7 @@ impl Uids {
             Entry::Occupied(mut same) => {
                 let same = same.get_mut();
                 same.count += 1;
+                same.noted.add(noted, same.begun, begun);
                 same.begun = begun;
             }
             Entry::Vacant(place) => {
@@ -78,7 +79,7 @@ impl Uids {
                     uid: uid.into(),
                     count: 1,
                     tracked: None,
-                    noted: None,
+                    noted,
                     begun,
                 });
             }
@@ -197,7 +198,7 @@ mod tests {
         for count in 0..2 {
             for number in 0..3 * PER_TABLE {
                 assert_eq!(uids.contains(&uid(number)), count > 0, "{number}");
-                uids.add(&uid(number), 0);
+                uids.add(&uid(number), 0, Noted::Nothing);
             }
         }
         assert!(uids.capacity() >= 3 * PER_TABLE && uids.capacity() < 16 * PER_TABLE);

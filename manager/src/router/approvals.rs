@@ -1,8 +1,13 @@
 //! Requests that wait for approval, and the decisions about them.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use labwire_access::Effect;
-use labwire_wire::{Envelope, Frame, FrameView, Line, Member, Payload, Request};
+use labwire_wire::{
+    Envelope, Frame, FrameView, JsonError, Line, Member, Payload, Request, compact, scan_object,
+};
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
@@ -11,7 +16,7 @@ use super::{Router, Sender, Step};
 use crate::bounds::{MOST_REASON, MOST_SHOWN_ARGUMENTS};
 use crate::counters::Counters;
 use crate::record::About;
-use crate::refusal::{ApprovalRefusal, Refusal};
+use crate::refusal::{ApprovalRefusal, Refusal, excerpt};
 use crate::registry::{Approval, ApprovalsPage, PeerId, RequestTerms, ToApprove};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
@@ -43,6 +48,9 @@ impl Router<'_> {
         terms: RequestTerms,
     ) -> Result<Step, Refusal> {
         self.work += REFUSAL_WORK + frame.size() / BYTES_PER_WORK;
+        if let Some(name) = given_twice(frame.content(), envelope) {
+            return Err(ApprovalRefusal::GivenTwice(excerpt(&name).to_owned()).into());
+        }
         let held = ToApprove {
             service,
             attribute: request.attribute.as_str().into(),
@@ -226,13 +234,14 @@ fn copied(frame: FrameView<'_>) -> Frame {
     Frame::new(Line::new(Bytes::copy_from_slice(content)), payload)
 }
 
-/// Returns the beginning of the arguments of a request, as JSON texts: those by position, and those by
-/// name if there are any.
+/// Returns the beginning of the arguments of a request, as JSON texts without the blanks between their
+/// parts: those by position, and those by name if there are any.
 fn shown(content: &[u8], envelope: &Envelope) -> String {
     // A character has four bytes at most.
     let beginning = |member| {
         let text = envelope.raw(content, member).unwrap_or_default();
-        String::from_utf8_lossy(&text[..text.len().min(4 * (MOST_SHOWN_ARGUMENTS + 1))]).into_owned()
+        let text = compact(text, 4 * (MOST_SHOWN_ARGUMENTS + 1));
+        String::from_utf8_lossy(&text).into_owned()
     };
     let mut text = beginning(Member::Args);
     let named = beginning(Member::Kwargs);
@@ -248,6 +257,24 @@ fn shown(content: &[u8], envelope: &Envelope) -> String {
         text.push('…');
     }
     text
+}
+
+/// Returns the first name that two arguments have. Those who decide would see one value, and the service
+/// might take the other.
+fn given_twice(content: &[u8], envelope: &Envelope) -> Option<String> {
+    let named = envelope.raw(content, Member::Kwargs)?;
+    let (mut names, mut twice) = (HashSet::new(), None);
+    // The line is well-formed.
+    let _ = scan_object(named, |name, _| {
+        let name = name.decode().map_or_else(String::new, Cow::into_owned);
+        if names.contains(&name) {
+            twice = Some(name);
+            return Err(JsonError::NotAnObject);
+        }
+        names.insert(name);
+        Ok(())
+    });
+    twice
 }
 
 /// Returns the arguments with those names, which are texts. `None` if they are wrong.
@@ -269,6 +296,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_argument_that_is_given_twice_is_found() {
+        let twice = |line: &str| {
+            let envelope = Envelope::scan(line.as_bytes()).unwrap();
+            given_twice(line.as_bytes(), &envelope)
+        };
+        assert_eq!(twice(r#"{"args":[1,1],"kwargs":{"x":2,"y":{"x":2}}}"#), None);
+        assert_eq!(twice(r#"{"args":[]}"#), None);
+        let line = r#"{"kwargs":{"power":1,"note":"ok","pow\u0065r":9}}"#;
+        assert_eq!(twice(line).as_deref(), Some("power"));
+    }
+
+    #[test]
     fn those_who_decide_see_the_beginning_of_the_arguments() {
         let shown = |line: &str| {
             let envelope = Envelope::scan(line.as_bytes()).unwrap();
@@ -281,6 +320,8 @@ mod tests {
         assert_eq!(shown(r#"{"args":[],"kwargs":{"x":2}}"#), r#"{"x":2}"#);
         assert_eq!(shown(r#"{"args":[5],"kwargs":null}"#), "[5]");
         assert_eq!(shown("{}"), "");
+        let blanks = " ".repeat(1_000);
+        assert_eq!(shown(&format!(r#"{{"args":[1{blanks},9]}}"#)), "[1,9]");
         for character in ["x", "ü", "€", "🔬"] {
             let line = format!(r#"{{"args":["{}"]}}"#, character.repeat(10_000));
             let text = shown(&line);

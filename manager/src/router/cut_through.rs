@@ -24,7 +24,7 @@ use super::{DISCONNECT, Router, Sender};
 use crate::counters::Counters;
 use crate::outbox::{FrameWriter, KeptWaiting, Outbox};
 use crate::refusal::excerpt;
-use crate::registry::{Asking, Client, PeerId, RequestTerms};
+use crate::registry::{Asking, Client, Forwarded, PeerId, RequestTerms};
 
 /// The most bytes before the payload. They are kept until the frame's end has arrived, and copied
 /// often.
@@ -305,10 +305,13 @@ impl Router<'_> {
             return None;
         }
         let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, false);
-        asking.begin(request.uid.as_bytes(), 0, self.now);
-        let (service, attribute) = (cut_through.service, request.attribute.as_str());
-        self.registry
-            .note_call(from.id, service, &request.uid, attribute, 0, None);
+        let forwarded = Forwarded {
+            uid: request.uid.as_bytes(),
+            attribute: request.attribute.as_str(),
+            bytes: 0,
+            line: None,
+        };
+        asking.begin(&forwarded, self.now);
         Counters::count(&self.counters.cut_through);
         self.note_request(from, &request);
         Some(cut_through)

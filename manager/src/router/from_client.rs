@@ -20,7 +20,7 @@ use crate::counters::Counters;
 use crate::outbox::FrameWriter;
 use crate::record::About;
 use crate::refusal::{Refusal, excerpt};
-use crate::registry::{Acquired, Listing, RequestTerms, Subject};
+use crate::registry::{Acquired, Forwarded, Listing, RequestTerms, Subject};
 use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// An answer of the manager.
@@ -212,16 +212,13 @@ impl Router<'_> {
         if let Err(waiting) = self.permits.push_request(service, outbox, length, write) {
             return Ok(Step::Wait(waiting));
         }
-        asking.begin(request.uid.as_bytes(), frame.size(), self.now);
-        let attribute = request.attribute.as_str();
-        self.registry.note_call(
-            from.id,
-            service,
-            &request.uid,
-            attribute,
-            frame.size(),
-            Some((frame.content(), envelope)),
-        );
+        let forwarded = Forwarded {
+            uid: request.uid.as_bytes(),
+            attribute: request.attribute.as_str(),
+            bytes: frame.size(),
+            line: Some((frame.content(), envelope)),
+        };
+        asking.begin(&forwarded, self.now);
         if terms.is_any() {
             let now = self.moment().instant;
             self.registry

@@ -86,7 +86,7 @@ fn a_certificate_is_accepted_until_a_new_list_revokes_it() {
     let before = trust.version();
     let serial = ClientCertificate::of(&ada[0]).unwrap().serial;
     assert_eq!(files.revoke(std::slice::from_ref(&serial)), 1);
-    trust.replace(files.load());
+    trust.replace(files.load()).unwrap();
     assert!(trust.version() > before);
     for verdict in [trust.check(&ada), trust.verify(&ada)] {
         assert_eq!(verdict, Err(CertificateError::Revoked));

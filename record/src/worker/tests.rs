@@ -3,7 +3,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::*;
-use crate::calls::Caller;
+use crate::calls::{CallSeries, Caller};
 use crate::entry::Outcome;
 use crate::file::tests::{empty, locks};
 use crate::reader::{Filter, Order, Reader};
@@ -167,11 +167,9 @@ fn calls_are_summed_and_written_with_what_they_have_cost() {
         user: None,
         address: Some([127, 0, 0, 1].into()),
     });
-    let (service, attribute): (Arc<str>, Arc<str>) = ("DMM".into(), "read".into());
+    let series = Arc::new(CallSeries::new(caller, "DMM".into(), "read".into()));
     let call = |begun| Call {
-        caller: Arc::clone(&caller),
-        service: Arc::clone(&service),
-        attribute: Arc::clone(&attribute),
+        series: Arc::clone(&series),
         begun,
         ended: begun + 100,
         bytes: 64,

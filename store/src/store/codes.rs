@@ -7,7 +7,7 @@ use labwire_home::present;
 
 use super::Store;
 use crate::error::StoreError;
-use crate::totp::{AcceptedCode, Decision, Factor, IssuedTotp, Second};
+use crate::totp::{AcceptedCode, Decision, Factor, IssuedTotp, Noted, Second};
 
 impl Store {
     /// Gives a user a second factor: see [`Database::enable_totp`](crate::Database::enable_totp).
@@ -52,13 +52,19 @@ impl Store {
             Second::NotRequired => return Ok(Decision::Admitted(None)),
             Second::Refused => return Ok(Decision::Refused),
             Second::WrongDigits(code) => {
-                if self.guesses().note(&sealed, code, Instant::now()) {
-                    tracing::warn!(
+                match self.guesses().note(&sealed, code, Instant::now()) {
+                    Noted::Nothing => {}
+                    Noted::Several => tracing::warn!(
+                        username,
+                        "several wrong codes were given behind the right password within a day: if it was not the user, \
+                         somebody knows the password, and the user should change it"
+                    ),
+                    Noted::Pause => tracing::warn!(
                         username,
                         "ten wrong codes were given behind the right password: somebody may know it. No code of the \
                          authenticator app is accepted for an hour, recovery codes are; the user should change the \
                          password"
-                    );
+                    ),
                 }
                 return Ok(Decision::Refused);
             }
@@ -86,7 +92,9 @@ impl Store {
         if !is_used {
             return Ok(Decision::Refused);
         }
-        self.guesses().forgive(&sealed);
+        if !is_code {
+            self.guesses().forgive(&sealed);
+        }
         Ok(Decision::Admitted(Some(accepted.factor())))
     }
 

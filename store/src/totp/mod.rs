@@ -25,7 +25,7 @@ use crate::error::StoreError;
 pub(crate) use code::split;
 use code::{GivenCode, SECRET_BYTES, base32, matching_step, new_recovery_code, new_secret, otpauth_uri};
 pub use error::TotpError;
-pub(crate) use guesses::Guesses;
+pub(crate) use guesses::{Guesses, Noted};
 use key::TotpKey;
 pub use key::totp_key_file;
 

@@ -404,7 +404,7 @@ async fn whoever_knows_the_password_guesses_ten_codes_an_hour_and_recovery_codes
     let next = code_at(&issued.secret, labwire_home::present().as_second() + 30);
     assert!(!logs_in(next.clone()).await);
     assert!(logs_in(issued.recovery_codes[0].clone()).await);
-    // The code was not used up, and the good login has ended the pause.
+    // The code was not used up, and the login with a recovery code has ended the pause.
     assert!(logs_in(next).await);
     store.close().await;
 }

@@ -5,12 +5,13 @@ use std::io::Write;
 use clap::Args;
 use labwire_access::{Access, Action, Permission, Rows, Scope, Until, Verdict};
 use labwire_home::present;
-use labwire_store::{AccessError, Explanation, explain, explain_permission};
+use labwire_store::{AccessError, Database, Disabled, Explanation, StoreError, explain, explain_permission};
 
 use super::overview::Overview;
 use super::{Chosen, choose, until};
 use crate::cli::database::DatabaseArgs;
 use crate::cli::output::output;
+use crate::cli::tell;
 
 const LONG_ABOUT: &str = "\
 Tell whether a user may do something, and why.
@@ -87,7 +88,14 @@ pub(crate) fn run(args: &MayArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let rows = chosen.open()?.access()?;
+    let database = chosen.open()?;
+    let rows = database.access()?;
+    if let Some(disabled) = disabled(&database, &args.user)? {
+        tell(format_args!(
+            "{} is disabled ({}) and cannot log in; once enabled:",
+            args.user, disabled.reason
+        ));
+    }
     if args.service.is_none() && args.permission.is_none() {
         return Overview::of(&args.user, &rows)?.write(args.json, output);
     }
@@ -169,6 +177,14 @@ impl MayArgs {
         let is_possible = allowed.is_allowed || allowed.needs_approval;
         Ok((is_possible && !link.is_allowed).then_some((what, link)))
     }
+}
+
+/// Returns since when and why a user cannot log in.
+fn disabled(database: &Database, user: &str) -> Result<Option<Disabled>, StoreError> {
+    let mut accounts = database.accounts()?.into_iter();
+    Ok(accounts
+        .find(|account| account.username == user)
+        .and_then(|account| account.disabled))
 }
 
 /// The actions that need no attribute.

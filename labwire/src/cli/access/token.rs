@@ -117,11 +117,17 @@ struct AddArgs {
 #[derive(Debug, Args)]
 struct RevokeArgs {
     /// The numbers of the tokens, as in 'labwire token list'
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = number)]
     ids: Vec<i64>,
 
     #[command(flatten)]
     change: ChangeArgs,
+}
+
+/// Reads the number of a token.
+fn number(text: &str) -> Result<i64, String> {
+    text.parse()
+        .map_err(|_| "a token is named by its number: labwire token list".to_owned())
 }
 
 impl Action {

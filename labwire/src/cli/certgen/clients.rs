@@ -1,5 +1,6 @@
 //! Certificates for clients: the authority that issues them, and the list of revoked ones.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -135,9 +136,12 @@ impl ClientArgs {
         said(authority.der(), common.show, &authority.pem())?;
         tell(format_args!(
             "Keep the key '{}' for yourself: whoever has it can log in as any user. For a user: labwire certgen \
-             --client NAME{}. For the manager: labwire start --client-ca '{shown}'",
+             --client NAME{options}. For the manager: labwire certgen --crl '{list}'{options}, which makes an empty list of \
+             revoked certificates, and labwire start --client-ca '{shown}' --client-crl '{list}'; without a list none \
+             can be revoked",
             key_file.display(),
-            issuer_options(common, certificate, key_file)
+            options = issuer_options(common, certificate, key_file),
+            list = certificate.with_extension("crl").display(),
         ));
         Ok(())
     }
@@ -179,19 +183,39 @@ impl ClientArgs {
 
     fn revoke(&self, common: &Common<'_>, password: Option<&str>) -> anyhow::Result<()> {
         let authority = self.authority(password)?;
+        // Another command would read the list before this one has written it.
+        let _lock = self.lock()?;
         let serials: Result<Vec<_>, _> = self.revoke.iter().map(|text| serial(text, &authority)).collect();
         let default = default_files(&Home::resolve()?).0.with_extension("crl");
         let list = common.out.unwrap_or(&default);
-        let revoked = authority.revoke(list, &serials?, common.years)?;
         let shown = list.display();
+        let is_new = !list.exists();
+        let revoked = authority.revoke(list, &serials?, common.years)?;
+        if is_new && !self.crl {
+            tell(format_args!(
+                "There was no list '{shown}', so this one is new: what was revoked in another list must be revoked again"
+            ));
+        }
         say(format_args!(
             "Wrote the list '{shown}' of {revoked} revoked certificate(s)"
         ))?;
         tell(format_args!(
             "A manager that was started with --client-crl '{shown}' reads it at the signal HUP (kill -HUP and the number \
-             of its process)"
+             of its process). One that was started without --client-crl accepts revoked certificates"
         ));
         Ok(())
+    }
+
+    /// Locks the certificate of the authority against other commands that revoke. Waits for them.
+    fn lock(&self) -> anyhow::Result<File> {
+        let (default, _) = default_files(&Home::resolve()?);
+        let path = self.issuer.as_ref().unwrap_or(&default);
+        let locked = || -> std::io::Result<File> {
+            let file = File::open(path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        locked().with_context(|| format!("'{}' cannot be locked", path.display()))
     }
 
     fn authority(&self, password: Option<&str>) -> anyhow::Result<Authority> {

@@ -90,6 +90,13 @@ impl Clients {
         let authorities = files.load()?;
         let mut told = vec![format!("accepting {}", files.told(&authorities))];
         told.extend(authorities.doubts().iter().cloned());
+        if authorities.revoked().is_none() {
+            told.push(
+                "a client certificate that is lost or stolen is accepted until it expires: make a list of revoked ones \
+                 with labwire certgen --crl, and name it with --client-crl"
+                    .to_owned(),
+            );
+        }
         let trust = Arc::new(ClientTrust::new(authorities));
         Ok((Self { files, trust }, told))
     }
@@ -101,11 +108,13 @@ impl Clients {
     pub(super) async fn reload(&self) -> anyhow::Result<()> {
         let files = self.files.clone();
         let authorities = tokio::task::spawn_blocking(move || files.load()).await??;
-        info!("accepting {}", self.files.told(&authorities));
-        for doubt in authorities.doubts() {
+        let told = self.files.told(&authorities);
+        let doubts = authorities.doubts().to_vec();
+        self.trust.replace(authorities)?;
+        info!("accepting {told}");
+        for doubt in doubts {
             warn!("{doubt}");
         }
-        self.trust.replace(authorities);
         Ok(())
     }
 }

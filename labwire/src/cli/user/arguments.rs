@@ -195,7 +195,12 @@ struct DisableArgs {
     user: UserArg,
 
     /// Why, for those who list the users
-    #[arg(long, value_name = "TEXT")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "no reason given",
+        hide_default_value = true
+    )]
     reason: String,
 
     #[command(flatten)]

@@ -23,7 +23,7 @@ fn the_status_has_links_locks_requests_and_latencies() {
             integer_digits: 1,
         };
         let asking = registry.ask(a, &service, shape).unwrap().unwrap();
-        asking.begin(uid.as_bytes(), bytes, now);
+        asking.begin(&forwarded(uid.as_bytes(), bytes), now);
     };
     ask("1", 100, 1_000_000);
     ask("2", 100, 2_000_000);

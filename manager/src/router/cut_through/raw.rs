@@ -7,6 +7,7 @@ use labwire_wire::{Envelope, FrameView, MANAGER_NAME, Member, Payload, ReplyForm
 use super::CutThrough;
 use crate::counters::Counters;
 use crate::outbox::FrameWriter;
+use crate::registry::Forwarded;
 use crate::router::cancelling::{members_for, terms_of};
 use crate::router::compose::{write_reply, write_request};
 use crate::router::from_service::unreadable_reply;
@@ -95,16 +96,14 @@ impl Router<'_> {
             return None;
         }
         let cut_through = CutThrough::of_request(&asking, from.id, &request.uid, self.pace.piece, true);
-        asking.begin(request.uid.as_bytes(), 0, self.now);
-        let (service, attribute) = (cut_through.service, request.attribute.as_str());
-        self.registry.note_call(
-            from.id,
-            service,
-            &request.uid,
-            attribute,
-            0,
-            Some((content, envelope)),
-        );
+        let forwarded = Forwarded {
+            uid: request.uid.as_bytes(),
+            attribute: request.attribute.as_str(),
+            bytes: 0,
+            line: Some((content, envelope)),
+        };
+        asking.begin(&forwarded, self.now);
+        let service = cut_through.service;
         if terms.is_any() {
             let now = self.moment().instant;
             self.registry
