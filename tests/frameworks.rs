@@ -1,4 +1,4 @@
-//! The examples for bluesky and QCoDeS run with these frameworks themselves, over the unmodified Python
+//! The examples for bluesky and `QCoDeS` run with these frameworks themselves, over the unmodified Python
 //! package.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::support::process::Process;
 use super::support::python;
 use super::support::requirements::{give_up, left_out};
 
-/// Timeout for making the environment, from PyPI, while other tests run.
+/// Timeout for making the environment, from `PyPI`, while other tests run.
 const ENVIRONMENT_DEADLINE: Duration = Duration::from_mins(20);
 
 /// Timeout of one example: these frameworks take some seconds to load.

@@ -3,7 +3,7 @@
 /// Stands for anything: a line of its own for any number of lines, or a part of a line.
 const ANYTHING: char = '…';
 
-/// Returns whether `printed` has the shape of `shown`: the same but for numbers and the widths of gaps.
+/// Returns whether `printed` has the shape of `shown`: the same but for numbers, units of time and the widths of gaps.
 pub(super) fn is_shape(shown: &[String], printed: &[String]) -> bool {
     match (shown.split_first(), printed.split_first()) {
         (None, first) => first.is_none(),
@@ -22,7 +22,8 @@ pub(super) fn begins_with_shape(shown: &[String], printed: &[String]) -> bool {
     (0..=printed.len()).any(|count| is_shape(shown, &printed[..count]))
 }
 
-/// Returns the line with `0` for each number, version, date and time, and one space for each gap.
+/// Returns the line with `0` for each number, version, date and time, `s` for each unit of time, and one space for
+/// each gap.
 fn steady(line: &str) -> String {
     let mut text = String::new();
     let mut in_number = false;
@@ -43,7 +44,14 @@ fn steady(line: &str) -> String {
             }
         }
     }
-    text
+    // How long something takes is not always in the same unit.
+    text.push(' ');
+    for unit in ["ms", "µs", "min", "h"] {
+        for end in [' ', ',', ')', ';'] {
+            text = text.replace(&format!("0 {unit}{end}"), &format!("0 s{end}"));
+        }
+    }
+    text.replace("0 s 0 s", "0 s")
 }
 
 fn is_line(shown: &str, printed: &str) -> bool {
@@ -68,6 +76,8 @@ fn numbers_and_gaps_may_differ_and_words_may_not() {
         "Echo  lab-pc:812    Python 3.9"
     ));
     assert!(fits("up 8 s, 0.704 ms.", "up 12 s, 1 ms."));
+    assert!(fits("up 8 s, 0.704 ms  12 s", "up 1 min 12 s, 1.2 s  1 s"));
+    assert!(fits("after 0.4 ms", "after 2 s"));
     assert!(fits("a …\n…\nlast", "a b c\nd\ne\nlast"));
     assert!(fits("sum … (SHA-256)", "sum AB:12 (SHA-256)"));
     assert!(!fits("Echo", "Oven"));
