@@ -171,6 +171,23 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn each_key_is_proposed_once() {
+    for (key, strange) in [
+        ("max_clients = 2", "xxxxxxxxxxxx = 1"),
+        ("every = \"10s\"", "every = \"10s\"\nxxxxxxxxxxxx = 1"),
+    ] {
+        let told = problems(&GOOD.replace(key, strange));
+        let keys = told.iter().find_map(|told| told.split_once("one of: "));
+        let (_, keys) = keys.expect("no key is near");
+        let mut keys: Vec<_> = keys.split(", ").collect();
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert!(count > 3 && keys.len() == count, "{told:#?}");
+    }
+}
+
+#[test]
 fn a_column_counts_characters() {
     let told = problems(&GOOD.replace("max_clients = 2", "\"ä\" = 1"));
     assert!(told[0].starts_with("4:1: the file has no key `ä`"), "{told:#?}");
