@@ -41,7 +41,7 @@ fn the_python_client_waits_for_approval_and_gets_the_answer_or_the_refusal() {
             _ => assert!(begun.elapsed() < DEADLINE, "the next request never waited"),
         }
     };
-    assert_eq!(next["arguments"], r#"[2] {"x": 3}"#, "{next}");
+    assert_eq!(next["arguments"], r#"[2] {"x":3}"#, "{next}");
     refuse(&mut root, next["id"].as_str().unwrap(), "not today");
     let status = script.wait();
     assert!(status.success(), "{status}");

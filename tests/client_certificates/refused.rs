@@ -224,7 +224,7 @@ fn a_client_says_what_is_wrong_with_the_files_of_its_certificate() {
         ("ada.crt", "missing.key", "missing.key cannot be read"),
         ("missing.crt", "ada.key", "missing.crt cannot be read"),
         ("ada.key", "ada.key", "holds no certificate in PEM form"),
-        ("ada.crt", "ada.crt", "other users of this computer can read"),
+        ("ada.crt", "ada.crt", "holds no private key in PEM form"),
     ] {
         let options = ["status", "--client-cert", certificate, "--client-key", key];
         let status = labwire(&manager, &options);

@@ -61,7 +61,7 @@ fn arguments_are_recorded_where_the_service_asks_for_it_and_without_secrets() {
     let found = wait_for_entries(&manager, &["--kind", "call"], 6);
     let arguments: Vec<_> = found.iter().map(|entry| entry["arguments"].as_str()).collect();
     let expected = [
-        Some(r#"["=1", 2.50, 1e5]"#),
+        Some(r#"["=1",2.50,1e5]"#),
         Some(r#"[1,"<secret>"]"#),
         Some(r#"[1] {"code":"<secret>","code":"<secret>","Code":"<secret>"}"#),
         None,
@@ -74,7 +74,7 @@ fn arguments_are_recorded_where_the_service_asks_for_it_and_without_secrets() {
     assert!(text.contains("called Plain.unlock, "), "{text}");
     let csv = history(&manager, &["--kind", "call", "--csv"]);
     assert!(csv.lines().next().unwrap().ends_with(",bytes,arguments"), "{csv}");
-    assert!(csv.contains(r#","[""=1"", 2.50, 1e5]""#), "{csv}");
+    assert!(csv.contains(r#","[""=1"",2.50,1e5]""#), "{csv}");
     let log = manager.log();
     let home = manager.end();
     assert!(!log.contains("s3cr3t") && !log.contains("2.50"), "{log}");
