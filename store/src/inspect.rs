@@ -246,7 +246,7 @@ mod tests {
         let (_folder, path) = empty_database();
         fs::write(&path, b"").unwrap();
         let contents = inspect(&path).unwrap();
-        assert_eq!((contents.users, contents.missing_tables.len()), (0, 19));
+        assert_eq!((contents.users, contents.missing_tables.len()), (0, 20));
         assert_eq!(fs::read(&path).unwrap(), b"");
     }
 
