@@ -34,7 +34,7 @@ const ONLY_KEYWORDS: &str = "*";
 /// let text = br#"{"set":{},"unlock":{"parameters":["door","code"],"secret":["code"]}}"#;
 /// let methods = RecordedMethods::from_json(text).unwrap();
 /// let recorded = |attribute, args, kwargs| Some(methods.of(attribute)?.write(args, kwargs));
-/// assert_eq!(recorded("set", b"[1, 2.5]", b"{}").as_deref(), Some("[1, 2.5]"));
+/// assert_eq!(recorded("set", b"[1, 2.5]", b"{}").as_deref(), Some("[1,2.5]"));
 /// let args = br#"[3, "1234"]"#;
 /// assert_eq!(recorded("unlock", args, b"{}").as_deref(), Some(r#"[3,"<secret>"]"#));
 /// let kwargs = br#"{"code": "1234"}"#;
