@@ -345,7 +345,9 @@ impl Lists {
                     "it is the second one of '{name}'; keep the newest one only"
                 )));
             }
-            let number = list.crl_number().map(|number| number.to_bytes_be());
+            let number = list
+                .crl_number()
+                .map(x509_parser::num_bigint::BigUint::to_bytes_be);
             numbers.push((issuer.clone(), name.clone(), number));
             revoked += list.iter_revoked_certificates().count();
             issuers.push((issuer, name, [list.last_update().timestamp(), next.timestamp()]));

@@ -47,8 +47,12 @@ pub(super) enum Noted {
     Call { bytes: u32, series: Arc<CallSeries> },
     /// Calls with arguments, and of several requests with one uid, as people at terminals send them, in
     /// their order.
-    Calls(Box<VecDeque<NotedCall>>),
+    Calls(Box<NotedCalls>),
 }
+
+/// What is noted of some requests, in their order.
+#[derive(Debug)]
+pub(super) struct NotedCalls(VecDeque<NotedCall>);
 
 /// What is noted of a request until its reply.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ pub(crate) struct Forwarded<'a> {
 impl From<Option<NotedCall>> for Noted {
     fn from(call: Option<NotedCall>) -> Self {
         match call {
-            Some(call) => Self::Calls(Box::new([call].into())),
+            Some(call) => Self::Calls(Box::new(NotedCalls([call].into()))),
             None => Self::Nothing,
         }
     }
@@ -90,8 +94,8 @@ impl Noted {
             return;
         }
         let mut calls = std::mem::take(self).into_calls(begun);
-        calls.append(&mut other.into_calls(now));
-        *self = Self::Calls(calls);
+        calls.0.append(&mut other.into_calls(now).0);
+        *self = Self::Calls(Box::new(calls));
     }
 
     /// Adds to the size of the first call, which is answered next, or of the last one, which is still
@@ -105,13 +109,13 @@ impl Noted {
                 *bytes = sum;
                 return;
             }
-            *self = Self::Calls(std::mem::take(self).into_calls(begun));
+            *self = Self::Calls(Box::new(std::mem::take(self).into_calls(begun)));
         }
         if let Self::Calls(calls) = self {
             let call = if is_reply {
-                calls.front_mut()
+                calls.0.front_mut()
             } else {
-                calls.back_mut()
+                calls.0.back_mut()
             };
             if let Some(call) = call {
                 call.bytes += added as u64;
@@ -125,7 +129,7 @@ impl Noted {
         match self {
             Self::Nothing => None,
             Self::Call { .. } => std::mem::take(self).into_call(begun),
-            Self::Calls(calls) => calls.pop_front(),
+            Self::Calls(calls) => calls.0.pop_front(),
         }
     }
 
@@ -138,14 +142,14 @@ impl Noted {
                 bytes: bytes.into(),
                 arguments: None,
             }),
-            Self::Calls(mut calls) => calls.pop_front(),
+            Self::Calls(mut calls) => calls.0.pop_front(),
         }
     }
 
-    fn into_calls(self, begun: u64) -> Box<VecDeque<NotedCall>> {
+    fn into_calls(self, begun: u64) -> NotedCalls {
         match self {
-            Self::Calls(calls) => calls,
-            other => Box::new(other.into_call(begun).into_iter().collect()),
+            Self::Calls(calls) => *calls,
+            other => NotedCalls(other.into_call(begun).into_iter().collect()),
         }
     }
 }
@@ -195,7 +199,7 @@ pub(super) struct Calling<'a> {
 impl CallLog {
     /// Notes a call.
     #[inline]
-    pub(super) fn note(&mut self, calling: Calling<'_>, forwarded: &Forwarded<'_>) -> Noted {
+    pub(super) fn note(&mut self, mut calling: Calling<'_>, forwarded: &Forwarded<'_>) -> Noted {
         let attribute = excerpt(forwarded.attribute);
         let series = match (&*calling.last, &*calling.caller) {
             // Hashing would take longer.
@@ -204,7 +208,7 @@ impl CallLog {
             {
                 Arc::clone(last)
             }
-            _ => self.series(calling, attribute),
+            _ => self.series(&mut calling, attribute),
         };
         let bytes = forwarded.bytes;
         let mut noted = Noted::Call { bytes: 0, series };
@@ -213,8 +217,8 @@ impl CallLog {
     }
 
     /// Returns the series of a call.
-    fn series(&mut self, calling: Calling<'_>, attribute: &str) -> Arc<CallSeries> {
-        let Calling { principal, .. } = calling;
+    fn series(&mut self, calling: &mut Calling<'_>, attribute: &str) -> Arc<CallSeries> {
+        let principal = calling.principal;
         let caller = calling.caller.get_or_insert_with(|| {
             Arc::new(Caller {
                 peer: Arc::clone(calling.client),
@@ -225,17 +229,16 @@ impl CallLog {
         let key = (calling.ids.0, calling.ids.1, attribute.into());
         let known = self.series.get(&key);
         // A client that has logged in since is another caller.
-        let series = match known.filter(|series| Arc::ptr_eq(series.caller(), caller)) {
-            Some(series) => Arc::clone(series),
-            None => {
-                if self.series.len() >= MOST_SERIES {
-                    self.series.clear();
-                }
-                let (caller, service) = (Arc::clone(caller), Arc::clone(calling.service));
-                let series = Arc::new(CallSeries::new(caller, service, attribute.into()));
-                self.series.insert(key, Arc::clone(&series));
-                series
+        let series = if let Some(series) = known.filter(|series| Arc::ptr_eq(series.caller(), caller)) {
+            Arc::clone(series)
+        } else {
+            if self.series.len() >= MOST_SERIES {
+                self.series.clear();
             }
+            let (caller, service) = (Arc::clone(caller), Arc::clone(calling.service));
+            let series = Arc::new(CallSeries::new(caller, service, attribute.into()));
+            self.series.insert(key, Arc::clone(&series));
+            series
         };
         *calling.last = Some(Arc::clone(&series));
         series
@@ -251,10 +254,10 @@ impl CallLog {
         now: u64,
     ) -> Noted {
         let mut calls = noted.into_calls(now);
-        if let Some(call) = calls.back_mut() {
+        if let Some(call) = calls.0.back_mut() {
             call.arguments = Some(self.arguments(recorded, line.filter(|_| are_few)));
         }
-        Noted::Calls(calls)
+        Noted::Calls(Box::new(calls))
     }
 
     /// Returns the arguments in a line as they are recorded.

@@ -262,10 +262,10 @@ fn shown(content: &[u8], envelope: &Envelope) -> String {
 /// Returns the first name that two arguments have. Those who decide would see one value, and the service
 /// might take the other.
 fn given_twice(content: &[u8], envelope: &Envelope) -> Option<String> {
-    let named = envelope.raw(content, Member::Kwargs)?;
+    let kwargs = envelope.raw(content, Member::Kwargs)?;
     let (mut names, mut twice) = (HashSet::new(), None);
     // The line is well-formed.
-    let _ = scan_object(named, |name, _| {
+    let _ = scan_object(kwargs, |name, _| {
         let name = name.decode().map_or_else(String::new, Cow::into_owned);
         if names.contains(&name) {
             twice = Some(name);
