@@ -38,6 +38,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -95,14 +96,24 @@ pub(super) fn json_lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// A time zone for commands whose output has local times: two hours ahead of UTC.
-pub(super) const ZONE: &str = "LAB-2";
+/// The hours that [`zone`] is ahead of UTC: it is about noon there, so that no time of a test is of another day,
+/// which commands show with its date. Never 0.
+static HOURS_AHEAD: LazyLock<i8> = LazyLock::new(|| {
+    let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
+    if hour == 12 { -2 } else { 12 - hour }
+});
 
-/// Returns the time of day in [`ZONE`] of a time in UTC, as commands show it to people.
+/// Returns a time zone for commands whose output has local times, for the variable `TZ`.
+pub(super) fn zone() -> String {
+    // POSIX counts the hours behind UTC.
+    format!("LAB{}", -*HOURS_AHEAD)
+}
+
+/// Returns the time of day in [`zone`] of a time in UTC, as commands show it to people.
 pub(super) fn time_in_zone(time: &Value) -> String {
     let time = &time.as_str().unwrap()[11..19];
-    let hour: u8 = time[..2].parse().unwrap();
-    format!("{:02}{}", (hour + 2) % 24, &time[2..])
+    let hour: i8 = time[..2].parse().unwrap();
+    format!("{:02}{}", (hour + *HOURS_AHEAD).rem_euclid(24), &time[2..])
 }
 
 pub(super) fn start() -> Manager {

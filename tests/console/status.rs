@@ -150,7 +150,7 @@ fn a_service_that_is_away_is_shown_as_away_until_its_place_is_given_up() {
     let status = statuses.iter().find(|object| object["name"] == "Meter").unwrap();
     let text = format!("away until {}", time_in_zone(&status["away"]["until"]));
     let in_zone = |arguments: &[&str]| {
-        let done = run(command(&manager, arguments).env("TZ", ZONE));
+        let done = run(command(&manager, arguments).env("TZ", zone()));
         assert_eq!(done.code, Some(0), "{done:?}");
         done.output
     };
@@ -162,7 +162,7 @@ fn a_service_that_is_away_is_shown_as_away_until_its_place_is_given_up() {
         assert!(shown.contains("STATE") && !here.contains("away"), "{shown}");
     }
     let mut shell = command(&manager, &["shell"]);
-    let mut shell = Process::spawn("labwire shell", shell.env("TZ", ZONE));
+    let mut shell = Process::spawn("labwire shell", shell.env("TZ", zone()));
     shell.type_line("services");
     shell.close_input();
     assert_eq!(shell.wait().code(), Some(0));

@@ -129,7 +129,7 @@ fn times_that_a_manager_tells_are_local_for_people() {
     let statuses = json_lines(&output(&manager, &["status", "--json"]));
     let away = statuses.iter().find(|object| object["name"] == "Meter").unwrap();
     let since = time_in_zone(&away["away"]["since"]);
-    let done = run(command(&manager, &["call", "Meter", "read"]).env("TZ", ZONE));
+    let done = run(command(&manager, &["call", "Meter", "read"]).env("TZ", zone()));
     assert_eq!(done.code, Some(4), "{done:?}");
     assert!(
         done.errors
@@ -137,7 +137,7 @@ fn times_that_a_manager_tells_are_local_for_people() {
         "{done:?}"
     );
     fs::write(manager.home().path("calls"), "Meter read\n").unwrap();
-    let done = run(command(&manager, &["call", "--batch", "calls", "--json"]).env("TZ", ZONE));
+    let done = run(command(&manager, &["call", "--batch", "calls", "--json"]).env("TZ", zone()));
     let error = json_lines(&done.output)[0]["error"].clone();
     assert!(error.as_str().unwrap().contains('T'), "{error}");
     assert!(done.errors.contains(&since), "{done:?}");
@@ -145,7 +145,7 @@ fn times_that_a_manager_tells_are_local_for_people() {
     let _scope = RawPeer::service(&manager, "Scope", &json!({}));
     wait_for_service(&manager, "Scope");
     let mut lock = command(&manager, &["lock", "Scope"]);
-    let mut lock = Process::spawn("labwire", lock.env("TZ", ZONE));
+    let mut lock = Process::spawn("labwire", lock.env("TZ", zone()));
     wait(&lock, "is locked");
     let broken = run(command(&manager, &["admin", "break_lock", "Scope"])
         .env("LABWIRE_USERNAME", "ada")
