@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::support::DEADLINE;
-use super::support::manager::{Home, Manager};
+use super::support::manager::{Home, Manager, RECORDED};
 use super::support::process::Signal;
 use super::support::python::{Service, run_script};
 use super::support::wire::{RawPeer, request};
@@ -370,16 +370,8 @@ fn a_computer_that_connects_again_and_again_does_not_hide_what_others_did() {
     assert_eq!(in_short(&locks), ["lock ok Holder DMM", "unlock ok Holder DMM"]);
 
     let home = manager.end();
-    let file = [
-        "history",
-        "--file",
-        "manager.record.sqlite3",
-        "--json",
-        "--limit",
-        "0",
-    ];
     let read = |options: &[&str]| -> Vec<Value> {
-        let (code, output, errors) = finished(&mut home.command(&[&file, options].concat()));
+        let (code, output, errors) = finished(&mut home.command(&[&RECORDED, options].concat()));
         assert_eq!((code, errors.as_str()), (Some(0), ""));
         output
             .lines()

@@ -14,6 +14,16 @@ use super::requirements;
 const RUNNING: &str = "Network Manager running on ";
 const CERTIFICATE: &str = "loaded certificate ";
 
+/// The command that prints all entries of the record of a manager with default files.
+pub(crate) const RECORDED: [&str; 6] = [
+    "history",
+    "--file",
+    "manager.record.sqlite3",
+    "--json",
+    "--limit",
+    "0",
+];
+
 /// The host name under which every test reaches its manager.
 pub(crate) const HOST: &str = "localhost";
 
@@ -62,15 +72,7 @@ impl Home {
     /// Returns a member of the recorded entries that `labwire history` shows with these options; `-` for an
     /// entry without it.
     pub(crate) fn recorded(&self, options: &[&str], member: &str) -> Vec<String> {
-        let file = [
-            "history",
-            "--file",
-            "manager.record.sqlite3",
-            "--json",
-            "--limit",
-            "0",
-        ];
-        let shown = self.labwire(&[&file, options].concat());
+        let shown = self.labwire(&[&RECORDED, options].concat());
         assert!(shown.status.success(), "{shown:?}");
         let text = String::from_utf8(shown.stdout).unwrap();
         let entries = text
