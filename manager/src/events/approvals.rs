@@ -32,8 +32,7 @@ impl Events {
         };
         Counters::count(counter);
         let is_logged = |limit: &std::sync::Arc<crate::log_limit::LogLimit>| limit.allows(client);
-        let is_told = approval.log_limit.as_ref().is_none_or(is_logged);
-        if is_told {
+        if approval.log_limit.as_ref().is_none_or(is_logged) {
             let (service, attribute) = (quoted(excerpt(service)), quoted(excerpt(attribute)));
             info!(
                 "the request {id} of {client} for {attribute} of {service}: {}",
@@ -50,7 +49,8 @@ impl Events {
             outcome,
             ApprovalOutcome::Approved { .. } | ApprovalOutcome::Refused { .. }
         );
-        if !is_told && !is_decided {
+        let limit = approval.log_limit.as_ref();
+        if !is_decided && limit.is_some_and(|limit| !limit.allows_approval()) {
             // A client that asks and cancels without end must not push out what is told of others.
             Counters::count(&self.counters.events_left_out);
             return work;
