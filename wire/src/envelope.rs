@@ -36,9 +36,11 @@ pub struct Envelope {
     /// The start and end of each member's value, valid if the frame has the member.
     spans: [(usize, usize); Member::COUNT],
     /// One bit for each member that the frame has.
-    present: u16,
+    // As 16 bits, it would be read together with its neighbour, and the processor would wait until both
+    // have left its store buffer.
+    present: u32,
     /// One bit for each member that is known to be an ASCII string without escapes.
-    plain: u16,
+    plain: u32,
     /// Whether the frame has members outside the envelope.
     has_others: bool,
     /// Whether one of them is `buffers`.
@@ -62,7 +64,7 @@ impl<'a> Members<'a> for Envelope {
         value: Range<usize>,
         is_plain_string: bool,
     ) -> Result<(), EnvelopeError> {
-        self.plain |= u16::from(is_plain_string) << key as u16;
+        self.plain |= u32::from(is_plain_string) << key as u16;
         self.note_member(key, value)
     }
 

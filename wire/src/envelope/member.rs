@@ -42,8 +42,8 @@ pub enum Member {
 impl Member {
     pub(super) const COUNT: usize = 14;
 
-    pub(super) const fn bit(self) -> u16 {
-        1 << self as u16
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u32
     }
 
     /// Returns the member's key.
