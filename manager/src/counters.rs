@@ -186,6 +186,13 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Adds one to a counter that the routing thread alone changes.
+    // Without the lock of the processor's bus, which takes 5 ns.
+    #[inline]
+    pub(crate) fn count_alone(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// Adds `number`.
     pub(crate) fn add(counter: &AtomicU64, number: usize) {
         counter.fetch_add(number as u64, Ordering::Relaxed);

@@ -358,7 +358,7 @@ impl Router<'_> {
 
     /// Counts and logs a request that goes on before its end.
     fn note_request(&self, from: &Sender<'_>, request: &Request<'_>) {
-        Counters::count(&self.counters.requests);
+        Counters::count_alone(&self.counters.requests);
         debug!(
             "{} requests {} from '{}' while it still sends",
             from.name,

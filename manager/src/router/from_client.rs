@@ -224,7 +224,7 @@ impl Router<'_> {
             self.registry
                 .note_terms(from.id, service, &request.uid, &terms, now);
         }
-        Counters::count(&self.counters.requests);
+        Counters::count_alone(&self.counters.requests);
         debug!(
             "{} requested {} from '{}'",
             from.name,

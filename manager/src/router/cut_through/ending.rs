@@ -76,7 +76,7 @@ impl Router<'_> {
                     bytes,
                     is_error: envelope.reports_error(frame.content()),
                 });
-                Counters::count(&self.counters.replies);
+                Counters::count_alone(&self.counters.replies);
             }
         }
         let mut members = Vec::new();
