@@ -8,7 +8,7 @@ use labwire_wire::{Features, Shape, Text, Uid};
 use super::deadlines::Deadlines;
 use super::in_flight::InFlight;
 use super::manager::ManagerIdentity;
-use super::noted_calls::{CallLog, Calling, Forwarded, MOST_WITH_ARGUMENTS, Noted};
+use super::noted_calls::{CallLog, Calling, Forwarded, Noted};
 use super::peers::PeerId;
 use super::permissions::Rules;
 use super::requests::{EmptyPlaces, HeldRequest, Requests};
@@ -72,24 +72,22 @@ impl Asking<'_> {
                 place.insert(Requests::default())
             }
         };
-        let mut noted = Noted::Nothing;
-        if let Some(calls) = self.calls {
-            let calling = Calling {
-                ids: self.ids,
-                client: &self.client.name,
-                principal: &self.client.principal,
-                caller: &mut self.client.caller,
-                service: &self.service.name,
-                last: requests.last_series(),
-            };
-            noted = calls.note(calling, forwarded);
-            if let Some(methods) = &self.service.recorded
-                && let Some(recorded) = methods.of(forwarded.attribute)
-            {
-                let are_few = requests.count() < MOST_WITH_ARGUMENTS;
-                noted = calls.note_arguments(noted, (recorded, are_few), forwarded.line, now);
+        let noted = match self.calls {
+            Some(calls) => {
+                let calling = Calling {
+                    ids: self.ids,
+                    client: &self.client.name,
+                    principal: &self.client.principal,
+                    caller: &mut self.client.caller,
+                    service: &self.service.name,
+                    recorded: self.service.recorded.as_deref(),
+                    in_flight: requests.count(),
+                    last: requests.last_series(),
+                };
+                calls.note(calling, forwarded, now)
             }
-        }
+            None => Noted::Nothing,
+        };
         requests.add(forwarded.uid, now, noted);
         self.service.in_flight += 1;
         self.service.traffic.request(bytes);
@@ -220,10 +218,8 @@ impl<'a> Awaited<'a> {
     pub(crate) fn end(mut self, answered: Answered) {
         let (client, service) = self.ids;
         let begun = self.held.begun();
-        if let Some(calls) = self.shared.calls
-            && let Some(noted) = self.held.take_noted()
-        {
-            calls.answered(noted, answered);
+        if let Some(calls) = self.shared.calls {
+            self.held.record(calls, answered);
         }
         for traffic in self.traffic {
             traffic.answer(begun, answered);

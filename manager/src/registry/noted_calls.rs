@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use labwire_record::{Call, CallSeries, Caller, Recorder};
-use labwire_wire::{Envelope, Member, RecordedArguments};
+use labwire_wire::{Envelope, Member, RecordedArguments, RecordedMethods};
 
 use super::peers::PeerId;
 use super::state::Registry;
@@ -22,7 +22,7 @@ const MOST_SERIES: usize = 4_096;
 const MOST_NOTED_ARGUMENTS: usize = 8 << 20;
 
 /// The requests in flight of one client at one service for which arguments are noted.
-pub(super) const MOST_WITH_ARGUMENTS: usize = 64;
+const MOST_WITH_ARGUMENTS: usize = 64;
 
 /// What is recorded of arguments that cannot be noted.
 const LEFT_OUT: &str = "…";
@@ -88,6 +88,7 @@ impl From<Option<NotedCall>> for Noted {
 
 impl Noted {
     /// Adds what is noted of one more request with this uid. `begun` is that of the request before.
+    #[cold]
     pub(super) fn add(&mut self, other: Self, begun: u64, now: u64) {
         if matches!(self, Self::Nothing) {
             *self = other;
@@ -192,14 +193,20 @@ pub(super) struct Calling<'a> {
     /// How the record names the client, once there was a call.
     pub(super) caller: &'a mut Option<Arc<Caller>>,
     pub(super) service: &'a Arc<str>,
+    /// The methods whose arguments the service wants to be recorded.
+    pub(super) recorded: Option<&'a RecordedMethods>,
+    /// The number of requests of the client that the service holds.
+    pub(super) in_flight: usize,
     /// The series of the call before from this client to this service.
     pub(super) last: &'a mut Option<Arc<CallSeries>>,
 }
 
 impl CallLog {
-    /// Notes a call.
-    #[inline]
-    pub(super) fn note(&mut self, mut calling: Calling<'_>, forwarded: &Forwarded<'_>) -> Noted {
+    /// Notes a call that is forwarded at `now`, in microseconds since the manager started.
+    // As part of its caller, it would slow down managers that record no calls: each request would make
+    // room for its variables.
+    #[inline(never)]
+    pub(super) fn note(&mut self, mut calling: Calling<'_>, forwarded: &Forwarded<'_>, now: u64) -> Noted {
         let attribute = excerpt(forwarded.attribute);
         let series = match (&*calling.last, &*calling.caller) {
             // Hashing would take longer.
@@ -213,7 +220,13 @@ impl CallLog {
         let bytes = forwarded.bytes;
         let mut noted = Noted::Call { bytes: 0, series };
         noted.add_bytes(bytes, false, 0);
-        noted
+        match calling.recorded.and_then(|methods| methods.of(forwarded.attribute)) {
+            Some(recorded) => {
+                let are_few = calling.in_flight < MOST_WITH_ARGUMENTS;
+                self.note_arguments(noted, (recorded, are_few), forwarded.line, now)
+            }
+            None => noted,
+        }
     }
 
     /// Returns the series of a call.
@@ -246,7 +259,7 @@ impl CallLog {
 
     /// Notes the arguments of a call, of which something is noted already and that was forwarded at `now`.
     #[cold]
-    pub(super) fn note_arguments(
+    fn note_arguments(
         &self,
         noted: Noted,
         (recorded, are_few): (&RecordedArguments, bool),

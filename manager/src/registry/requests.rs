@@ -6,9 +6,10 @@ use hashbrown::hash_table::OccupiedEntry;
 use labwire_record::CallSeries;
 
 use super::deadlines::Deadlines;
-use super::noted_calls::{Noted, NotedCall};
+use super::noted_calls::{CallLog, Noted};
 use super::peers::PeerId;
 use super::tracked::{Tracked, TrackedId};
+use super::traffic::Answered;
 use super::uids::{IntoIter, Same, Uids};
 use crate::buffers;
 
@@ -223,11 +224,14 @@ impl HeldRequest<'_> {
         same.noted.add_bytes(bytes, is_reply, same.begun);
     }
 
-    /// Takes what is noted of it for the record.
-    #[inline]
-    pub(super) fn take_noted(&mut self) -> Option<NotedCall> {
+    /// Records that it was answered.
+    // Not a part of its caller, for managers that record no calls.
+    #[inline(never)]
+    pub(super) fn record(&mut self, calls: &CallLog, answered: Answered) {
         let same = self.same.get_mut();
-        same.noted.take(same.begun)
+        if let Some(noted) = same.noted.take(same.begun) {
+            calls.answered(noted, answered);
+        }
     }
 
     /// Returns the tracking of the requests with this uid.

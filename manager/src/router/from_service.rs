@@ -148,7 +148,9 @@ impl Router<'_> {
         envelope: &Envelope,
         reply: &Reply<'_>,
     ) -> Step {
-        let Some(awaited) = self.registry.awaited(from.id, &reply.requester, &reply.uid) else {
+        let found = self.registry.awaited(from.id, &reply.requester, &reply.uid);
+        // Moving it out here would wait until the processor has written all of it.
+        let Some(awaited) = &found else {
             return self.route_unmatched_reply(from, frame, envelope, reply);
         };
         let service: &str = awaited.service_name;
@@ -184,15 +186,17 @@ impl Router<'_> {
         } else if let Err(waiting) = self.permits.push_reply(client, outbox, length, write) {
             return Step::Wait(waiting);
         }
-        awaited.answer(Answered {
-            now: self.now,
-            bytes: frame.size(),
-            is_error: refusal.is_some() || envelope.reports_error(frame.content()),
-        });
+        if let Some(awaited) = found {
+            awaited.answer(Answered {
+                now: self.now,
+                bytes: frame.size(),
+                is_error: refusal.is_some() || envelope.reports_error(frame.content()),
+            });
+        }
         if let Some(refusal) = refusal.filter(|refusal| self.counters.count_limit(refusal)) {
             from.log(&refusal);
         }
-        Counters::count(&self.counters.replies);
+        Counters::count_alone(&self.counters.replies);
         Step::Next
     }
 
@@ -294,7 +298,7 @@ impl Router<'_> {
             self.refuse_conversion(from, left_out);
         }
         self.work += queues / QUEUES_PER_WORK;
-        Counters::count(&self.counters.notifications);
+        Counters::count_alone(&self.counters.notifications);
         self.registry.note_notification(from.id);
         wait_unless_empty(waiting)
     }
@@ -340,6 +344,7 @@ pub(super) fn deliver<'a>(
         queues: 0,
         left_out: 0,
     };
+    let mut count = 0;
     for (peer, outbox) in receivers {
         delivered.queues += 1;
         let Some(length) = notification.length_for(outbox) else {
@@ -347,12 +352,11 @@ pub(super) fn deliver<'a>(
             continue;
         };
         match outbox.push(length, |writer| notification.write(outbox, writer)) {
-            Ok(()) => {
-                Counters::count(&counters.deliveries);
-            }
+            Ok(()) => count += 1,
             Err(Full) => delivered.waiting.add(peer, outbox.wait_as_receiver(length)),
         }
     }
+    Counters::add(&counters.deliveries, count);
     delivered
 }
 
