@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -90,8 +90,28 @@ impl Gate {
         let _ = self.connections.acquire_many(all).await;
     }
 
+    /// Accepts connections at these sockets, as tasks on the routing thread, until the manager begins to
+    /// stop.
+    // Not in a generic or an asynchronous function: the code of all that serves a peer would be generated
+    // with the settings of the crate that calls it, and programs are made to be small.
+    pub(crate) fn accept(&self, listeners: Vec<TcpListener>, routing: &Handle) -> JoinSet<()> {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            // `into_std` unregisters the listener here; the routing thread's reactor registers it
+            // again.
+            match listener.into_std() {
+                Ok(listener) => {
+                    let task = Measured::new(Task::Accept, self.clone().accept_all(listener));
+                    accepting.spawn_on(task, routing);
+                }
+                Err(error) => warn!("cannot listen any more: {error}"),
+            }
+        }
+        accepting
+    }
+
     /// Accepts connections until the manager begins to stop. Must run on the routing thread.
-    pub(crate) async fn accept_all(self, listener: std::net::TcpListener) {
+    async fn accept_all(self, listener: std::net::TcpListener) {
         let hub = Arc::clone(&self.hub);
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,

@@ -9,7 +9,6 @@ use labwire_home::{hostname, operating_system};
 use labwire_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
@@ -204,18 +203,7 @@ impl Manager {
         // Dropped before the routing thread, also if this future is: the connections that end then
         // have released no locks.
         let keeping = KeepLeases(hub.admission.store.clone());
-        let mut accepting = JoinSet::new();
-        for listener in listeners {
-            // `into_std` unregisters the listener here; the routing thread's reactor registers it
-            // again.
-            match listener.into_std() {
-                Ok(listener) => {
-                    let task = Measured::new(Task::Accept, gate.clone().accept_all(listener));
-                    accepting.spawn_on(task, routing.handle());
-                }
-                Err(error) => warn!("cannot listen any more: {error}"),
-            }
-        }
+        let mut accepting = gate.accept(listeners, routing.handle());
         tokio::select! {
             () = shutdown => hub.routing.advance(Phase::Draining),
             () = hub.routing.reached(Phase::Draining) => {}
