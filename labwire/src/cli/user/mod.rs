@@ -323,7 +323,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let outcome = runtime.block_on(store.verify_login(username, password));
             runtime.block_on(store.close());
-            outcome.unwrap().is_some()
+            outcome.unwrap().is_ok()
         }
 
         /// Returns the recorded rounds of the password; `None` if they are those of MSL-Network.
