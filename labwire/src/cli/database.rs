@@ -173,22 +173,6 @@ impl Chosen {
         self.open_or_create()
     }
 
-    /// Returns a list that is read from the database, or the default if the one in the home folder does not
-    /// exist yet. Creates nothing.
-    ///
-    /// # Errors
-    /// If another one is named and does not exist.
-    pub(super) fn list<T: Default>(
-        &self,
-        read: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> anyhow::Result<T> {
-        if self.is_in_home() && !self.is_to_be_created && self.is_missing() {
-            tell("labwire: this database does not exist yet");
-            return Ok(T::default());
-        }
-        Ok(read(&self.open()?)?)
-    }
-
     /// Opens the database for a command that adds a row. Creates the one in the home folder if it
     /// is missing.
     ///
@@ -204,7 +188,8 @@ impl Chosen {
         self.open_or_create()
     }
 
-    fn is_missing(&self) -> bool {
+    /// Whether its file is missing.
+    pub(super) fn is_missing(&self) -> bool {
         // If that is unknown, the error on opening states the reason.
         matches!(self.path.try_exists(), Ok(false))
     }
