@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use labwire_home::Home;
+use labwire_home::{Home, nearest};
 use labwire_store::{Database, NotedRecord, StoreError};
 
 use super::start::{Options, RecordPlace, record_beside, record_in};
@@ -64,6 +64,18 @@ fn expect_same_owner(record: &Path, database: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the error, with the question whether a similar user was meant if it is about one that is missing.
+pub(super) fn with_nearest_user(error: StoreError, database: &Database) -> anyhow::Error {
+    let StoreError::UserMissing { username, .. } = &error else {
+        return error.into();
+    };
+    let users = database.users().unwrap_or_default();
+    match nearest(username, users.iter().map(|(user, _)| user.as_str())) {
+        Some(nearest) => anyhow::anyhow!("{error} Did you mean '{nearest}'?"),
+        None => error.into(),
+    }
+}
+
 /// Returns the name of the variable, if the variable contains this path.
 fn name_of_variable(path: &Path) -> Option<&'static str> {
     set_variable(VARIABLE)
@@ -92,18 +104,6 @@ impl Chosen {
         }
     }
 
-    /// Returns the database of a home folder.
-    pub(super) fn of_home(home: &Home) -> Self {
-        Self {
-            path: home.database(),
-            named_by: None,
-            is_to_be_created: false,
-            record: RecordPlace::Nothing,
-        }
-    }
-
-    /// Returns the database that `LABWIRE_DATABASE` names, or else the configuration, or else the
-    /// one in the home folder.
     /// Returns it with the record of a manager that is started in this environment, with this configuration.
     pub(super) fn with_record(self, config: Option<&Path>) -> Self {
         let record = self.record_of_manager(config);
@@ -123,6 +123,18 @@ impl Chosen {
         matches!(self.record, RecordPlace::Named(_))
     }
 
+    /// Returns the database of a home folder.
+    pub(super) fn of_home(home: &Home) -> Self {
+        Self {
+            path: home.database(),
+            named_by: None,
+            is_to_be_created: false,
+            record: RecordPlace::Nothing,
+        }
+    }
+
+    /// Returns the database that `LABWIRE_DATABASE` names, or else the configuration, or else the
+    /// one in the home folder.
     pub(super) fn by_default(config: Option<&Path>, home: &Home) -> anyhow::Result<Self> {
         if let Some(path) = set_variable(VARIABLE) {
             return Ok(Self::named(Path::new(&path), VARIABLE));
