@@ -295,8 +295,7 @@ fn a_certificate_of_another_user_than_the_one_that_is_named_is_told() {
     assert!(!told(&["status", "--username", "ada"]).contains("certificate"));
     assert!(!told(&["status"]).contains("certificate"));
     // Whoever asks for the login of an administrator is told of it, too.
-    let mut root = Peer::with_certificate(&manager, "ada");
-    root.client();
+    let _ada = Peer::with_certificate(&manager, "ada").client();
     let mut console = manager
         .home()
         .command(&["status", "--users", "--json", "--username", "root"]);
