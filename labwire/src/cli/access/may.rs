@@ -91,12 +91,12 @@ pub(crate) fn run(args: &MayArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let database = chosen.open().map_err(|error| match chosen.is_missing() {
-        true => anyhow::anyhow!(
-            "{error}. On another computer than the manager's, ask the manager: {}",
-            args.request()
-        ),
-        false => error,
+    let database = chosen.open().map_err(|error| {
+        if !chosen.is_missing() {
+            return error;
+        }
+        let request = args.request();
+        anyhow::anyhow!("{error}. On another computer than the manager's, ask the manager: {request}")
     })?;
     let rows = database.access()?;
     if let Some(disabled) = disabled(&database, &args.user)? {
