@@ -276,3 +276,43 @@ fn authorities_and_lists_that_cannot_be_read_at_hup_leave_the_old_ones() {
         std::fs::write(&path, content).unwrap();
     }
 }
+
+#[test]
+fn a_certificate_of_another_user_than_the_one_that_is_named_is_told() {
+    let home = home();
+    issue(&home, "ada");
+    let manager = start(home, &["--auth-login"]);
+    let told = |arguments: &[&str]| {
+        let ran = labwire_as(&manager, "ada", arguments);
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8(ran.stderr).unwrap()
+    };
+    let warning = told(&["status", "--username", "root"]);
+    assert!(
+        warning.contains("ada.crt is for the user 'ada'") && warning.contains("not as 'root' (--username)"),
+        "{warning}"
+    );
+    assert!(!told(&["status", "--username", "ada"]).contains("certificate"));
+    assert!(!told(&["status"]).contains("certificate"));
+    // Whoever asks for the login of an administrator is told of it, too.
+    let _ada = Peer::with_certificate(&manager, "ada").client();
+    let mut console = manager
+        .home()
+        .command(&["status", "--users", "--json", "--username", "root"]);
+    let listed = console
+        .envs(manager.environment())
+        .env("LABWIRE_PASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let peers = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_ada = peers.into_iter().find(|peer| peer["user"] == "ada");
+    let with = of_ada.unwrap_or_else(|| panic!("{listed}"))["login_with"].clone();
+    assert!(
+        with.as_str()
+            .is_some_and(|with| with.starts_with("the certificate ")),
+        "{with}"
+    );
+}

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::console::{Done, command, labwire, output, run, start};
 use super::support::manager::{Home, Manager};
 use super::support::process::{Process, Signal};
+use super::support::waiting::wait_until;
 use super::support::{DEADLINE, POLL_INTERVAL, free_port, program, python};
 
 fn path(name: &str) -> String {
@@ -395,4 +396,100 @@ fn a_command_is_tried_without_a_manager() {
     let done = attempt(&["dc_voltage", "--json", "range=5000"]);
     assert_eq!(done.code, Some(2), "{done:?}");
     assert!(done.errors.contains("5000 V is out of range"), "{done:?}");
+}
+
+/// An instrument with a poll that publishes, and a command whose arguments are recorded.
+const POLLED: &str = r#"
+name = "Door"
+connection = { tcp = "127.0.0.1:1" }
+
+[commands.unlock]
+write = "UNLOCK {door} {code}"
+arguments.door = { type = "integer" }
+arguments.code = { type = "text" }
+record = true
+secret = ["code"]
+
+[commands.lock]
+write = "LOCK {door}"
+arguments.door = { type = "integer" }
+record = true
+
+[commands.push]
+write = "PUSH {door}"
+arguments.door = { type = "integer" }
+
+[commands.state]
+query = "STATE?"
+
+[polls.state]
+every = "200ms"
+topic = "lab.door"
+"#;
+
+const TABLE: &str = "STATE? => 1\nUNLOCK * =>\nLOCK * =>\nPUSH * =>\n";
+
+/// Starts the service of an instrument with a token that allows this.
+fn service_with_token(manager: &Manager, file: &str, address: &str, may: &[&str]) -> Process {
+    let add = ["token", "add", "--user", "bench", "--json"];
+    let added = manager.home().labwire(&[&add, may].concat());
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let mut command = command(manager, &["instrument", file, "--address", address]);
+    command
+        .env("LABWIRE_USERNAME", "bench")
+        .env("LABWIRE_PASSWORD", added["secret"].as_str().unwrap());
+    Process::spawn("labwire instrument", &mut command)
+}
+
+#[test]
+fn what_a_poll_may_not_publish_or_notify_is_told_once() {
+    let home = Home::new();
+    home.prepare(&["user", "add", "bench", "--compatible", "--password", "x"]);
+    let (file, table) = written(&home, POLLED, TABLE);
+    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
+    let (_instrument, address) = simulated(&table, &[]);
+    let service = service_with_token(&manager, &file, &address, &["--register", "Door"]);
+    let refusal = "the permission 'publish lab.door' is not one of the token 1 of the user 'bench'";
+    service.wait_for("what the manager refuses", |line| {
+        line.contains(refusal).then_some(())
+    });
+    drop(service);
+
+    let service = service_with_token(
+        &manager,
+        &file,
+        &address,
+        &["--may", "register Door", "--may", "publish lab.*"],
+    );
+    let refusal = "the permission 'notify Door' is not one of the token 2 of the user 'bench'";
+    service.wait_for("what the manager refuses", |line| {
+        line.contains(refusal).then_some(())
+    });
+    // It is refused again and again, and told once.
+    let refused = ["--outcome", "refused", "--peer", "Door"];
+    let refused = || manager.home().recorded(&refused, "attribute");
+    wait_until("the poll is not refused again", || {
+        refused().iter().filter(|name| *name == "notify").count() > 2
+    });
+    assert_eq!(service.everything_printed().matches(refusal).count(), 1);
+}
+
+#[test]
+fn arguments_are_recorded_where_the_file_of_an_instrument_asks_for_it() {
+    let home = Home::new();
+    let (file, table) = written(&home, POLLED, TABLE);
+    let manager = Manager::start_in(home, &["--disable-tls", "--record", "calls"]);
+    let (_instrument, address) = simulated(&table, &[]);
+    let _service = service(&manager, &file, "Door", &address);
+    for call in [
+        &["Door", "unlock", "3", "\"1815\""][..],
+        &["Door", "lock", "4"],
+        &["Door", "push", "5"],
+    ] {
+        output(&manager, &[&["call"], call].concat());
+    }
+    let calls = ["--kind", "call", "--outcome", "ok"];
+    let arguments = || manager.home().recorded(&calls, "arguments");
+    wait_until("the calls are not recorded", || arguments().len() == 3);
+    assert_eq!(arguments(), [r#"[3,"<secret>"]"#, "[4]", "-"]);
 }

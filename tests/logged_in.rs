@@ -49,8 +49,8 @@ fn who_logged_in_is_in_the_log_and_in_the_list_of_an_administrator() {
     let name = listed[0]["name"].as_str().unwrap().to_owned();
     assert!(name.starts_with("Console["), "{listed}");
     let expected = json!([
-        { "type": "client", "name": name, "user": "ada", "is_admin": true },
-        { "type": "service", "name": "Oven", "user": "b. o'neil", "is_admin": false },
+        { "type": "client", "name": name, "user": "ada", "is_admin": true, "with": null },
+        { "type": "service", "name": "Oven", "user": "b. o'neil", "is_admin": false, "with": null },
     ]);
     assert_eq!(listed, expected);
     // Other users cannot list them.

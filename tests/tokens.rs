@@ -467,6 +467,9 @@ fn a_token_that_needs_more_than_is_granted_to_its_user_is_added_with_a_note() {
         let added = home.labwire(&[&["token", "add", "--user"], options].concat());
         assert!(added.status.success(), "{added:?}");
         let said = String::from_utf8(added.stderr).unwrap();
+        // The secret follows the last line.
+        let last = said.lines().last().unwrap();
+        assert!(last.ends_with("its secret is shown this once:"), "{said}");
         let note = said
             .lines()
             .find_map(|line| line.strip_prefix("labwire: with --roles, "));

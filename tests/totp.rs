@@ -373,6 +373,34 @@ fn the_record_tells_which_factor_a_login_used_and_what_was_changed_and_no_secret
 }
 
 #[test]
+fn the_record_says_what_was_wrong_with_a_code_and_the_peer_is_told_one_thing() {
+    let home = home();
+    let app = enable(&home, "ada");
+    let manager = Manager::start_in(home, &LOGIN);
+    let used = app.typed_recovery(0);
+    expect_admitted(&manager, "ada", &used);
+    let confirmed = format!("x{}", app.confirmed);
+    for given in ["x", &used, &confirmed, "a wrong password"] {
+        expect_refused(&manager, "ada", given);
+    }
+    let refused = ["--kind", "login", "--user", "ada", "--outcome", "refused"];
+    let texts = || manager.home().recorded(&refused, "text");
+    // An entry is written after the answer.
+    wait_until("the failed logins are not recorded", || texts().len() == 4);
+    let mut texts = texts();
+    texts.sort();
+    assert_eq!(
+        texts,
+        [
+            "no code of the second factor behind the right password",
+            "the code of the second factor was used before",
+            "wrong code of the second factor behind the right password",
+            "wrong password",
+        ]
+    );
+}
+
+#[test]
 fn a_person_at_a_terminal_gets_a_qr_code_and_is_asked_for_the_first_code() {
     let home = home();
     let command = home.command(&["totp", "enable", "ada"]);

@@ -5,15 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use labwire_client::{
-    Backoff, CallError, Client, ClientOptions, ConnectError, ConnectOptions, Identities, Link,
+    Backoff, CallError, Client, ClientOptions, ConnectError, ConnectOptions, Identities, Link, Question,
 };
+use labwire_pki::{ClientCertificate, load_chain};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::client_name::client_name;
 use crate::failure::Failure;
 use crate::other_options::OtherOptions;
-use crate::output::one_line;
+use crate::output::{one_line, tell};
 use crate::profiles::Profiles;
 use crate::questions;
 use crate::settings::{Settings, two_ports, with_address};
@@ -189,8 +190,52 @@ impl ConnectionArgs {
 
     /// Connects to the manager as the client of a command.
     pub(crate) async fn connect(&self, command: &str) -> Result<Connection, Failure> {
-        let opened = Connection::open(&client_name(command), self.options()?).await;
-        opened.map_err(|error| self.with_port_hint(error.into()))
+        let options = self.options()?;
+        let opened = Connection::open(&client_name(command), options.clone()).await;
+        let connection = opened.map_err(|error| self.with_port_hint(error.into()))?;
+        self.tell_of_certificate(&options);
+        Ok(connection)
+    }
+
+    /// Says so if the client certificate names another user than the settings, and the manager has not asked
+    /// for a username: then the login is that of the certificate.
+    fn tell_of_certificate(&self, options: &ConnectOptions) {
+        let asked_for_user = |question: &Question| matches!(question, Question::Password { .. });
+        let (Some((file, _)), Ok(Some((username, origin)))) =
+            (options.client_certificate_files(), self.username())
+        else {
+            return;
+        };
+        if options.questions().iter().any(asked_for_user) {
+            return;
+        }
+        let certificate = load_chain(file).ok();
+        let certificate = certificate.and_then(|chain| ClientCertificate::of(chain.first()?));
+        if let Some(Ok(of)) = certificate.map(|certificate| certificate.name)
+            && of != username
+        {
+            let of = one_line(&of);
+            tell(format_args!(
+                "labwire: the client certificate {} is for the user '{of}': a manager that accepts it logs you in as \
+                 '{of}', not as '{}' ({origin})",
+                one_line(&file.to_string_lossy()),
+                one_line(&username),
+            ));
+        }
+    }
+
+    /// Returns the user that the settings name, and what names it.
+    fn username(&self) -> Result<Option<(String, String)>, Failure> {
+        let Some(origin) = self.origins()?.username else {
+            return Ok(None);
+        };
+        let of_profile =
+            || Ok::<_, Failure>(self.used_profile()?.and_then(|(_, settings)| settings.username));
+        let username = match &self.settings.username {
+            Some(username) => Some(username.clone()),
+            None => of_profile()?.or_else(|| std::env::var("LABWIRE_USERNAME").ok()),
+        };
+        Ok(username.map(|username| (username, origin)))
     }
 
     /// Adds to the failure of a connection that `LABWIRE_PORT` is not for commands, if that may be why
@@ -211,7 +256,10 @@ impl ConnectionArgs {
 
     /// As [`connect_lasting`](Self::connect_lasting), under another name.
     pub(crate) async fn connect_lasting_as(&self, name: &str) -> Result<Connection, Failure> {
-        Ok(Connection::open(name, self.options()?.reconnect(Backoff::new())).await?)
+        let options = self.options()?.reconnect(Backoff::new());
+        let connection = Connection::open(name, options.clone()).await?;
+        self.tell_of_certificate(&options);
+        Ok(connection)
     }
 
     /// Connects to the manager as the client of a command, and connects again whenever the connection

@@ -20,6 +20,8 @@ pub(crate) struct Command {
     pub(crate) parameters: Vec<Parameter>,
     /// `None` for that of the connection.
     pub(crate) timeout: Option<Duration>,
+    /// The arguments that are left out when the manager records those of a call; `None` if it is to record none.
+    pub(crate) recorded: Option<Vec<String>>,
 }
 
 /// A text with places, as in `VOLT {volts}`. Braces are doubled to stand for themselves.

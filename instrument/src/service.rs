@@ -158,6 +158,7 @@ pub(crate) fn raw_command(name: &str) -> Command {
             description: String::new(),
         }],
         timeout: None,
+        recorded: None,
     }
 }
 
@@ -217,8 +218,12 @@ impl Service for InstrumentService {
 fn attribute(command: &Command) -> Attribute {
     let attribute =
         Attribute::method(command.name.as_str(), command.signature()).description(command.documentation());
-    command.parameters.iter().fold(attribute, |attribute, parameter| {
+    let attribute = command.parameters.iter().fold(attribute, |attribute, parameter| {
         let default = parameter.default.as_ref().map(crate::scalar::Scalar::told);
         attribute.parameter(parameter.name.as_str(), parameter.type_word(), default.as_deref())
-    })
+    });
+    match &command.recorded {
+        Some(secret) => attribute.record_arguments(&secret.iter().map(String::as_str).collect::<Vec<_>>()),
+        None => attribute,
+    }
 }

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::budget::LineShare;
 use crate::config::Authentication;
-use crate::hub::{Admission, CertificateRefusal};
+use crate::hub::{Admission, CertificateRefusal, RefusedLogin};
 use crate::names::PeerAddress;
 use crate::outbox::{Batch, FrameWriter, batch_of};
 use crate::principal::{Introduced, Principal, Proof};
@@ -50,10 +50,22 @@ pub(crate) enum Rejection {
     Refused(Refusal),
     /// The peer is not admitted as this user.
     LoginRefused {
-        refusal: Refusal,
+        refused: RefusedLogin,
         /// The username that it gave.
         username: String,
     },
+}
+
+impl Rejection {
+    /// Returns what the peer is told; `None` if it has disconnected.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Refused(refusal) => Some(refusal),
+            Self::LoginRefused { refused, .. } => Some(&refused.refusal),
+        }
+    }
 }
 
 impl From<io::Error> for Rejection {
@@ -129,9 +141,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                     debug!("{} has the certificate {}", peer.address, certificate.serial());
                     Ok(proof)
                 }
-                Err(CertificateRefusal { refusal, username }) => Err(match username {
-                    Some(username) => Rejection::LoginRefused { refusal, username },
-                    None => Rejection::Refused(refusal),
+                Err(CertificateRefusal { refused, username }) => Err(match username {
+                    Some(username) => Rejection::LoginRefused { refused, username },
+                    None => Rejection::Refused(refused.refusal),
                 }),
             };
         }
@@ -170,7 +182,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Handshake<'a, S> {
                 };
                 match checked {
                     Ok(outcome) => Ok(Proof::of_login(&username, outcome)),
-                    Err(refusal) => Err(Rejection::LoginRefused { refusal, username }),
+                    Err(refused) => Err(Rejection::LoginRefused { refused, username }),
                 }
             }
         }
@@ -334,8 +346,10 @@ mod tests {
         );
         match handshake.run().await {
             Ok(introduced) => Ok(introduced),
-            Err(Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. }) => Err(refusal),
-            Err(Rejection::Closed(reason)) => panic!("closed: {reason}"),
+            Err(rejection) => match rejection.refusal() {
+                Some(refusal) => Err(refusal.clone()),
+                None => panic!("closed: {rejection:?}"),
+            },
         }
     }
 

@@ -76,7 +76,13 @@ impl Question {
             )?,
             from: time(5, Bound::From)?,
             until: time(6, Bound::Until)?,
+            attribute: text(10)?,
         };
+        if let (Some(since), Some(until)) = (filter.from, filter.until)
+            && since > until
+        {
+            return Err(HistoryRefusal::Reversed { since, until }.into());
+        }
         let (before, after) = (number(7)?, number(8)?);
         let order = match (before, after) {
             (before, None) => Order::NewestFirst { before },

@@ -24,7 +24,7 @@ use crate::record::Recording;
 use crate::registry::ManagerIdentity;
 
 pub(crate) use accounts::AccountsSource;
-pub(crate) use admission::{Admission, CertificateRefusal};
+pub(crate) use admission::{Admission, CertificateRefusal, RefusedLogin};
 pub(crate) use operation::Operation;
 pub(crate) use routing::{Phase, Routing};
 pub(crate) use rules::RulesSource;

@@ -155,6 +155,22 @@ impl Principal {
         }
     }
 
+    /// Returns what the peer has logged in with, besides or in place of a password, for people: a certificate, a
+    /// token, or a second factor. Returns `None` for a password alone, and for no login.
+    pub(crate) fn means(&self) -> Option<String> {
+        if let Some(certificate) = self.certificate() {
+            return Some(format!("the certificate {}", certificate.serial()));
+        }
+        if let Some(token) = self.token() {
+            return Some(format!("the token {}", token.id));
+        }
+        let factor = match self.second_factor()? {
+            SecondFactor::Totp => "totp",
+            SecondFactor::RecoveryCode => "a recovery code",
+        };
+        Some(factor.to_owned())
+    }
+
     /// Returns the certificate that the peer has logged in with, or `None` if it has not.
     pub(crate) fn certificate(&self) -> Option<&Arc<PeerCertificate>> {
         match &self.proof {

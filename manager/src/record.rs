@@ -7,7 +7,6 @@ mod approvals;
 use std::sync::Arc;
 
 use labwire_record::{Entry, Kind, Outcome, Recorder};
-use labwire_store::SecondFactor;
 use labwire_wire::quoted;
 
 use crate::names::{PeerAddress, own_name};
@@ -370,17 +369,7 @@ pub(crate) fn of_peer(kind: Kind, name: &str, principal: &Principal) -> Entry {
 
 /// Returns which token, certificate or second factor a peer has logged in with, if it has with one.
 fn with_what(principal: &Principal) -> Option<String> {
-    if let Some(certificate) = principal.certificate() {
-        return Some(format!("with the certificate {}", certificate.serial()));
-    }
-    if let Some(token) = principal.token() {
-        return Some(format!("with the token {}", token.id));
-    }
-    let factor = match principal.second_factor()? {
-        SecondFactor::Totp => "totp",
-        SecondFactor::RecoveryCode => "a recovery code",
-    };
-    Some(format!("with {factor}"))
+    principal.means().map(|means| format!("with {means}"))
 }
 
 /// Returns the terms of a lock, as far as they are not the usual ones.

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::certificate::{Certificate, LONGEST_COMMON_NAME, load_chain, set_validity};
+use crate::client_certificate::hexadecimal;
 use crate::client_trust::lists_from_pem;
 use crate::describe::printable;
 use crate::error::PkiError;
@@ -281,6 +282,28 @@ fn serial_bytes(text: &str) -> Result<Vec<u8>, PkiError> {
 fn trimmed(serial: &[u8]) -> &[u8] {
     let zeros = serial.iter().take_while(|byte| **byte == 0).count();
     &serial[zeros.min(serial.len().saturating_sub(1))..]
+}
+
+/// Returns the serial numbers in a list of revoked certificates, in lower-case hexadecimal. The signature of the
+/// list is not checked.
+///
+/// # Errors
+/// [`PkiError::Read`] if the file cannot be read, and [`PkiError::ListOfAnother`] if it is not one list.
+pub fn revoked_serials(path: &Path) -> Result<Vec<String>, PkiError> {
+    let contents = files::read(path).map_err(|reason| PkiError::Read {
+        path: path.to_owned(),
+        reason,
+    })?;
+    let other = || PkiError::ListOfAnother {
+        path: path.to_owned(),
+    };
+    let blocks = lists_from_pem(&contents).ok_or_else(other)?;
+    let [block] = blocks.as_slice() else {
+        return Err(other());
+    };
+    let (_, list) = CertificateRevocationList::from_der(block).map_err(|_| other())?;
+    let revoked = list.iter_revoked_certificates();
+    Ok(revoked.map(|revoked| hexadecimal(revoked.raw_serial())).collect())
 }
 
 fn day(seconds: i64) -> String {

@@ -69,7 +69,7 @@ mod tests;
 mod tls_files;
 mod traditional;
 
-pub use authority::Authority;
+pub use authority::{Authority, revoked_serials};
 pub use certificate::{
     Certificate, CertificateOptions, DEFAULT_YEARS_VALID, generate_certificate, holds_private_key, load_chain,
 };

@@ -25,11 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which entries to read. The default is all.
 ///
-/// In the three names, `*` stands for any text.
+/// In the four names, `*` stands for any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The name of the service.
     pub service: Option<String>,
+    /// The attribute of a call or of an administrator's request.
+    pub attribute: Option<String>,
     /// The user.
     pub user: Option<String>,
     /// The peer: its name on the network, `NAME[HOST:PORT]`, or only the part before the bracket.
@@ -172,7 +174,11 @@ impl Filter {
         // Writing to a string cannot fail.
         let mut text = String::new();
         let mut values = Vec::new();
-        for (column, name) in [("service", &self.service), ("user", &self.user)] {
+        for (column, name) in [
+            ("service", &self.service),
+            ("attribute", &self.attribute),
+            ("user", &self.user),
+        ] {
             if let Some(name) = name {
                 let _ = write!(text, " AND {column} GLOB ?");
                 values.push(Value::from(glob(name)));
@@ -361,6 +367,8 @@ mod tests {
             ),
             entry(5, Kind::Leave, Outcome::Ok, Some("bob"), "B?b[pc:3]", Some("dmm")),
         ];
+        let mut entries = entries;
+        entries[2].attribute = Some("set_power".into());
         file.write(&entries, 0).unwrap();
         (folder, Reader::open(&path).unwrap())
     }
@@ -384,6 +392,19 @@ mod tests {
                     &reader,
                     &Filter {
                         service,
+                        ..all.clone()
+                    }
+                ),
+                found
+            );
+        }
+        for (attribute, found) in [("set_power", vec![3]), ("set_*", vec![3]), ("power", vec![])] {
+            let attribute = name(attribute);
+            assert_eq!(
+                ids(
+                    &reader,
+                    &Filter {
+                        attribute,
                         ..all.clone()
                     }
                 ),

@@ -1,6 +1,6 @@
 //! Times as people write them.
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, Time, Weekday};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use labwire_home::{local_time_zone, parse_duration};
 
@@ -14,9 +14,9 @@ pub enum Bound {
 }
 
 /// Returns the time that a text means: an age as [`parse_duration`] reads it, such as `90` (seconds),
-/// `15min`, `2h` or `3d`, a day as `2026-11-29`, `today` or `yesterday`, the last time that it was `18:00` (or
-/// `18:00:30`) on this computer, a time of this computer as `2026-11-29T15:04:05` (also with a
-/// blank in place of the T, and without seconds), or a time with its zone as `2026-11-29T15:04:05Z`.
+/// `15min`, `2h` or `3d`, a day as `2026-11-29`, `today`, `yesterday` or `monday` (the last one, `mon` for short), the
+/// last time that it was `18:00` (or `18:00:30`) on this computer, a day and a time of this computer as
+/// `2026-11-29T15:04:05`, `2026-11-29 15:04` or `yesterday 18:00`, or a time with its zone as `2026-11-29T15:04:05Z`.
 ///
 /// ```
 /// use jiff::Timestamp;
@@ -38,30 +38,61 @@ pub fn parse_time(text: &str, now: Timestamp, bound: Bound) -> Option<Timestamp>
     }
     let zone = local_time_zone();
     let today = now.to_zoned(zone.clone()).date();
-    let day = match text {
-        "today" => Some(today),
-        "yesterday" => Some(today.yesterday().ok()?),
-        _ => Date::strptime("%Y-%m-%d", text).ok(),
-    };
-    if let Some(day) = day {
+    if let Some(day) = day_of(text, today) {
         let day = match bound {
             Bound::From => day,
             Bound::Until => day.checked_add(1.day()).ok()?,
         };
         return Some(day.to_zoned(zone).ok()?.timestamp());
     }
-    let time = Time::strptime("%H:%M:%S", text).or_else(|_| Time::strptime("%H:%M", text));
-    if let Ok(time) = time {
-        let on = |day: Date| Some(day.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp());
-        return on(today)
+    let at = |day: Date, time: Time| Some(day.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp());
+    if let Some(time) = time_of_day(text) {
+        return at(today, time)
             .filter(|time| *time <= now)
-            .or_else(|| on(today.yesterday().ok()?));
+            .or_else(|| at(today.yesterday().ok()?, time));
     }
-    let text = text.replacen(' ', "T", 1);
-    let time = DateTime::strptime("%Y-%m-%dT%H:%M:%S", &text)
-        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M", &text))
-        .ok()?;
-    Some(time.to_zoned(zone).ok()?.timestamp())
+    let (day, time) = text
+        .split_once(' ')
+        .or_else(|| text.split_once('T'))
+        .map(|(day, time)| (day, time.trim_start()))?;
+    let time = time_of_day(time)?;
+    let found = at(day_of(day, today)?, time)?;
+    if weekday(day).is_some() && found > now {
+        // Today is such a day, and it is not so late yet.
+        return at(today.checked_sub(7.days()).ok()?, time);
+    }
+    Some(found)
+}
+
+/// Returns the day that a text names.
+fn day_of(text: &str, today: Date) -> Option<Date> {
+    if let Some(weekday) = weekday(text) {
+        let since = today.weekday().since(weekday);
+        return today.checked_sub(i64::from(since).days()).ok();
+    }
+    match text {
+        "today" => Some(today),
+        "yesterday" => today.yesterday().ok(),
+        _ => Date::strptime("%Y-%m-%d", text).ok(),
+    }
+}
+
+fn weekday(text: &str) -> Option<Weekday> {
+    Some(match text {
+        "monday" | "mon" => Weekday::Monday,
+        "tuesday" | "tue" => Weekday::Tuesday,
+        "wednesday" | "wed" => Weekday::Wednesday,
+        "thursday" | "thu" => Weekday::Thursday,
+        "friday" | "fri" => Weekday::Friday,
+        "saturday" | "sat" => Weekday::Saturday,
+        "sunday" | "sun" => Weekday::Sunday,
+        _ => return None,
+    })
+}
+
+fn time_of_day(text: &str) -> Option<Time> {
+    let time = Time::strptime("%H:%M:%S", text).or_else(|_| Time::strptime("%H:%M", text));
+    time.ok()
 }
 
 fn age(text: &str) -> Option<SignedDuration> {
@@ -109,6 +140,8 @@ mod tests {
 
     #[test]
     fn days_have_names_and_a_time_of_the_day_is_the_last_one() {
+        use jiff::civil::DateTime;
+
         let zone = local_time_zone();
         let now = "2026-11-29T12:00:00".parse::<DateTime>().unwrap();
         let now = now.to_zoned(zone).unwrap().timestamp();
@@ -120,12 +153,32 @@ mod tests {
             ("10:30:15", "2026-11-29T10:30:15"),
             ("12:00", "2026-11-29T12:00"),
             ("18:00", "2026-11-28T18:00"),
+            ("yesterday 18:00", "2026-11-28T18:00"),
+            ("yesterday  18:00:05", "2026-11-28T18:00:05"),
+            ("today 09:00", "2026-11-29T09:00"),
+            ("today 18:00", "2026-11-29T18:00"),
+            // It is a Sunday.
+            ("sunday", "2026-11-29"),
+            ("sun 09:00", "2026-11-29T09:00"),
+            ("sun 18:00", "2026-11-22T18:00"),
+            ("saturday 18:00", "2026-11-28T18:00"),
+            ("monday", "2026-11-23"),
+            ("mon 18:00", "2026-11-23T18:00"),
         ] {
             for bound in [Bound::From, Bound::Until] {
                 assert_eq!(read(text, bound), read(same, bound), "{text}");
             }
         }
-        for text in ["24:00", "18:", "tomorrow", "Yesterday"] {
+        for text in [
+            "24:00",
+            "18:",
+            "tomorrow",
+            "Yesterday",
+            "yesterday ",
+            "today 24:00",
+            "18:00 today",
+            "moon 18:00",
+        ] {
             assert_eq!(parse_time(text, now, Bound::From), None, "{text}");
         }
     }

@@ -18,6 +18,7 @@ use crate::error::{RunError, ServiceError};
 use crate::held::Held;
 use crate::notifier::PUBLICATION_UID;
 use crate::outbox::{Outbox, OutboxReceiver};
+use crate::refusal_lines::RefusalLines;
 use crate::refused_publications::RefusedPublications;
 use crate::reply::{Reply, error_frame};
 use crate::request::{Abandoned, Request};
@@ -69,6 +70,7 @@ pub(crate) struct Conversation<'a, S> {
     /// The last error from the manager, a possible reason why it closes the connection.
     told: Option<String>,
     refused: RefusedPublications,
+    refusal_lines: RefusalLines,
     /// A channel through which a request shuts down the service after its reply.
     last_word: (mpsc::Sender<()>, mpsc::Receiver<()>),
 }
@@ -85,6 +87,7 @@ impl<'a, S: Service> Conversation<'a, S> {
             held_bytes: 0,
             told: None,
             refused: RefusedPublications::default(),
+            refusal_lines: RefusalLines::default(),
             last_word: mpsc::channel(1),
         }
     }
@@ -119,6 +122,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         } = connection;
         self.manager = manager;
         self.told = None;
+        self.refusal_lines.forget();
         self.confirmations = None;
         if session.is_some() {
             receiver.keep();
@@ -191,8 +195,9 @@ impl<'a, S: Service> Conversation<'a, S> {
         let handle = self.session.handle.clone();
         let asked = handle.shutting_down();
         tokio::pin!(asked);
-        let mut alarm = Alarm::default();
+        let (mut alarm, mut untold) = (Alarm::default(), Alarm::default());
         loop {
+            untold.set(self.refusal_lines.deadline());
             alarm.set(self.confirmations.as_ref().and_then(Confirmations::deadline));
             let limits = &self.session.limits;
             let under_way = self.requests.len();
@@ -224,6 +229,9 @@ impl<'a, S: Service> Conversation<'a, S> {
                     Err(error) => return Stopped::Lost(RunError::Lost(error)),
                 },
                 () = alarm.ring() => self.confirm(reader.received(), 0, outbox),
+                () = untold.ring() => if let Some(text) = self.refusal_lines.take() {
+                    self.session.lines.write(text);
+                },
             }
         }
     }
@@ -332,6 +340,9 @@ impl<'a, S: Service> Conversation<'a, S> {
             if let Some(text) = self.refused.note(&message, Instant::now().into_std()) {
                 warn!("{text}");
             }
+            if let Some(text) = self.refusal_lines.of_publication(&message) {
+                self.session.lines.write(text);
+            }
         }
     }
 
@@ -353,6 +364,7 @@ impl<'a, S: Service> Conversation<'a, S> {
         let message = envelope.string(content, Member::Message).ok().flatten();
         let message = message.unwrap_or_default().into_owned();
         warn!("the manager says: {message}");
+        self.refusal_lines.note_error(&message, Instant::now().into_std());
         self.told = Some(message);
         true
     }

@@ -384,6 +384,7 @@ mod notifier;
 mod offer;
 mod outbox;
 mod progress;
+mod refusal_lines;
 mod refused_publications;
 mod registration;
 mod reply;

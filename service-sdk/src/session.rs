@@ -14,6 +14,7 @@ use crate::outbox::{Outbox, OutboxReceiver};
 use crate::registration::Registration;
 use crate::running::{ServiceHandle, ServiceState};
 use crate::service::Service;
+use crate::status_lines::StatusLines;
 
 /// A function that is called after the service has ended.
 pub(crate) type Handler = Box<dyn FnOnce() + Send>;
@@ -38,6 +39,7 @@ pub(crate) struct Session<S> {
     pub(crate) service: Arc<S>,
     pub(crate) handle: ServiceHandle,
     pub(crate) limits: Limits,
+    pub(crate) lines: StatusLines,
     /// Whether callers wait while the service is away.
     pub(crate) keeps_callers: bool,
     /// The reply to `describe()`, as JSON text.

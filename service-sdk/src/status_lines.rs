@@ -8,7 +8,8 @@ use labwire_home::{local_time_zone, present};
 use labwire_wire::visible;
 
 /// Writes one line for each change of a service's registration: when it is registered, when its
-/// connection is lost, and when it is registered again. They do not depend on a logger.
+/// connection is lost, and when it is registered again; and one for each thing that the manager refuses it.
+/// They do not depend on a logger.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusLines {
     service: String,

@@ -46,8 +46,9 @@
 //! // A manager checks the password, and writes down who came.
 //! let store = Store::open(&path, &StoreOptions::default())?;
 //! let outcome = store.verify_login("ada", "a good password").await?;
-//! assert!(outcome.is_some_and(|outcome| outcome.is_admin));
-//! assert_eq!(store.verify_login("ada", "a guess").await?, None);
+//! assert!(outcome.is_ok_and(|outcome| outcome.is_admin));
+//! let outcome = store.verify_login("ada", "a guess").await?;
+//! assert_eq!(outcome, Err(LoginFailure::WrongPassword));
 //! store.record(ConnectionEvent {
 //!     ip: "192.0.2.1".to_owned(),
 //!     domain: "bench".to_owned(),
@@ -70,6 +71,7 @@ mod error;
 mod hostnames;
 mod inspect;
 mod leases;
+mod login_failure;
 mod noted_record;
 mod passwords;
 mod pruning;
@@ -94,6 +96,7 @@ pub use inspect::{
     DatabaseContents, RecentComputer, inspect as inspect_database, may_be_database, recent_computers,
 };
 pub use leases::{Lease, LeaseChange, LeaseKey};
+pub use login_failure::LoginFailure;
 pub use noted_record::NotedRecord;
 pub use passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, HashedPassword, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 pub use standing::{LoginUser, UserStandings};

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use aws_lc_rs::{constant_time, pbkdf2, rand};
 
 use crate::error::StoreError;
+use crate::login_failure::LoginFailure;
 use crate::standing::LoginUser;
 use crate::tokens::FoundToken;
 use crate::totp::{Factor, Second};
@@ -86,8 +87,9 @@ pub(crate) struct Credentials {
     pub(crate) rounds: u32,
     /// Whether the user may not log in at all.
     pub(crate) is_disabled: bool,
-    /// The token that was given in the place of the password, if it is valid.
-    pub(crate) token: Option<FoundToken>,
+    /// The token that was given in the place of the password, or why nobody logs in with it. `None` if what
+    /// was given has not the form of a token's secret.
+    pub(crate) token: Option<Result<FoundToken, LoginFailure>>,
     /// What the user has to give behind the password.
     pub(crate) factor: Factor,
 }
@@ -107,6 +109,16 @@ pub(crate) struct Check {
 }
 
 impl Credentials {
+    /// Returns why the login fails that has neither a valid token nor the right password.
+    pub(crate) fn failure(&self) -> LoginFailure {
+        match &self.token {
+            _ if self.stored.is_none() => LoginFailure::UnknownUser,
+            _ if self.is_disabled => LoginFailure::Disabled,
+            Some(Err(failure)) => *failure,
+            _ => LoginFailure::WrongPassword,
+        }
+    }
+
     /// Checks the password of the user, also if a token was given, and the code behind it at `now`, in
     /// seconds since 1970.
     ///

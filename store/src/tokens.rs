@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::access::{AccessError, MOST_ROWS};
 use crate::database::{Database, integer, text};
 use crate::error::StoreError;
+use crate::login_failure::LoginFailure;
 use crate::passwords::Credentials;
 use crate::standing::{LoginUser, number_of};
 
@@ -297,31 +298,36 @@ impl Database {
         })
     }
 
-    /// Returns the token with that secret if a user who is not disabled may log in with it at `now`.
+    /// Returns the token with that secret if a user who is not disabled may log in with it at `now`, or why
+    /// not. Returns `None` if it has not the form of a secret.
     pub(crate) fn login_with_token(
         &self,
         username: &str,
         given: &str,
         now: i64,
-    ) -> Result<Option<FoundToken>, StoreError> {
+    ) -> Result<Option<Result<FoundToken, LoginFailure>>, StoreError> {
         let Some(hash) = hash_of_secret(given) else {
             return Ok(None);
         };
         let found = self.token_of(username, &hash, now)?;
         // Asked for in any case, so that the work does not tell who is disabled.
         let is_disabled = self.is_disabled(username)?;
-        Ok(found.filter(|_| !is_disabled))
+        Ok(Some(if is_disabled {
+            Err(LoginFailure::Disabled)
+        } else {
+            found
+        }))
     }
 
-    /// Returns the token with that hash if it is one of the user and has not ended at `now`.
+    /// Returns the token with that hash if it is one of the user and has not ended at `now`, or why not.
     pub(crate) fn token_of(
         &self,
         username: &str,
         hash: &SecretHash,
         now: i64,
-    ) -> Result<Option<FoundToken>, StoreError> {
+    ) -> Result<Result<FoundToken, LoginFailure>, StoreError> {
         if !self.has_table("labwire_tokens")? {
-            return Ok(None);
+            return Ok(Err(LoginFailure::UnknownToken));
         }
         let mut statement = self.connection.prepare_cached(
             "SELECT token.id, token.may, token.until, user.username, user.is_admin, user.pid
@@ -349,10 +355,14 @@ impl Database {
                 Ok((text(row, 3), found))
             })
             .optional()?;
-        let is_valid = |(user, found): &(String, FoundToken)| {
-            user == username && found.token.until.is_none_or(|until| now < until)
-        };
-        Ok(found.filter(is_valid).map(|(_, found)| found))
+        Ok(match found {
+            None => Err(LoginFailure::UnknownToken),
+            Some((user, _)) if user != username => Err(LoginFailure::TokenOfAnother),
+            Some((_, found)) if found.token.until.is_some_and(|until| now >= until) => {
+                Err(LoginFailure::TokenEnded)
+            }
+            Some((_, found)) => Ok(found),
+        })
     }
 
     /// Notes that a token was used.
@@ -430,7 +440,7 @@ mod tests {
 
     fn found(database: &Database, user: &str, secret: &str, now: i64) -> Option<FoundToken> {
         let hash = hash_of_secret(secret)?;
-        database.token_of(user, &hash, now).unwrap()
+        database.token_of(user, &hash, now).unwrap().ok()
     }
 
     #[test]
@@ -509,7 +519,7 @@ mod tests {
             ("j.doe", "lwt_", 999, false),
         ] {
             let login = database.login(user, given, now).unwrap();
-            assert_eq!(login.token.is_some(), is_token, "{user} {now}");
+            assert_eq!(matches!(login.token, Some(Ok(_))), is_token, "{user} {now}");
             let check = login.check(given, now);
             assert_eq!(check.is_match, given == "a good password");
             work.push(check.rounds_done);

@@ -159,3 +159,48 @@ fn an_authority_in_the_home_folder_needs_no_options() {
     let printed = openssl(&home, &["crl", "-in", "certs/ca.crl", "-noout", "-text"]);
     assert_eq!(printed.matches("Serial Number: ").count(), 1, "{printed}");
 }
+
+#[test]
+fn certgen_lists_what_it_has_issued_and_what_was_revoked() {
+    let home = home();
+    let list = |options: &[&str]| {
+        let listed = home.labwire(&[&["certgen", "--list", "--issuer", "ca.crt"], options].concat());
+        (
+            listed.status.code(),
+            String::from_utf8(listed.stdout).unwrap(),
+            String::from_utf8(listed.stderr).unwrap(),
+        )
+    };
+    let (code, _, errors) = list(&[]);
+    assert!(
+        code == Some(1) && errors.contains("there is no 'ca.issued'"),
+        "{errors}"
+    );
+    let serials = ["ada", "bob"].map(|user| issue(&home, user));
+    let eve = [
+        "certgen",
+        "--client",
+        "eve",
+        "--issuer",
+        "ca.crt",
+        "--years-valid",
+        "0.01",
+    ];
+    home.prepare(&eve);
+    home.prepare(&["certgen", "--revoke", "ada.crt", "--issuer", "ca.crt", "ca.crl"]);
+    for options in [&[][..], &["ca.crl"]] {
+        let (code, output, _) = list(options);
+        assert_eq!(code, Some(0));
+        let lines: Vec<_> = output.lines().collect();
+        assert_eq!(lines.len(), 3, "{output}");
+        assert!(
+            lines[0].starts_with(&serials[0]) && lines[0].ends_with("  ada  revoked"),
+            "{output}"
+        );
+        assert!(
+            lines[1].starts_with(&serials[1]) && lines[1].ends_with("  bob"),
+            "{output}"
+        );
+        assert!(lines[2].ends_with("  eve"), "{output}");
+    }
+}

@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::{Ran, answering, command, run};
-use crate::support::manager::Home;
+use crate::support::manager::{Home, Manager};
 
 /// Runs a line with these environment variables.
 fn with(home: &Home, variables: &[(&str, &str)], line: &str) -> Ran {
@@ -259,4 +259,72 @@ fn a_change_of_the_trusted_hostnames_is_told_to_need_a_signal() {
     }
     let page = run(&home, "labwire hostname --help").succeeded();
     assert!(page.contains("signal HUP"), "{page}");
+}
+
+#[test]
+fn a_list_of_a_database_that_is_not_there_is_an_error_that_names_the_file() {
+    let home = Home::new();
+    for line in [
+        "labwire grant list",
+        "labwire role list",
+        "labwire set list --json",
+        "labwire group list",
+        "labwire label list",
+        "labwire token list",
+        "labwire user list",
+        "labwire may ada",
+    ] {
+        let ran = run(&home, line);
+        let missing = home.argument("manager.sqlite3");
+        assert!(ran.output.is_empty(), "{ran:?}");
+        ran.failed(1, &["there is no database", &missing, "--database"]);
+        assert!(!home.path("manager.sqlite3").exists(), "{line}");
+    }
+    let hint = "labwire admin access.explain ada 'call DMM.read'";
+    run(&home, "labwire may ada DMM read").failed(1, &["another computer", hint]);
+}
+
+#[test]
+fn a_record_at_another_place_is_deleted_with_the_database_that_names_it() {
+    let home = Home::new();
+    let record = home.argument("records/lab.sqlite3");
+    fs::create_dir(home.path("records")).unwrap();
+    let start = |home: Home| {
+        let manager = Manager::start_in(home, &["--disable-tls", "--record-file", &record]);
+        manager.end()
+    };
+    let home = start(home);
+    assert!(home.path("records/lab.sqlite3").exists());
+    let asked = answering(&home, "labwire delete --record", "n\n").succeeded();
+    assert!(asked.contains(&record), "{asked}");
+    assert!(home.path("records/lab.sqlite3").exists());
+    run(&home, "labwire delete --record --yes").succeeded();
+    assert!(!home.path("records/lab.sqlite3").exists());
+
+    let home = start(home);
+    run(&home, "labwire delete --all --yes").succeeded();
+    assert!(!home.path("records/lab.sqlite3").exists() && !home.path("manager.sqlite3").exists());
+
+    // What is no record stays, whatever names it.
+    let home = start(home);
+    fs::remove_file(home.path("records/lab.sqlite3")).unwrap();
+    fs::write(home.path("records/lab.sqlite3"), "the only copy").unwrap();
+    run(&home, "labwire delete --all --yes").succeeded();
+    assert!(home.path("records/lab.sqlite3").exists());
+}
+
+#[test]
+fn a_misspelt_user_is_told_which_one_may_be_meant() {
+    let home = Home::new();
+    run(&home, "labwire user add charles --compatible --password x").succeeded();
+    for line in [
+        "labwire user remove charlse",
+        "labwire user update charlse --admin",
+        "labwire user disable charlse",
+        "labwire user enable charlse",
+        "labwire user set charlse --email c@lab.example",
+        "labwire totp enable charlse",
+    ] {
+        run(&home, line).failed(1, &["'charlse'", "not in the table. Did you mean 'charles'?"]);
+    }
 }

@@ -1,11 +1,11 @@
-//! What an entry says, as a sentence for people.
+//! What an entry says, as a sentence for people, behind its user and its peer.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use labwire_home::local_time_zone;
 use labwire_record::RecordedEntry;
+use labwire_wire::visible;
 
-use crate::output::one_line;
 use crate::times::readable_time;
 
 /// Returns what happened, without the peer that did it and when.
@@ -16,7 +16,7 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
     let what = match (entry.kind.as_str(), entry.outcome.as_str()) {
         ("start", "ok") => "the manager has started".to_owned(),
         ("stop", "ok") => "the manager has stopped".to_owned(),
-        ("join", "ok") => return one_line(&with_text("connected", entry)),
+        ("join", "ok") => return visible(&with_text("connected", entry)),
         ("leave", "ok") => "disconnected".to_owned(),
         ("away", "ok") => "is away".to_owned(),
         ("back", "ok") => "is back".to_owned(),
@@ -60,9 +60,8 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
             }
         }
         ("command", "ok") => {
-            let user = entry.user.as_deref().unwrap_or("somebody");
-            let command = format!("{user} ran labwire {}", attribute.unwrap_or("on the database"));
-            return one_line(&match &entry.text {
+            let command = format!("ran labwire {}", attribute.unwrap_or("on the database"));
+            return visible(&match &entry.text {
                 Some(text) => format!("{command}: {text}"),
                 None => command,
             });
@@ -79,9 +78,6 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
         }
     };
     let mut told = what;
-    if let Some(user) = entry.user.as_deref().filter(|user| !is_named(entry, user)) {
-        told = format!("{told}, user {user}");
-    }
     if let (Some(count), Some(since)) = (entry.count, entry.since) {
         let since = since_when(since, entry.time, &local_time_zone());
         told = if entry.kind == "gap" {
@@ -94,8 +90,8 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
         told = format!("{told}, {}", cost(entry, micros));
     }
     match &entry.text {
-        Some(text) if (&*entry.kind, is_ok) != ("login", true) => one_line(&format!("{told}: {text}")),
-        _ => one_line(&told),
+        Some(text) if (&*entry.kind, is_ok) != ("login", true) => visible(&format!("{told}: {text}")),
+        _ => visible(&told),
     }
 }
 
@@ -141,12 +137,6 @@ fn with_arguments(words: String, entry: &RecordedEntry) -> String {
     }
 }
 
-/// Returns whether the name of the peer says already which user it is.
-fn is_named(entry: &RecordedEntry, user: &str) -> bool {
-    let peer = entry.peer.as_deref().unwrap_or_default();
-    peer.rsplit_once('[').is_some_and(|(name, _)| name == user)
-}
-
 #[cfg(test)]
 mod tests {
     use labwire_record::{Kind, Outcome};
@@ -183,21 +173,12 @@ mod tests {
             ("unlock", "broken", "its lock on DMM was broken: why"),
             ("call", "refused", "was refused a call of DMM.read: why"),
             ("admin", "ok", "requested read: why"),
-            ("command", "ok", "somebody ran labwire read: why"),
+            ("command", "ok", "ran labwire read: why"),
             ("login", "ok", "logged in why"),
             ("gap", "ok", "entries are missing: why"),
             ("dream", "bad", "dream bad DMM read: why"),
         ] {
             assert_eq!(described(&entry(kind, outcome)), sentence);
-        }
-        let mut entry = entry("lock", "ok");
-        entry.user = Some("ada".to_owned());
-        for (peer, sentence) in [
-            ("Notebook[pc:1]", "locked DMM, user ada: why"),
-            ("ada[pc:1]", "locked DMM: why"),
-        ] {
-            entry.peer = Some(peer.to_owned());
-            assert_eq!(described(&entry), sentence);
         }
     }
 

@@ -17,13 +17,14 @@ use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::{one_line, say, tell};
 use crate::stop::Stop;
-use shown::{Form, Printer};
+use shown::{Form, Printer, local};
 use source::{Question, Source};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   labwire history
   labwire history --service DMM --since 2h
+  labwire history --service Laser --attribute 'set_*' --since 'yesterday 18:00'
   labwire history --outcome refused --user ada
   labwire history --kind lock,unlock --csv > locks.csv
   labwire history --follow";
@@ -32,17 +33,19 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   labwire history                              the last 100 entries
   labwire history --service DMM --since 2h
+  labwire history --service Laser --attribute 'set_*' --since 'yesterday 18:00'
   labwire history --outcome refused --user ada
   labwire history --kind lock,unlock --csv > locks.csv
   labwire history --since 2026-11-29 --until 2026-11-29 --limit 0
   labwire history --follow
   labwire history --file manager.record.sqlite3 --verify
 
-A time is an age (90s, 15m, 15min, 2h, 3d, 1w), a day (2026-11-29, today or
-yesterday), a time of this computer such as 2026-11-29T15:04, or 15:04 for the
-last time that it was so late, or one with its zone. In the three names, *
-stands for any text. A peer is named by its whole name, or by the part before
-the bracket.
+A time is an age (90s, 15m, 15min, 2h, 3d, 1w), a day (2026-11-29, today,
+yesterday, or monday for the last one), a time of this computer such as
+2026-11-29T15:04, 'yesterday 18:00' or 'mon 09:00', or 15:04 for the last time
+that it was so late, or one with its zone. In the four names, * stands for any
+text. A peer is named by its whole name, or by the part before the bracket.
+Answered calls are recorded by `labwire start --record calls` only.
 
 Kinds: start and stop of the manager; join, leave, away and back of clients
 and services; reject (a connection that was not admitted); login; link, unlink;
@@ -55,11 +58,14 @@ change by `labwire user`, `grant` and the like, with the user of the system);
 gap (entries are missing here). Outcomes: ok, refused, error, expired, broken,
 asked (it waits for a decision).
 
-Entries are shown with the oldest first, unless --newest-first is given. Times
+Entries are shown with the oldest first, unless --newest-first is given: the
+time, the user if one has logged in, the peer, and what it did. On a terminal,
+long names are shortened; elsewhere an entry is one line with all of it. Times
 are local in the text, and in UTC with --json and --csv. With --json, each entry
 is an object with the members that protocol.md lists under The record. In CSV, a
 text that a spreadsheet would take for a formula gets a ' before it, and control
-characters are written as \\n, \\t or \\u001b.
+characters are written as \\n, \\t or \\u001b. It is UTF-8; with --bom, Excel reads
+letters such as µ rightly when it opens the file.
 
 What is repeated is counted: such an entry says how many times, and since when.
 What one computer causes too much of is left out, and an entry gap says so.
@@ -85,6 +91,9 @@ pub struct HistoryArgs {
     /// Only entries about this service
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
+    /// Only calls of this attribute, or administrators' requests of this name
+    #[arg(long, value_name = "NAME")]
+    attribute: Option<String>,
     /// Only what this user did
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -97,7 +106,7 @@ pub struct HistoryArgs {
     /// Only entries with this outcome; repeatable
     #[arg(long, value_name = "OUTCOME", value_delimiter = ',', value_parser = outcome)]
     outcome: Vec<Outcome>,
-    /// Only entries from this time on: 2h, yesterday, 18:00, 2026-11-29
+    /// Only entries from this time on: 2h, 18:00, 'yesterday 18:00', 2026-11-29
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only entries before this time; a day is included
@@ -122,8 +131,8 @@ pub struct HistoryArgs {
         long,
         requires = "file",
         conflicts_with_all = [
-            "service", "user", "peer", "kind", "outcome", "since", "until", "limit", "newest_first", "follow", "json",
-            "csv",
+            "service", "attribute", "user", "peer", "kind", "outcome", "since", "until", "limit", "newest_first", "follow",
+            "json", "csv",
         ]
     )]
     verify: bool,
@@ -133,6 +142,9 @@ pub struct HistoryArgs {
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     csv: bool,
+    /// With --csv, begin with a byte order mark, by which Excel recognises UTF-8
+    #[arg(long, requires = "csv")]
+    bom: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -157,24 +169,39 @@ fn expected(text: &str, what: &str, names: impl Iterator<Item = &'static str> + 
 impl HistoryArgs {
     fn question(&self) -> Result<Question, Failure> {
         let now = present();
-        let time = |option: &str, text: &Option<String>, bound| match text {
+        let time = |option: &str, text: &Option<String>, bound| {
+            match text {
             None => Ok(None),
             Some(text) => parse_time(text, now, bound).map(Some).ok_or_else(|| {
                 Failure::Usage(format!(
-                    "{option} {}: a time was expected, such as 2h, 3d, yesterday, 18:00, 2026-11-29 or \
-                     2026-11-29T15:04",
+                    "{option} {}: a time was expected, such as 2h, 3d, yesterday, 'yesterday 18:00', 18:00, 2026-11-29 \
+                     or 2026-11-29T15:04",
                     one_line(text)
                 ))
             }),
+        }
         };
+        let (from, until) = (
+            time("--since", &self.since, Bound::From)?,
+            time("--until", &self.until, Bound::Until)?,
+        );
+        if let (Some(since), Some(until)) = (from, until)
+            && since > until
+        {
+            let (since, until) = (local(since), local(until));
+            return Err(Failure::Usage(format!(
+                "--since ({since}) is later than --until ({until}), so there are no entries"
+            )));
+        }
         Ok(Question {
             service: self.service.clone(),
+            attribute: self.attribute.clone(),
             user: self.user.clone(),
             peer: self.peer.clone(),
             kinds: self.kind.clone(),
             outcomes: self.outcome.clone(),
-            from: time("--since", &self.since, Bound::From)?,
-            until: time("--until", &self.until, Bound::Until)?,
+            from,
+            until,
         })
     }
 
@@ -197,7 +224,7 @@ pub(crate) async fn run(arguments: &HistoryArgs, stop: Stop) -> Result<(), Failu
         None if arguments.follow => Source::Manager(arguments.connection.connect_lasting("history").await?),
         None => Source::Manager(arguments.connection.connect("history").await?),
     };
-    let mut printer = Printer::new(arguments.form());
+    let mut printer = Printer::new(arguments.form(), arguments.bom);
     let newest = arguments.show(&source, &question, &mut printer).await?;
     if arguments.follow {
         stop.begin()?;
@@ -336,8 +363,8 @@ fn verify(path: &std::path::Path) -> Result<(), Failure> {
     say(format_args!(
         "{} entries are as they were written: {first} to {last}, from {} to {}",
         verified.entries,
-        shown::local(from),
-        shown::local(until)
+        local(from),
+        local(until)
     ))?;
     let removed = u64::try_from(last)
         .unwrap_or_default()

@@ -42,8 +42,11 @@ const COLUMNS: [&str; 16] = [
     "arguments",
 ];
 
-/// The most columns of a peer.
+/// The most columns of a peer on a narrow terminal. On a wide one, a third of it.
 const PEER: usize = 26;
+
+/// The most columns of a user on a terminal.
+const USER: usize = 16;
 
 /// The least columns of a description, which is not broken into shorter lines.
 const DESCRIPTION: usize = 20;
@@ -51,19 +54,25 @@ const DESCRIPTION: usize = 20;
 /// Prints entries one after another.
 pub(super) struct Printer {
     form: Form,
+    /// Whether comma-separated values begin with a byte order mark.
+    with_mark: bool,
     is_begun: bool,
     /// The day of the last line, which is shown once.
     day: Option<Date>,
-    /// The columns of a peer: as many as the first entries need.
+    /// The columns of a user and of a peer: as many as the entries need so far, and none for users if
+    /// nobody has logged in.
+    user: usize,
     peer: usize,
 }
 
 impl Printer {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: Form, with_mark: bool) -> Self {
         Self {
             form,
+            with_mark,
             is_begun: false,
             day: None,
+            user: 0,
             peer: 0,
         }
     }
@@ -71,10 +80,10 @@ impl Printer {
     /// Prints some entries.
     pub(super) fn print(&mut self, entries: &[RecordedEntry]) -> Result<(), Failure> {
         if self.form == Form::Csv && !self.is_begun {
-            say_line(&csv::row(COLUMNS))?;
+            let mark = if self.with_mark { "\u{feff}" } else { "" };
+            say_line(&format!("{mark}{}", csv::row(COLUMNS)))?;
         }
-        let longest = entries.iter().map(|entry| columns(&who(entry))).max();
-        self.peer = self.peer.max(longest.unwrap_or_default().min(PEER));
+        self.make_room(entries, width());
         self.is_begun |= self.form == Form::Csv || !entries.is_empty();
         for entry in entries {
             match self.form {
@@ -92,6 +101,19 @@ impl Printer {
             return say("no entries");
         }
         Ok(())
+    }
+
+    /// Widens the columns for some entries, as far as the terminal has room. Elsewhere nothing is shortened.
+    fn make_room(&mut self, entries: &[RecordedEntry], width: u16) {
+        let (user, peer) = match width {
+            u16::MAX => (usize::MAX, usize::MAX),
+            width => (USER, PEER.max(usize::from(width) / 3)),
+        };
+        let users = entries.iter().filter_map(|entry| entry.user.as_deref());
+        let longest = users.map(|user| columns(&one_line(user))).max();
+        self.user = self.user.max(longest.unwrap_or_default().min(user));
+        let longest = entries.iter().map(|entry| columns(&who(entry))).max();
+        self.peer = self.peer.max(longest.unwrap_or_default().min(peer));
     }
 
     fn print_text(&mut self, entry: &RecordedEntry) -> Result<(), Failure> {
@@ -112,17 +134,23 @@ impl Printer {
         Ok(())
     }
 
-    /// Returns the lines of an entry on a terminal of this width: who did it, padded, and what.
+    /// Returns the lines of an entry on a terminal of this width: who did it, the user first, padded, and what.
     fn lines(&self, entry: &RecordedEntry, width: usize) -> Vec<(String, String)> {
-        let padded = |text: &str| {
-            let text = shortened_peer(text, self.peer);
-            let blanks = self.peer.saturating_sub(columns(&text));
+        let padded = |text: String, room: usize| {
+            let blanks = room.saturating_sub(columns(&text));
             format!("{text}{}", " ".repeat(blanks))
         };
-        let room = width.saturating_sub(self.peer + 12).max(DESCRIPTION);
+        let mut first = padded(shortened_peer(&who(entry), self.peer), self.peer);
+        let mut before = self.peer;
+        if self.user > 0 {
+            let user = one_line(entry.user.as_deref().unwrap_or("-"));
+            first = format!("{}  {first}", padded(shortened(&user, self.user), self.user));
+            before += self.user + 2;
+        }
+        let room = width.saturating_sub(before + 12).max(DESCRIPTION);
         let texts = wrapped(&described(entry), room);
-        let peers = std::iter::once(who(entry)).chain(std::iter::repeat(String::new()));
-        peers.map(|peer| padded(&peer)).zip(texts).collect()
+        let firsts = std::iter::once(first).chain(std::iter::repeat(" ".repeat(before)));
+        firsts.zip(texts).collect()
     }
 }
 
@@ -264,16 +292,51 @@ mod tests {
     fn a_line_has_80_columns_at_most() {
         let printer = Printer {
             peer: 20,
-            ..Printer::new(Form::Text)
+            user: 5,
+            ..Printer::new(Form::Text, false)
         };
         let long = "the reason is long, and a_word_that_is_much_longer_than_a_line_of_eighty_columns_can_be_is_broken";
         let lines = printer.lines(&entry("Ada[a-computer-with-a-name:50001]", Some("ada"), long), 80);
         for (peer, text) in &lines {
             assert!(columns(peer) + columns(text) + 12 <= 80, "{peer}|{text}");
         }
-        assert_eq!(lines[0].0, "Ada[a-comput…:50001]");
+        assert_eq!(lines[0].0, "ada    Ada[a-comput…:50001]");
         let text: String = lines.iter().map(|(_, text)| text.as_str()).collect();
         assert!(text.ends_with("can_be_is_broken"), "{text}");
+    }
+
+    #[test]
+    fn users_come_first_and_without_a_terminal_nothing_is_shortened() {
+        let name = "A client with a long name[computer-7.lab.example.org:50001]";
+        let long = "why ".repeat(100);
+        let entries = [
+            entry(name, Some("charles.babbage@example.org"), &long),
+            entry("b[pc:1]", None, "why"),
+        ];
+        let mut printer = Printer::new(Form::Text, false);
+        printer.make_room(&entries, u16::MAX);
+        let [first, second] = entries
+            .each_ref()
+            .map(|entry| printer.lines(entry, usize::from(u16::MAX)));
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].0, format!("charles.babbage@example.org  {name}"));
+        assert!(first[0].1.ends_with(long.trim_end()), "{first:?}");
+        assert!(second[0].0.starts_with("-  ") && columns(&second[0].0) == columns(&first[0].0));
+
+        let mut printer = Printer::new(Form::Text, false);
+        printer.make_room(&entries, 80);
+        let lines = printer.lines(&entries[0], 80);
+        assert_eq!(lines[0].0, "charles.babbage…  A cli…[computer-7.…:50001]");
+        // A wide terminal has room for the address.
+        let mut printer = Printer::new(Form::Text, false);
+        printer.make_room(&entries, 180);
+        let lines = printer.lines(&entries[0], 180);
+        assert!(lines[0].0.ends_with(name), "{lines:?}");
+
+        // Nobody has logged in.
+        let mut printer = Printer::new(Form::Text, false);
+        printer.make_room(&entries[1..], 80);
+        assert_eq!(printer.lines(&entries[1], 80)[0].0, "b[pc:1]");
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Source {
 fn arguments(question: &Question, order: Order, limit: usize) -> Arguments {
     let Filter {
         service,
+        attribute,
         user,
         peer,
         kinds,
@@ -80,7 +81,12 @@ fn arguments(question: &Question, order: Order, limit: usize) -> Arguments {
         until,
     } = question;
     let mut arguments = Arguments::new().keyword("limit", &limit);
-    for (name, text) in [("service", service), ("user", user), ("peer", peer)] {
+    for (name, text) in [
+        ("service", service),
+        ("attribute", attribute),
+        ("user", user),
+        ("peer", peer),
+    ] {
         if let Some(text) = text {
             arguments = arguments.keyword(name, text);
         }

@@ -38,13 +38,14 @@ its oldest request. STATE is \"away until\" for a peer whose connection broke an
 whose place is kept until then, and \"no reply since\" for a connected service
 that has held its oldest request for a minute or longer: it is busy, or hangs.
 There is no such column if there is nothing to say. With --users, the user of
-each peer that has logged in is shown too; the manager asks for the login of an
-administrator.
+each peer that has logged in is shown too, and whether it was with a certificate
+or a token; the manager asks for the login of an administrator.
 
 With --json, each object has a kind: \"manager\" (time, name, uptime_seconds,
 clients, services, in_flight, and approvals if there are requests to approve),
 then \"service\" and \"client\", with the members that protocol.md lists under
-Status, and with --users user (a name or null).
+Status, and with --users user (a name or null) and login_with (the certificate,
+the token or the second factor, if there was one).
 With --watch, all of them are printed repeatedly.
 
 MSL-Network's manager reports names only: then everything else is missing.

@@ -52,6 +52,23 @@ enum Told<'a> {
 #[derive(Serialize)]
 struct User<'a> {
     user: Option<&'a str>,
+    /// What it has logged in with besides or in place of a password.
+    #[serde(rename = "login_with", skip_serializing_if = "Option::is_none")]
+    with: Option<&'a str>,
+}
+
+impl User<'_> {
+    /// Returns it for people. The number of a certificate is too long for a table.
+    fn shown(&self) -> String {
+        let Some(user) = self.user.map(one_line) else {
+            return missing();
+        };
+        match self.with.and_then(|with| with.strip_prefix("the ")) {
+            Some(with) if with.starts_with("certificate ") => format!("{user} (certificate)"),
+            Some(with) if with.starts_with("token ") => format!("{user} ({})", one_line(with)),
+            _ => user,
+        }
+    }
 }
 
 /// A session, as the manager lists it for administrators.
@@ -59,6 +76,8 @@ struct User<'a> {
 struct Session {
     name: String,
     user: Option<String>,
+    #[serde(default)]
+    with: Option<String>,
 }
 
 /// The data of one picture.
@@ -69,7 +88,7 @@ pub(super) struct Shown {
     /// `None` if the manager does not report it.
     report: Option<Report>,
     /// The users by the names of their peers, if they were requested.
-    users: Option<HashMap<String, String>>,
+    users: Option<HashMap<String, (String, Option<String>)>>,
 }
 
 impl Shown {
@@ -87,7 +106,7 @@ impl Shown {
             let users = sessions.into_iter();
             Some(
                 users
-                    .filter_map(|session| Some((session.name, session.user?)))
+                    .filter_map(|session| Some((session.name, (session.user?, session.with))))
                     .collect(),
             )
         } else {
@@ -105,8 +124,11 @@ impl Shown {
     /// Returns the user of a peer, if users were requested.
     fn user(&self, name: &str) -> Option<User<'_>> {
         let users = self.users.as_ref()?;
-        let user = users.get(name).map(String::as_str);
-        Some(User { user })
+        let user = users.get(name);
+        Some(User {
+            user: user.map(|(user, _)| user.as_str()),
+            with: user.and_then(|(_, with)| with.as_deref()),
+        })
     }
 
     /// Prints an object of JSON for the manager and for each peer.
@@ -197,8 +219,8 @@ impl Shown {
         }
         let row = |peer: &Peer| {
             let mut row = cells(peer);
-            if let Some(User { user }) = self.user(&peer.name) {
-                row.insert(1, user.map_or_else(missing, one_line));
+            if let Some(user) = self.user(&peer.name) {
+                row.insert(1, user.shown());
             }
             if has_states {
                 row.push(peer.state(self.time).unwrap_or_default());

@@ -23,6 +23,7 @@ pub(super) fn read(
         .item("answer")
         .and_then(|value| answer::read(table.name(), value, rules.encoding, problems));
     let parameters = parameters(&mut table, rules, problems);
+    let recorded = recorded(&mut table, &parameters, problems);
     let (text, answer) = match (write, query) {
         (Some(write), None) => {
             if let Some(place) = place {
@@ -65,7 +66,34 @@ pub(super) fn read(
         answer,
         parameters: parameters.into_iter().map(|(_, parameter)| parameter).collect(),
         timeout,
+        recorded,
     })
+}
+
+/// Reads whether the manager is to record the arguments, and which of them are secret.
+fn recorded(
+    table: &mut Table<'_, '_>,
+    parameters: &Parameters,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<String>> {
+    let is_recorded = table.boolean("record", problems).unwrap_or(false);
+    let secret = table.texts("secret", problems);
+    for name in &secret {
+        let names = || parameters.iter().map(|(name, _)| name.value.as_str());
+        if !names().any(|known| known == name.value) {
+            let text = format!(
+                "there is no argument `{}` that could be secret: {}",
+                name.value.escape_debug(),
+                hint(&name.value, names())
+            );
+            problems.add(&name.span, text);
+        } else if !is_recorded {
+            let text = "nothing of this command is recorded, so no argument is left out; add `record = true`, or remove \
+                        `secret`";
+            problems.add(&name.span, text);
+        }
+    }
+    is_recorded.then(|| secret.into_iter().map(|name| name.value).collect())
 }
 
 type Parameters = Vec<(Found<String>, Parameter)>;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use labwire_home::Home;
+use labwire_home::{Home, nearest};
 use labwire_store::{Database, NotedRecord, StoreError};
 
 use super::start::{Options, RecordPlace, record_beside, record_in};
@@ -46,7 +46,7 @@ impl DatabaseArgs {
             Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
             None => Chosen::by_default(self.config.as_deref(), &Home::resolve()?)?,
         };
-        chosen.record = chosen.record_of_manager(self.config.as_deref());
+        chosen = chosen.with_record(self.config.as_deref());
         chosen.is_to_be_created = create.create;
         tell(format_args!("The database is {chosen}"));
         Ok(chosen)
@@ -62,6 +62,18 @@ fn expect_same_owner(record: &Path, database: &Path) -> anyhow::Result<()> {
         bail!("{shown}, the manager's record, is no file of the owner of the database");
     }
     Ok(())
+}
+
+/// Returns the error, with the question whether a similar user was meant if it is about one that is missing.
+pub(super) fn with_nearest_user(error: StoreError, database: &Database) -> anyhow::Error {
+    let StoreError::UserMissing { username, .. } = &error else {
+        return error.into();
+    };
+    let users = database.users().unwrap_or_default();
+    match nearest(username, users.iter().map(|(user, _)| user.as_str())) {
+        Some(nearest) => anyhow::anyhow!("{error} Did you mean '{nearest}'?"),
+        None => error.into(),
+    }
 }
 
 /// Returns the name of the variable, if the variable contains this path.
@@ -90,6 +102,25 @@ impl Chosen {
             is_to_be_created: false,
             record: RecordPlace::Nothing,
         }
+    }
+
+    /// Returns it with the record of a manager that is started in this environment, with this configuration.
+    pub(super) fn with_record(self, config: Option<&Path>) -> Self {
+        let record = self.record_of_manager(config);
+        Self { record, ..self }
+    }
+
+    /// Returns it with the record of the manager that was started last with it.
+    pub(super) fn with_noted_record(self) -> Self {
+        Self {
+            record: RecordPlace::Usual,
+            ..self
+        }
+    }
+
+    /// Whether the environment or the configuration names the file of the record.
+    pub(super) fn names_record(&self) -> bool {
+        matches!(self.record, RecordPlace::Named(_))
     }
 
     /// Returns the database of a home folder.
@@ -173,22 +204,6 @@ impl Chosen {
         self.open_or_create()
     }
 
-    /// Returns a list that is read from the database, or the default if the one in the home folder does not
-    /// exist yet. Creates nothing.
-    ///
-    /// # Errors
-    /// If another one is named and does not exist.
-    pub(super) fn list<T: Default>(
-        &self,
-        read: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> anyhow::Result<T> {
-        if self.is_in_home() && !self.is_to_be_created && self.is_missing() {
-            tell("labwire: this database does not exist yet");
-            return Ok(T::default());
-        }
-        Ok(read(&self.open()?)?)
-    }
-
     /// Opens the database for a command that adds a row. Creates the one in the home folder if it
     /// is missing.
     ///
@@ -204,7 +219,8 @@ impl Chosen {
         self.open_or_create()
     }
 
-    fn is_missing(&self) -> bool {
+    /// Whether its file is missing.
+    pub(super) fn is_missing(&self) -> bool {
         // If that is unknown, the error on opening states the reason.
         matches!(self.path.try_exists(), Ok(false))
     }

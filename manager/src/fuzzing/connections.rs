@@ -132,10 +132,14 @@ pub fn check_handshake(data: &[u8]) {
                 assert!(!forbidden, "{name:?} was admitted");
                 assert_eq!(introduced.principal.user(), None, "nobody logged in");
             }
-            Err(Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. }) => {
-                assert!(!refusal.to_string().is_empty());
-            }
             Err(Rejection::Closed(reason)) => assert!(!reason.is_empty()),
+            Err(rejection) => {
+                assert!(
+                    rejection
+                        .refusal()
+                        .is_some_and(|refusal| !refusal.to_string().is_empty())
+                );
+            }
         }
     });
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use jiff::Timestamp;
 use labwire_home::present;
 use labwire_record::Kind;
-use labwire_store::{LoginOutcome, Store};
-use labwire_wire::{Executed, MANAGER_NAME, Role};
+use labwire_store::{LoginFailure, LoginOutcome, Store};
+use labwire_wire::{Executed, MANAGER_NAME, Role, quoted};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -44,9 +44,55 @@ pub(crate) struct Admission {
 
 /// Why the user of a certificate is not logged in.
 pub(crate) struct CertificateRefusal {
-    pub(crate) refusal: Refusal,
+    pub(crate) refused: RefusedLogin,
     /// The name in the certificate, if it is for a user who is not there or is disabled.
     pub(crate) username: Option<String>,
+}
+
+/// A login that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedLogin {
+    /// What the peer is told.
+    pub(crate) refusal: Refusal,
+    /// Why, for the record alone; `None` if it was not checked.
+    pub(crate) failure: Option<LoginFailure>,
+}
+
+impl From<Refusal> for RefusedLogin {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            failure: None,
+        }
+    }
+}
+
+impl RefusedLogin {
+    /// Returns the text for the record. `is_user` is whether the name that was given is that of a user.
+    fn recorded(&self, is_user: bool) -> String {
+        let Self { refusal, failure } = self;
+        match (failure, refusal) {
+            // The time to wait differs, and equal things are counted in one entry.
+            (failure, Refusal::TooManyLogins { .. }) => {
+                let failure = failure.map(|failure| {
+                    if is_user {
+                        failure
+                    } else {
+                        LoginFailure::UnknownUser
+                    }
+                });
+                let why = failure.map_or_else(String::new, |failure| format!(": {failure}"));
+                format!("refused after too many failed logins{why}")
+            }
+            (Some(failure), Refusal::CertificateOfNobody(name)) => {
+                format!("{failure}, by a client certificate for {}", quoted(excerpt(name)))
+            }
+            (Some(_), _) if !is_user => LoginFailure::UnknownUser.to_string(),
+            (Some(failure), _) => failure.to_string(),
+            (None, refusal) if is_user => refusal.recorded(),
+            (None, refusal) => format!("{} (a name of no user)", refusal.recorded()),
+        }
+    }
 }
 
 impl Admission {
@@ -116,20 +162,21 @@ impl Admission {
 
     /// Writes an entry about a login that was refused to the record. The name that was tried is
     /// recorded only if it is that of a user: people type passwords in its place.
-    pub(crate) fn record_failed_login(&self, peer: &Arc<PeerAddress>, username: &str, refusal: &Refusal) {
+    pub(crate) fn record_failed_login(
+        &self,
+        peer: &Arc<PeerAddress>,
+        username: &str,
+        refused: &RefusedLogin,
+    ) {
         if self.record.recorder().is_none() {
             return;
         }
         let (record, store) = (self.record.clone(), self.store.clone());
-        let (peer, username, text) = (Arc::clone(peer), username.to_owned(), refusal.recorded());
+        let (peer, username, refused) = (Arc::clone(peer), username.to_owned(), refused.clone());
         // The peer and its place do not wait for the database.
         tokio::spawn(async move {
             let is_user = store.is_user_registered(&username).await.unwrap_or(false);
-            let text = if is_user {
-                text
-            } else {
-                format!("{text} (a name of no user)")
-            };
+            let text = refused.recorded(is_user);
             let user = is_user.then(|| excerpt(&username).into());
             record.rejected(Kind::Login, &peer, (user, None), text);
         });
@@ -186,8 +233,8 @@ impl Admission {
         &self,
         certificate: &Arc<PeerCertificate>,
     ) -> Result<Proof, CertificateRefusal> {
-        let refused = |refusal| CertificateRefusal {
-            refusal,
+        let refused = |refusal: Refusal| CertificateRefusal {
+            refused: refusal.into(),
             username: None,
         };
         if let Some(end) = certificate.end(present().as_second()) {
@@ -197,11 +244,14 @@ impl Admission {
             .user()
             .map_err(|reason| refused(Refusal::NamelessCertificate(reason.to_owned())))?;
         match self.store.login_with_certificate(user).await {
-            Ok(Some(outcome)) => Ok(Proof::of_certificate(user, &outcome, certificate)),
-            Ok(None) => {
+            Ok(Ok(outcome)) => Ok(Proof::of_certificate(user, &outcome, certificate)),
+            Ok(Err(failure)) => {
                 Counters::count(&self.counters.failed_logins);
                 Err(CertificateRefusal {
-                    refusal: Refusal::CertificateOfNobody(user.to_string()),
+                    refused: RefusedLogin {
+                        refusal: Refusal::CertificateOfNobody(user.to_string()),
+                        failure: Some(failure),
+                    },
                     username: Some(user.to_string()),
                 })
             }
@@ -224,14 +274,14 @@ impl Admission {
         ip: IpAddr,
         username: &str,
         password: &str,
-    ) -> Result<LoginOutcome, Refusal> {
+    ) -> Result<LoginOutcome, RefusedLogin> {
         let counters = &self.counters;
         let attempt = self.logins.attempt(&self.store, ip, username, password);
         // This also serves identified peers, which have no handshake deadline.
         let verdict = timeout(self.limits.handshake, attempt).await;
         match verdict.unwrap_or(Verdict::TurnedAway) {
             Verdict::Good(outcome) => Ok(outcome),
-            Verdict::Wrong(held_back) => {
+            Verdict::Wrong(failure, held_back) => {
                 Counters::count(&counters.failed_logins);
                 if !held_back.is_zero() {
                     Counters::count(&counters.delayed_logins);
@@ -243,17 +293,23 @@ impl Admission {
                     }
                     sleep(held_back).await;
                 }
-                Err(Refusal::WrongLogin)
+                Err(RefusedLogin {
+                    refusal: Refusal::WrongLogin,
+                    failure: Some(failure),
+                })
             }
-            Verdict::Refused(wait) => Err(refused(counters, wait)),
+            Verdict::Refused(wait, failure) => Err(RefusedLogin {
+                refusal: refused(counters, wait),
+                failure,
+            }),
             Verdict::TurnedAway => {
                 Counters::count(&counters.too_many_logins);
-                Err(Refusal::TooManyLoginsWaiting)
+                Err(Refusal::TooManyLoginsWaiting.into())
             }
-            Verdict::Unchecked(text) => Err(Refusal::Store {
+            Verdict::Unchecked(text) => Err(RefusedLogin::from(Refusal::Store {
                 text,
                 executed: Executed::No,
-            }),
+            })),
         }
     }
 }

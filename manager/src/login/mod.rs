@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
-use labwire_store::{LoginOutcome, Store, is_token_secret};
+use labwire_store::{LoginFailure, LoginOutcome, Store, is_token_secret};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -27,11 +27,11 @@ use queue::{Credentials, Queue};
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Good(LoginOutcome),
-    /// It is wrong, and the answer must be held back for this time.
-    Wrong(Duration),
+    /// It is wrong for this reason, and the answer must be held back for this time.
+    Wrong(LoginFailure, Duration),
     /// It was not checked, or the outcome is withheld, after too many failures. The next attempt is
-    /// allowed after this time.
-    Refused(Duration),
+    /// allowed after this time. With the reason if it was checked.
+    Refused(Duration, Option<LoginFailure>),
     /// It was not checked, because too many others wait.
     TurnedAway,
     /// The store could not check it. The text is for the peer.
@@ -82,12 +82,15 @@ impl Logins {
     /// failed at that address: it cannot be guessed, and finding it takes no hashing of passwords.
     pub(crate) async fn attempt(&self, store: &Store, ip: IpAddr, username: &str, password: &str) -> Verdict {
         let verdict = self.attempt_in_turn(store, ip, username, password).await;
-        if !matches!(verdict, Verdict::Refused(_)) || !is_token_secret(password) {
+        let Verdict::Refused(wait, _) = verdict else {
+            return verdict;
+        };
+        if !is_token_secret(password) {
             return verdict;
         }
         match store.verify_token(username, password).await {
-            Ok(Some(outcome)) => Verdict::Good(outcome),
-            Ok(None) => verdict,
+            Ok(Ok(outcome)) => Verdict::Good(outcome),
+            Ok(Err(failure)) => Verdict::Refused(wait, Some(failure)),
             Err(error) => {
                 warn!("cannot check a login: {error}");
                 Verdict::Unchecked(error.peer_text())
@@ -106,7 +109,7 @@ impl Logins {
                 .failures
                 .refused_in_name_for(address, credentials.tried, now)
             {
-                return Verdict::Refused(wait);
+                return Verdict::Refused(wait, None);
             }
             for displaced in state.queue.push(address, credentials, waiter, now) {
                 let _ = displaced.send(Verdict::TurnedAway);
@@ -211,7 +214,7 @@ impl Worker {
             let now = Instant::now();
             let mut state = self.shared.lock();
             match outcome {
-                Ok(outcome) => state.tell(address, *tried, outcome.as_ref(), now),
+                Ok(outcome) => state.tell(address, *tried, outcome.as_ref().map_err(|failure| *failure), now),
                 Err(error) => {
                     warn!("cannot check a login: {error}");
                     for waiter in state.queue.finish(address, None, now) {
@@ -234,7 +237,7 @@ impl Worker {
                 .refused_in_name_for(address, credentials.tried, now);
             if let Some(wait) = refused {
                 for waiter in state.queue.finish(address, None, now) {
-                    let _ = waiter.send(Verdict::Refused(wait));
+                    let _ = waiter.send(Verdict::Refused(wait, None));
                 }
             } else if state.queue.waiters(address).iter().all(Waiter::is_closed) {
                 state.queue.finish(address, None, now);
@@ -267,24 +270,30 @@ impl Drop for Worker {
 impl State {
     /// Sends the outcome of an attempt to all of its callers. With the code of a second factor, only one
     /// of them is admitted.
-    fn tell(&mut self, address: IpAddr, tried: Tried, mut outcome: Option<&LoginOutcome>, now: Instant) {
-        if outcome.is_some() {
+    fn tell(
+        &mut self,
+        address: IpAddr,
+        tried: Tried,
+        mut outcome: Result<&LoginOutcome, LoginFailure>,
+        now: Instant,
+    ) {
+        if outcome.is_ok() {
             self.failures.forgive(address, tried);
         }
-        for waiter in self.queue.finish(address, Some(outcome.is_some()), now) {
+        for waiter in self.queue.finish(address, Some(outcome.is_ok()), now) {
             let verdict = match (outcome, self.failures.refused_in_name_for(address, tried, now)) {
-                (Some(outcome), _) => Verdict::Good(outcome.clone()),
-                (None, Some(wait)) => Verdict::Refused(wait),
-                (None, None) => {
+                (Ok(outcome), _) => Verdict::Good(outcome.clone()),
+                (Err(failure), Some(wait)) => Verdict::Refused(wait, Some(failure)),
+                (Err(failure), None) => {
                     let held_back = self.failures.held_back(tried, now);
                     self.failures.note_in_name(address, tried, now);
-                    Verdict::Wrong(held_back)
+                    Verdict::Wrong(failure, held_back)
                 }
             };
-            let is_used_up = outcome.is_some_and(|outcome| outcome.second_factor.is_some());
+            let is_used_up = outcome.is_ok_and(|outcome| outcome.second_factor.is_some());
             // The caller may have gone; the attempt still counts.
             if waiter.send(verdict).is_ok() && is_used_up {
-                outcome = None;
+                outcome = Err(LoginFailure::UsedCode);
             }
         }
     }
@@ -329,10 +338,10 @@ mod tests {
         let verdicts = guesses.join_all().await;
         let checked = verdicts
             .iter()
-            .filter(|verdict| matches!(verdict, Verdict::Wrong(_)));
+            .filter(|verdict| matches!(verdict, Verdict::Wrong(..)));
         let refused = verdicts
             .iter()
-            .filter(|verdict| matches!(verdict, Verdict::Refused(_)));
+            .filter(|verdict| matches!(verdict, Verdict::Refused(..)));
         assert_eq!((checked.count(), refused.count()), (5, 3), "{verdicts:?}");
         assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
         store.close().await;
@@ -359,8 +368,10 @@ mod tests {
         let mut refused = 0;
         for _ in 0..20 {
             match logins.attempt(&store, ip(1), "ada", &revoked.1).await {
-                Verdict::Wrong(held_back) => assert_eq!(held_back, Duration::ZERO),
-                Verdict::Refused(_) => refused += 1,
+                Verdict::Wrong(failure, held_back) => {
+                    assert_eq!((failure, held_back), (LoginFailure::UnknownToken, Duration::ZERO));
+                }
+                Verdict::Refused(..) => refused += 1,
                 verdict => panic!("{verdict:?}"),
             }
         }
@@ -368,7 +379,7 @@ mod tests {
         assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
         // What is wrong gets the same answer for a name of nobody, and is hashed no more.
         let verdict = logins.attempt(&store, ip(1), "nobody", &other.1).await;
-        assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Refused(..)), "{verdict:?}");
         assert_eq!(logins.shared.lock().queue.counts(), (0, 5));
         for secret in [other.1.as_str(), "right"] {
             let verdict = logins.attempt(&store, ip(1), "ada", secret).await;
@@ -392,7 +403,7 @@ mod tests {
                 .await;
         }
         let verdict = logins.attempt(&store, ip(1), "ada", "right").await;
-        assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+        assert!(matches!(verdict, Verdict::Refused(..)), "{verdict:?}");
         let verdict = logins.attempt(&store, ip(1), "ada", &secret).await;
         assert!(matches!(verdict, Verdict::Good(_)), "{verdict:?}");
         store.close().await;

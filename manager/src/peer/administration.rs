@@ -13,7 +13,7 @@ use super::inbox::Inbox;
 use super::session::Session;
 use crate::admin::{Outcome, RecordedRequest, Request};
 use crate::attachment::{Administration, Decision, Next};
-use crate::hub::Hub;
+use crate::hub::{Hub, RefusedLogin};
 use crate::principal::{Principal, Proof};
 use crate::record::of_peer;
 use crate::refusal::{Refusal, excerpt};
@@ -181,8 +181,9 @@ impl Session<'_> {
         let login = hub.admission.check_user(self.peer.ip, username, password).await;
         let checked = match &login {
             Ok(outcome) => Ok(outcome.is_admin),
-            Err(refusal) => Err(refusal.clone()),
+            Err(refused) => Err(refused.refusal.clone()),
         };
+        let failure = login.as_ref().err().and_then(|refused| refused.failure);
         let (calls, refusal, ends_connection) = match self.attachment.login.decide(checked) {
             Decision::Execute(calls) => {
                 if let Ok(outcome) = login {
@@ -218,7 +219,11 @@ impl Session<'_> {
         for call in &calls {
             from.refuse(&call.uid, &refusal);
         }
-        hub.admission.record_failed_login(self.peer, username, &refusal);
+        let refused = RefusedLogin {
+            refusal: refusal.clone(),
+            failure,
+        };
+        hub.admission.record_failed_login(self.peer, username, &refused);
         if !ends_connection {
             return Ok(());
         }

@@ -204,41 +204,42 @@ async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     if may_record {
         admission.record_request(came, peer);
     }
-    match ended {
+    let refusal = match ended {
         Rejection::Closed(reason) => {
             debug!("{}: {reason}", peer.address);
             if may_record {
                 admission.record_rejection(peer, reason, (*reason).to_owned());
             }
+            return;
         }
-        Rejection::Refused(refusal) | Rejection::LoginRefused { refusal, .. } => {
-            counters.count_limit(refusal);
-            if admission.may_log_unidentified(peer.ip) {
-                let tried = match ended {
-                    Rejection::LoginRefused { username, .. } => {
-                        format!(" (as {})", quoted(excerpt(username)))
-                    }
-                    _ => String::new(),
-                };
-                info!("{} rejected, closing connection: {refusal}{tried}", peer.address);
+        Rejection::Refused(refusal) => refusal,
+        Rejection::LoginRefused { refused, .. } => &refused.refusal,
+    };
+    counters.count_limit(refusal);
+    if admission.may_log_unidentified(peer.ip) {
+        let tried = match ended {
+            Rejection::LoginRefused { username, .. } => {
+                format!(" (as {})", quoted(excerpt(username)))
             }
-            let message = format!("rejected: {refusal}");
-            match ended {
-                _ if !may_record => {}
-                Rejection::LoginRefused { username, .. } => {
-                    admission.record(peer, &message);
-                    admission.record_failed_login(peer, username, refusal);
-                }
-                _ => match introduced {
-                    Some(introduced) => {
-                        admission.record_rejection_of(introduced, &message, refusal.recorded());
-                    }
-                    None => admission.record_rejection(peer, &message, refusal.recorded()),
-                },
-            }
-            let _ = timeout(FAREWELL, tell(admission, stream, refusal)).await;
-        }
+            _ => String::new(),
+        };
+        info!("{} rejected, closing connection: {refusal}{tried}", peer.address);
     }
+    let message = format!("rejected: {refusal}");
+    match ended {
+        _ if !may_record => {}
+        Rejection::LoginRefused { username, refused } => {
+            admission.record(peer, &message);
+            admission.record_failed_login(peer, username, refused);
+        }
+        _ => match introduced {
+            Some(introduced) => {
+                admission.record_rejection_of(introduced, &message, refusal.recorded());
+            }
+            None => admission.record_rejection(peer, &message, refusal.recorded()),
+        },
+    }
+    let _ = timeout(FAREWELL, tell(admission, stream, refusal)).await;
 }
 
 /// Sends a peer the reason why its connection ends, and discards some of its input.

@@ -1,5 +1,6 @@
 //! Refusals of requests for the record.
 
+use jiff::Timestamp;
 use labwire_wire::quoted;
 
 /// Why the manager does not answer a request for the record.
@@ -22,6 +23,9 @@ pub(crate) enum HistoryRefusal {
         quoted(.0)
     )]
     Time(String),
+    /// No time is between these.
+    #[error("ValueError: since {since} is later than until {until}, so there are no entries")]
+    Reversed { since: Timestamp, until: Timestamp },
     /// The file cannot be read. The text holds no path.
     #[error("OperationalError: the record cannot be read: {0}")]
     Unreadable(String),

@@ -108,6 +108,11 @@ impl Registry {
                     Some(user) => frame.copied(json_string(user).as_bytes()),
                     None => frame.copied(b"null"),
                 }
+                frame.copied(b",\"with\":");
+                match principal.and_then(Principal::means) {
+                    Some(means) => frame.copied(json_string(&means).as_bytes()),
+                    None => frame.copied(b"null"),
+                }
                 frame.copied(b"}");
                 before = ",";
             }

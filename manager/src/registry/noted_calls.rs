@@ -1,10 +1,11 @@
 //! What is noted of calls for the record, if it is to contain them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
+use hashbrown::{Equivalent, HashMap};
 use labwire_record::{Call, CallSeries, Caller, Recorder};
 use labwire_wire::{Envelope, Member, RecordedArguments, RecordedMethods};
 
@@ -34,7 +35,40 @@ pub(super) struct CallLog {
     /// The bytes of the arguments of all requests in flight.
     arguments: Arc<AtomicUsize>,
     /// The series of a client, a service and an attribute: the record sums calls that share one.
-    series: HashMap<(PeerId, PeerId, Box<str>), Arc<CallSeries>, RandomState>,
+    series: HashMap<Key, Arc<CallSeries>, RandomState>,
+}
+
+/// The client, the service and the attribute of a series.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    client: PeerId,
+    service: PeerId,
+    attribute: Box<str>,
+}
+
+/// A [`Key`] for finding a series, without a copy of the attribute. Its fields have the same order, since both
+/// must have the same hash.
+#[derive(Clone, Copy, Debug, Hash)]
+struct Sought<'a> {
+    client: PeerId,
+    service: PeerId,
+    attribute: &'a str,
+}
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        (self.client, self.service, self.attribute) == (key.client, key.service, &*key.attribute)
+    }
+}
+
+impl From<Sought<'_>> for Key {
+    fn from(sought: Sought<'_>) -> Self {
+        Self {
+            client: sought.client,
+            service: sought.service,
+            attribute: sought.attribute.into(),
+        }
+    }
 }
 
 /// What is noted of the requests with one uid until their replies. It is small, since each request has
@@ -239,8 +273,13 @@ impl CallLog {
                 address: Some(principal.from.ip),
             })
         });
-        let key = (calling.ids.0, calling.ids.1, attribute.into());
-        let known = self.series.get(&key);
+        let (client, service) = calling.ids;
+        let sought = Sought {
+            client,
+            service,
+            attribute,
+        };
+        let known = self.series.get(&sought);
         // A client that has logged in since is another caller.
         let series = if let Some(series) = known.filter(|series| Arc::ptr_eq(series.caller(), caller)) {
             Arc::clone(series)
@@ -250,7 +289,7 @@ impl CallLog {
             }
             let (caller, service) = (Arc::clone(caller), Arc::clone(calling.service));
             let series = Arc::new(CallSeries::new(caller, service, attribute.into()));
-            self.series.insert(key, Arc::clone(&series));
+            self.series.insert(sought.into(), Arc::clone(&series));
             series
         };
         *calling.last = Some(Arc::clone(&series));
@@ -348,6 +387,27 @@ mod tests {
         assert_eq!(taken(&mut noted, 3), None);
         noted.add(call("again", 1), 3, 4);
         assert_eq!(taken(&mut noted, 4), Some(("again".to_owned(), 4, 1)));
+    }
+
+    #[test]
+    fn a_series_is_found_without_a_copy_of_its_attribute() {
+        let mut numbers: HashMap<Key, usize, RandomState> = HashMap::default();
+        let [client, service] = [1, 2].map(PeerId::sample);
+        let sought = |attribute| Sought {
+            client,
+            service,
+            attribute,
+        };
+        for (number, attribute) in ["read", "write"].into_iter().enumerate() {
+            numbers.insert(sought(attribute).into(), number);
+        }
+        let found = ["read", "write", "rea"].map(|attribute| numbers.get(&sought(attribute)).copied());
+        assert_eq!(found, [Some(0), Some(1), None]);
+        let other = Sought {
+            client: service,
+            ..sought("read")
+        };
+        assert_eq!(numbers.get(&other), None);
     }
 
     #[test]

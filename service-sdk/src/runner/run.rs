@@ -67,7 +67,7 @@ impl<S: Service> Runner<S> {
             .record_arguments(offer.attributes.recorded())
             .session(options.kept_session())
             .keep_callers(keeps_callers);
-        let mut registration = Registration::new(options, introduction, lines);
+        let mut registration = Registration::new(options, introduction, lines.clone());
         let connection = registration.first(self.waits_for_manager).await?;
         self.notifier.begin(&name, self.buffer);
         let outbox = self.notifier.connected(connection.binary);
@@ -83,6 +83,7 @@ impl<S: Service> Runner<S> {
             service,
             handle: handle.clone(),
             limits: self.limits,
+            lines,
             keeps_callers,
         };
         let session = tokio::spawn(session.run(

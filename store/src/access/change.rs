@@ -12,6 +12,14 @@ use super::error::{AccessError, Named};
 use crate::database::Database;
 use crate::error::StoreError;
 
+/// Fails for a pattern that looks like the name of a set: sets are not in other sets.
+fn expect_no_set(pattern: &Pattern) -> Result<(), StoreError> {
+    match pattern.as_str() {
+        text if text.starts_with('@') => Err(AccessError::SetInSet(text.to_owned()).into()),
+        _ => Ok(()),
+    }
+}
+
 /// The most rows of one table. It bounds the time to prepare the rules.
 pub(crate) const MOST_ROWS: usize = 100_000;
 
@@ -215,14 +223,18 @@ impl Database {
                 expect_not_built_in(role)?;
                 self.expect_role(role)?;
             }
-            AccessChange::AddSet { set, .. } => expect_name(Named::Set, set)?,
+            AccessChange::AddSet { set, patterns } => {
+                expect_name(Named::Set, set)?;
+                patterns.iter().try_for_each(expect_no_set)?;
+            }
             AccessChange::RemoveSet { set, patterns } => {
                 self.expect_set(set)?;
                 if patterns.is_empty() {
                     self.expect_set_unused(set)?;
                 }
             }
-            AccessChange::AddLabels { labels, .. } => {
+            AccessChange::AddLabels { labels, pattern } => {
+                expect_no_set(pattern)?;
                 labels
                     .iter()
                     .try_for_each(|label| expect_name(Named::Set, label))?;

@@ -135,6 +135,15 @@ pub enum AccessError {
         /// The permission.
         String,
     ),
+    /// A set would be in a set.
+    #[error(
+        "{}: a set has no other sets, write patterns of the names of services (and {} for a service of this name)",
+        quoted(.0), quoted(&.0.replacen('@', "?", 1))
+    )]
+    SetInSet(
+        /// The given text.
+        String,
+    ),
     /// The name of a service for a token is a pattern.
     #[error(
         "{}: the name of one service has no * or ?; for several services, allow 'register PATTERN' and 'notify PATTERN'",

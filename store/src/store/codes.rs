@@ -7,6 +7,7 @@ use labwire_home::present;
 
 use super::Store;
 use crate::error::StoreError;
+use crate::login_failure::LoginFailure;
 use crate::totp::{AcceptedCode, Decision, Factor, IssuedTotp, Noted, Second};
 
 impl Store {
@@ -50,7 +51,9 @@ impl Store {
         let sealed = factor.sealed().to_owned();
         let accepted = match second {
             Second::NotRequired => return Ok(Decision::Admitted(None)),
-            Second::Refused => return Ok(Decision::Refused),
+            Second::Missing => return Ok(Decision::Refused(LoginFailure::NoCode)),
+            Second::Used => return Ok(Decision::Refused(LoginFailure::UsedCode)),
+            Second::WrongRecoveryCode => return Ok(Decision::Refused(LoginFailure::WrongCode)),
             Second::WrongDigits(code) => {
                 match self.guesses().note(&sealed, code, Instant::now()) {
                     Noted::Nothing => {}
@@ -66,7 +69,7 @@ impl Store {
                          password"
                     ),
                 }
-                return Ok(Decision::Refused);
+                return Ok(Decision::Refused(LoginFailure::WrongCode));
             }
             Second::Unreadable(reason) => {
                 tracing::error!(
@@ -75,13 +78,13 @@ impl Store {
                     "the second factor of a user cannot be checked, so the login is refused: restore the key beside the \
                      database (its name ends with .totp-key), or end the second factor with: labwire totp disable"
                 );
-                return Ok(Decision::Refused);
+                return Ok(Decision::Refused(LoginFailure::SecondFactorUnreadable));
             }
             Second::Accepted(accepted) => accepted,
         };
         let is_code = matches!(accepted, AcceptedCode::Totp { .. });
         if is_code && self.guesses().is_paused(&sealed, Instant::now()) {
-            return Ok(Decision::Refused);
+            return Ok(Decision::Refused(LoginFailure::CodesPaused));
         }
         let (name, used, of) = (username.to_owned(), accepted.clone(), sealed.clone());
         // Before anybody is admitted: of two logins with the same code, also at two managers with this
@@ -90,7 +93,7 @@ impl Store {
             .ask(move |database| database.use_code(&name, &of, &used, now))
             .await?;
         if !is_used {
-            return Ok(Decision::Refused);
+            return Ok(Decision::Refused(LoginFailure::UsedCode));
         }
         if !is_code {
             self.guesses().forgive(&sealed);

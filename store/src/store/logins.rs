@@ -11,6 +11,7 @@ use super::Store;
 use crate::accounts::AccountChange;
 use crate::database::Database;
 use crate::error::StoreError;
+use crate::login_failure::LoginFailure;
 use crate::passwords::{Credentials, DEFAULT_ROUNDS, HashedPassword, StoredPassword};
 use crate::standing::{LoginUser, UserStandings};
 
@@ -148,12 +149,12 @@ impl Store {
         .await
     }
 
-    /// Checks a password, or the secret of a token in its place. Returns `None` for an unknown user, for
+    /// Checks a password, or the secret of a token in its place. Fails for an unknown user, for
     /// a wrong password, for a token that is another user's or has ended, and for a user who is disabled,
-    /// after the same work: that of a password.
+    /// after the same work: that of a password. Nobody but administrators may learn which it was.
     ///
     /// Of a user with a [second factor](Self::enable_totp), the password is followed by a code, as in
-    /// `secret123456`, which is used up before this returns. `None` is also for a code that is wrong or
+    /// `secret123456`, which is used up before this returns. It also fails for a code that is wrong or
     /// used up, or for none.
     ///
     /// Takes as long as the costliest row of the table requires, about a tenth of a second for
@@ -163,10 +164,11 @@ impl Store {
         &self,
         username: &str,
         password: &str,
-    ) -> Result<Option<LoginOutcome>, StoreError> {
+    ) -> Result<Result<LoginOutcome, LoginFailure>, StoreError> {
         let now = self.opened.present();
-        let Some((outcome, hashed)) = self.check_login(username, password, now).await? else {
-            return Ok(None);
+        let (outcome, hashed) = match self.check_login(username, password, now).await? {
+            Ok(checked) => checked,
+            Err(failure) => return Ok(Err(failure)),
         };
         let password = match outcome.second_factor {
             Some(_) => split(password).0,
@@ -180,16 +182,16 @@ impl Store {
         {
             tracing::warn!(username, %error, "the password was not upgraded to more rounds");
         }
-        Ok(Some(outcome))
+        Ok(Ok(outcome))
     }
 
     /// Checks the secret of a token as [`verify_login`](Self::verify_login) does, but no password: it does
-    /// not hash, and takes well below a millisecond. Returns `None` for anything that does not log in.
+    /// not hash, and takes well below a millisecond. Fails for anything that is no valid token.
     pub async fn verify_token(
         &self,
         username: &str,
         secret: &str,
-    ) -> Result<Option<LoginOutcome>, StoreError> {
+    ) -> Result<Result<LoginOutcome, LoginFailure>, StoreError> {
         let now = self.opened.present();
         let (name, given) = (username.to_owned(), secret.to_owned());
         let counts = Arc::clone(&self.counts);
@@ -199,16 +201,21 @@ impl Store {
                 Ok((found, counts.next_reading()))
             })
             .await?;
-        let outcome = found.map(|found| LoginOutcome::of_token(found, read));
-        if let Some(token) = outcome.as_ref().and_then(|outcome| outcome.token.as_ref()) {
-            self.note_login(username, Some(token.id), now);
-        }
-        Ok(outcome)
+        let found = match found {
+            Some(Ok(found)) => found,
+            Some(Err(failure)) => return Ok(Err(failure)),
+            None => return Ok(Err(LoginFailure::WrongPassword)),
+        };
+        self.note_login(username, Some(found.token.id), now);
+        Ok(Ok(LoginOutcome::of_token(found, read)))
     }
 
-    /// Logs in a user who has proved it with a certificate. Takes well below a millisecond. Returns `None`
+    /// Logs in a user who has proved it with a certificate. Takes well below a millisecond. Fails
     /// for an unknown user, and for one who is disabled.
-    pub async fn login_with_certificate(&self, username: &str) -> Result<Option<LoginOutcome>, StoreError> {
+    pub async fn login_with_certificate(
+        &self,
+        username: &str,
+    ) -> Result<Result<LoginOutcome, LoginFailure>, StoreError> {
         let now = self.opened.present();
         let name = username.to_owned();
         let counts = Arc::clone(&self.counts);
@@ -218,11 +225,13 @@ impl Store {
                 Ok((credentials, counts.next_reading()))
             })
             .await?;
-        let Some(stored) = credentials.stored.filter(|_| !credentials.is_disabled) else {
-            return Ok(None);
+        let stored = match credentials.stored {
+            None => return Ok(Err(LoginFailure::UnknownUser)),
+            Some(_) if credentials.is_disabled => return Ok(Err(LoginFailure::Disabled)),
+            Some(stored) => stored,
         };
         self.note_login(username, None, now);
-        Ok(Some(LoginOutcome {
+        Ok(Ok(LoginOutcome {
             is_admin: stored.is_admin,
             user: LoginUser { read, ..stored.user },
             token: None,
@@ -254,7 +263,7 @@ impl Store {
         username: &str,
         password: &str,
         now: i64,
-    ) -> Result<Option<(LoginOutcome, Option<HashedPassword>)>, StoreError> {
+    ) -> Result<Result<(LoginOutcome, Option<HashedPassword>), LoginFailure>, StoreError> {
         let (name, given) = (username.to_owned(), password.to_owned());
         let counts = Arc::clone(&self.counts);
         let (credentials, read) = self
@@ -270,14 +279,15 @@ impl Store {
         let (check, credentials) = self
             .hashing(move || (credentials.check(&secret, clock), credentials))
             .await?;
+        let failure = credentials.failure();
         let Credentials {
             stored,
             token,
             factor,
             ..
         } = credentials;
-        if let Some(found) = token {
-            return Ok(Some((LoginOutcome::of_token(found, read), None)));
+        if let Some(Ok(found)) = token {
+            return Ok(Ok((LoginOutcome::of_token(found, read), None)));
         }
         let Some(StoredPassword {
             hashed,
@@ -285,11 +295,11 @@ impl Store {
             user,
         }) = stored.filter(|_| check.is_match)
         else {
-            return Ok(None);
+            return Ok(Err(failure));
         };
-        let decision = self.admit(username, &factor, check.second, now).await?;
-        let Decision::Admitted(second_factor) = decision else {
-            return Ok(None);
+        let second_factor = match self.admit(username, &factor, check.second, now).await? {
+            Decision::Admitted(second_factor) => second_factor,
+            Decision::Refused(failure) => return Ok(Err(failure)),
         };
         let outcome = LoginOutcome {
             is_admin,
@@ -297,7 +307,7 @@ impl Store {
             token: None,
             second_factor,
         };
-        Ok(Some((outcome, Some(hashed))))
+        Ok(Ok((outcome, Some(hashed))))
     }
 
     /// Notes that a user has logged in, unless the database is busy: a login does not wait for it.

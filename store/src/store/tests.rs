@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::database::tests::{empty_database, python_database};
+use crate::login_failure::LoginFailure;
 use crate::passwords::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS};
 
 fn open(path: &Path, upgrade_passwords: bool) -> Store {
@@ -77,16 +78,19 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 async fn a_login_says_who_is_an_administrator_and_nothing_about_who_is_not_let_in() {
     let (_folder, _path, store) = python_store(false);
     let login = store.verify_login("a.smith", "!PaSsWoRd*").await.unwrap();
-    assert_eq!(login.map(|login| login.is_admin), Some(true));
+    assert_eq!(login.map(|login| login.is_admin), Ok(true));
     let login = store.verify_login("j.doe", "a good password").await.unwrap();
-    assert_eq!(login.map(|login| login.is_admin), Some(false));
-    for (username, password) in [
-        ("j.doe", "wrong"),
-        ("nobody", "a good password"),
-        ("", ""),
-        ("\0", "\0"),
+    assert_eq!(login.map(|login| login.is_admin), Ok(false));
+    for (username, password, failure) in [
+        ("j.doe", "wrong", LoginFailure::WrongPassword),
+        ("nobody", "a good password", LoginFailure::UnknownUser),
+        ("", "", LoginFailure::UnknownUser),
+        ("\0", "\0", LoginFailure::UnknownUser),
     ] {
-        assert_eq!(store.verify_login(username, password).await.unwrap(), None);
+        assert_eq!(
+            store.verify_login(username, password).await.unwrap(),
+            Err(failure)
+        );
     }
     store.close().await;
 }
@@ -113,7 +117,7 @@ async fn users_are_managed_and_mistakes_named_in_the_order_of_the_reference() {
         .await
         .unwrap();
     let login = store.verify_login("bob", "three").await.unwrap();
-    assert_eq!(login.map(|login| login.is_admin), Some(true));
+    assert_eq!(login.map(|login| login.is_admin), Ok(true));
 
     let mistakes = [
         store.insert_user("eve:1", "", false, 1).await,
@@ -164,7 +168,8 @@ async fn a_row_of_few_rounds_stays_as_it_is_unless_an_upgrade_is_asked_for() {
 async fn an_upgrade_comes_with_a_good_login_and_only_then() {
     let (_folder, path, store) = python_store(true);
     let before = salt(&path, "j.doe");
-    assert_eq!(store.verify_login("j.doe", "wrong").await.unwrap(), None);
+    let login = store.verify_login("j.doe", "wrong").await.unwrap();
+    assert_eq!(login, Err(LoginFailure::WrongPassword));
     assert_eq!(salt(&path, "j.doe"), before);
 
     store
@@ -194,7 +199,7 @@ async fn a_login_is_good_even_if_its_row_cannot_be_upgraded() {
         .execute_batch("CREATE TRIGGER no BEFORE UPDATE ON auth_users BEGIN SELECT RAISE(ABORT, 'no'); END")
         .unwrap();
     let login = store.verify_login("a.smith", "!PaSsWoRd*").await.unwrap();
-    assert_eq!(login.map(|login| login.is_admin), Some(true));
+    assert_eq!(login.map(|login| login.is_admin), Ok(true));
     store.close().await;
 }
 

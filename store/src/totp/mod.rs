@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::database::{Database, bytes, integer, text};
 use crate::error::StoreError;
+use crate::login_failure::LoginFailure;
 
 pub(crate) use code::split;
 use code::{GivenCode, SECRET_BYTES, base32, matching_step, new_recovery_code, new_secret, otpauth_uri};
@@ -163,8 +164,12 @@ pub(crate) enum Second {
     /// The user has none.
     NotRequired,
     Accepted(AcceptedCode),
-    /// No code was given, or a recovery code that is wrong, or a code that was used before.
-    Refused,
+    /// No code was given.
+    Missing,
+    /// The code was used before.
+    Used,
+    /// It is none of the recovery codes, or one that was used before.
+    WrongRecoveryCode,
     /// Six digits were given that are not the code: somebody may guess.
     WrongDigits(u32),
     /// The secret cannot be decrypted, for this reason.
@@ -174,7 +179,7 @@ pub(crate) enum Second {
 /// What becomes of a login whose password is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    Refused,
+    Refused(LoginFailure),
     /// With what was given besides the password, if the user has a second factor.
     Admitted(Option<SecondFactor>),
 }
@@ -242,17 +247,17 @@ impl Factor {
         match given {
             Some(GivenCode::Digits(digits)) => match step {
                 Some(step) if step > stored.last_step => Second::Accepted(AcceptedCode::Totp { step }),
-                Some(_) => Second::Refused,
+                Some(_) => Second::Used,
                 None => Second::WrongDigits(*digits),
             },
             Some(GivenCode::Recovery(_)) => {
                 let is_same = |kept: &&Vec<u8>| verify_slices_are_equal(kept, &hash).is_ok();
                 let found = stored.recovery_hashes.iter().find(is_same);
-                found.map_or(Second::Refused, |hash| {
+                found.map_or(Second::WrongRecoveryCode, |hash| {
                     Second::Accepted(AcceptedCode::Recovery { hash: hash.clone() })
                 })
             }
-            None => Second::Refused,
+            None => Second::Missing,
         }
     }
 }

@@ -11,6 +11,7 @@ const PASSWORD: &str = "a good password";
 
 /// A login without a second factor.
 const WITHOUT_CODE: Decision = Decision::Admitted(None);
+const REFUSED: Decision = Decision::Refused(LoginFailure::WrongCode);
 
 /// Returns the code that an app with this secret shows at `now`.
 fn code_at(secret: &str, now: i64) -> String {
@@ -56,13 +57,13 @@ fn log_in(database: &mut Database, user: &str, given: &str, now: i64) -> Decisio
             assert!(is_used);
             Decision::Admitted(Some(code.factor()))
         }
-        _ => Decision::Refused,
+        _ => REFUSED,
     }
 }
 
 /// Returns whether a login with this password and code is admitted.
 fn is_admitted(database: &mut Database, user: &str, given: &str, now: i64) -> bool {
-    log_in(database, user, given, now) != Decision::Refused
+    log_in(database, user, given, now) != REFUSED
 }
 
 fn states(database: &Database) -> Vec<(String, bool, usize)> {
@@ -83,10 +84,10 @@ fn a_code_is_needed_once_it_was_confirmed_and_each_is_accepted_once() {
     // Enabled again before it was confirmed: the first secret is forgotten.
     let forgotten = code_at(&issued.secret, now);
     let issued = activate(&mut database, "j.doe", now);
-    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), Decision::Refused);
+    assert_eq!(log_in(&mut database, "j.doe", PASSWORD, now), REFUSED);
     assert_eq!(
         log_in(&mut database, "j.doe", &format!("{PASSWORD}{forgotten}"), now),
-        Decision::Refused
+        REFUSED
     );
     let given = |at: i64| format!("{PASSWORD}{}", code_at(&issued.secret, at));
     // The code that confirmed it was used.
@@ -108,15 +109,12 @@ fn a_code_is_needed_once_it_was_confirmed_and_each_is_accepted_once() {
         let expected = if is_accepted {
             Decision::Admitted(Some(SecondFactor::Totp))
         } else {
-            Decision::Refused
+            REFUSED
         };
         assert_eq!(login, expected, "{at} {now}");
     }
     let wrong = format!("wrong{}", code_at(&issued.secret, now + 300));
-    assert_eq!(
-        log_in(&mut database, "j.doe", &wrong, now + 300),
-        Decision::Refused
-    );
+    assert_eq!(log_in(&mut database, "j.doe", &wrong, now + 300), REFUSED);
     // A wrong password uses up no code.
     assert!(is_admitted(&mut database, "j.doe", &given(now + 300), now + 300));
     assert_eq!(database.totp_states().unwrap()[0].last_used, Some(now + 300));
@@ -146,7 +144,7 @@ fn recovery_codes_are_accepted_once_each_until_there_are_new_ones() {
         let expected = if is_accepted {
             Decision::Admitted(Some(SecondFactor::RecoveryCode))
         } else {
-            Decision::Refused
+            REFUSED
         };
         assert_eq!(login, expected, "{given}");
     }
@@ -154,7 +152,7 @@ fn recovery_codes_are_accepted_once_each_until_there_are_new_ones() {
     let new = database.renew_recovery_codes("j.doe").unwrap();
     assert_eq!(
         log_in(&mut database, "j.doe", &format!("{PASSWORD}{third}"), now),
-        Decision::Refused
+        REFUSED
     );
     assert!(is_admitted(
         &mut database,
@@ -207,7 +205,7 @@ fn without_its_key_nobody_with_a_second_factor_gets_in_and_no_other_key_is_creat
             std::fs::write(&key, contents).unwrap();
         }
         for given in [&given, &with_code, PASSWORD] {
-            assert_eq!(log_in(&mut database, "j.doe", given, now), Decision::Refused);
+            assert_eq!(log_in(&mut database, "j.doe", given, now), REFUSED);
         }
         assert_eq!(log_in(&mut database, "a.smith", "!PaSsWoRd*", now), WITHOUT_CODE);
         let error = database.renew_recovery_codes("j.doe").unwrap_err();
@@ -262,7 +260,7 @@ fn the_work_is_the_same_with_and_without_a_second_factor_and_a_disabled_user_use
         reason: String::new(),
     };
     database.change_account(&disable, now).unwrap();
-    assert_eq!(log_in(&mut database, "j.doe", &right, now), Decision::Refused);
+    assert_eq!(log_in(&mut database, "j.doe", &right, now), REFUSED);
     database
         .change_account(&crate::AccountChange::Enable { user }, now)
         .unwrap();
@@ -282,7 +280,7 @@ fn a_second_factor_ends_with_its_user_and_stays_with_a_new_password_and_a_new_na
     let rounds = crate::MINIMUM_ROUNDS;
     let password = crate::HashedPassword::new("jane", "new", rounds).unwrap();
     database.update_user("jane", Some(&password), None).unwrap();
-    assert_eq!(log_in(&mut database, "jane", "new", now), Decision::Refused);
+    assert_eq!(log_in(&mut database, "jane", "new", now), REFUSED);
     let given = format!("new{}", code_at(&issued.secret, now));
     assert!(is_admitted(&mut database, "jane", &given, now));
     python
@@ -396,7 +394,7 @@ async fn whoever_knows_the_password_guesses_ten_codes_an_hour_and_recovery_codes
         |code: &u32| (-10..=10).all(|step| matching_step(&secret, *code, now + 30 * step).is_none());
     let logs_in = async |code: String| {
         let login = store.verify_login("j.doe", &format!("{PASSWORD}{code}")).await;
-        login.unwrap().is_some()
+        login.unwrap().is_ok()
     };
     for code in (0..1_000).filter(is_wrong).take(10) {
         assert!(!logs_in(format!("{code:06}")).await);

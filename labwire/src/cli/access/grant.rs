@@ -141,7 +141,7 @@ pub(super) fn execute(args: &GrantArgs, chosen: &Chosen, output: &mut impl Write
             }
         }
         Action::List(args) => {
-            let grants = chosen.list(|database| Ok(database.access()?.grants))?;
+            let grants = chosen.open()?.access()?.grants;
             if args.json {
                 for grant in &grants {
                     writeln!(output, "{}", describe_grant(grant))?;

@@ -136,7 +136,7 @@ pub(super) fn execute(args: &GroupArgs, chosen: &Chosen, output: &mut impl Write
             failed?;
         }
         Action::List(args) => {
-            let groups = chosen.list(Database::groups)?;
+            let groups = chosen.open()?.groups()?;
             if groups.is_empty() && !args.json {
                 writeln!(
                     output,

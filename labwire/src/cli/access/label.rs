@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use labwire_access::Pattern;
-use labwire_store::{AccessChange, AccessError, Database};
+use labwire_store::{AccessChange, AccessError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -134,7 +134,7 @@ pub(super) fn execute(args: &LabelArgs, chosen: &Chosen, output: &mut impl Write
             };
             done(chosen, "label remove", &what, output)?;
         }
-        Action::List(args) => args.list(chosen.list(Database::labels)?, output)?,
+        Action::List(args) => args.list(chosen.open()?.labels()?, output)?,
     }
     Ok(())
 }

@@ -25,6 +25,9 @@ Each rule that is about the same action is listed with what it means: allows (un
 approval, ended (when), outside the grant, other object, or other attribute. A rule that allows wins \
 over one that needs approval.
 
+The command reads the database file of the manager, on the manager's computer. From another one, an \
+administrator asks the manager: labwire admin access.explain ada 'call DMM2.read'
+
 The answer is that of a manager with --roles. The exit code is 0 if the user may do it, with approval \
 or without, or at least one of the actions, and 1 if not; a list of everything is 0.";
 
@@ -88,7 +91,13 @@ pub(crate) fn run(args: &MayArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
-    let database = chosen.open()?;
+    let database = chosen.open().map_err(|error| {
+        if !chosen.is_missing() {
+            return error;
+        }
+        let request = args.request();
+        anyhow::anyhow!("{error}. On another computer than the manager's, ask the manager: {request}")
+    })?;
     let rows = database.access()?;
     if let Some(disabled) = disabled(&database, &args.user)? {
         tell(format_args!(
@@ -129,6 +138,16 @@ pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) 
 }
 
 impl MayArgs {
+    /// Returns the command that asks a manager.
+    fn request(&self) -> String {
+        let permission = match (&self.permission, &self.service, &self.attribute) {
+            (Some(permission), ..) => permission.clone(),
+            (None, Some(service), Some(attribute)) => format!("call {service}.{attribute}"),
+            (None, service, _) => format!("call {}", service.as_deref().unwrap_or("DMM.read")),
+        };
+        format!("labwire admin access.explain {} '{permission}'", self.user)
+    }
+
     /// Returns the answers to all that is asked.
     fn explanations(&self, rows: &Rows, now: i64) -> Result<Vec<Explanation>, AccessError> {
         let user = &self.user;

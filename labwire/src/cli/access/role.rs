@@ -5,7 +5,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use labwire_access::{BUILT_IN_ROLES, Permission, permissions_of_built_in};
-use labwire_store::{AccessChange, AccessError, Database};
+use labwire_store::{AccessChange, AccessError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, notes, write_lists};
 use crate::cli::output::output;
@@ -169,7 +169,7 @@ pub(super) fn execute(args: &RoleArgs, chosen: &Chosen, output: &mut impl Write)
 
 /// Returns all roles and their permissions. Those that are built in need no database.
 fn roles(chosen: &Chosen) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
-    let mut roles = chosen.list(Database::roles)?;
+    let mut roles = chosen.open()?.roles()?;
     for (name, _) in BUILT_IN_ROLES {
         let permissions = permissions_of_built_in(name).unwrap_or_default();
         let permissions = permissions.iter().map(Permission::to_string);

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use labwire_access::Pattern;
-use labwire_store::{AccessChange, AccessError, Database};
+use labwire_store::{AccessChange, AccessError};
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, write_lists};
 use crate::cli::output::output;
@@ -120,7 +120,7 @@ pub(super) fn execute(args: &SetArgs, chosen: &Chosen, output: &mut impl Write) 
             done(chosen, "set remove", &what, output)?;
         }
         Action::List(args) => {
-            let sets = chosen.list(Database::sets)?;
+            let sets = chosen.open()?.sets()?;
             if sets.is_empty() && !args.json {
                 writeln!(output, "There are no sets of services")?;
             }

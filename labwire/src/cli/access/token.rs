@@ -158,9 +158,17 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
                 .filter_map(|text| notes::of_blank(text))
                 .for_each(tell);
             let (new, now) = (args.token()?, present().as_second());
+            let lacking = not_granted(&database, &new, now)?.filter(|_| !args.everything);
             let issued = database.add_token(&new, now)?;
             let what = format!("Added the token {} for {}", issued.id, in_words(&new));
             record(chosen, "token add", &what);
+            // Before the secret, which is the last line, also where both outputs are one.
+            if let Some(lacking) = lacking {
+                tell(format_args!(
+                    "labwire: with --roles, {} also needs {lacking}",
+                    new.user
+                ));
+            }
             if args.json {
                 let issued = json!({ "id": issued.id, "secret": issued.secret });
                 writeln!(output, "{issued}")?;
@@ -172,12 +180,6 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
                 ));
                 writeln!(output, "{}", issued.secret)?;
             }
-            if let (false, Some(lacking)) = (args.everything, not_granted(&database, &new, now)?) {
-                tell(format_args!(
-                    "labwire: with --roles, {} also needs {lacking}",
-                    new.user
-                ));
-            }
         }
         Action::Revoke(args) => {
             let mut database = chosen.open()?;
@@ -187,7 +189,7 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
             }
         }
         Action::List(args) => {
-            let tokens = chosen.list(Database::tokens)?;
+            let tokens = chosen.open()?.tokens()?;
             if args.json {
                 for token in &tokens {
                     writeln!(output, "{}", token.describe())?;

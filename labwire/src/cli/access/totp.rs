@@ -8,6 +8,7 @@ use labwire_store::{Database, IssuedTotp, StoreError, TotpState};
 use serde_json::json;
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, until};
+use crate::cli::database::with_nearest_user;
 use crate::cli::output::output;
 use crate::cli::qr_code;
 use crate::cli::recorded::{done, record};
@@ -155,7 +156,9 @@ pub(super) fn execute(args: &TotpArgs, chosen: &Chosen, output: &mut impl Write)
 
 /// Makes a second factor and writes its secrets.
 fn enable(args: &UserArgs, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<IssuedTotp> {
-    let issued = chosen.open()?.enable_totp(&args.user, present().as_second())?;
+    let mut database = chosen.open()?;
+    let issued = database.enable_totp(&args.user, present().as_second());
+    let issued = issued.map_err(|error| with_nearest_user(error, &database))?;
     let what = format!(
         "Made a second factor for {}, which is not confirmed yet",
         args.user

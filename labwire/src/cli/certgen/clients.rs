@@ -1,13 +1,14 @@
 //! Certificates for clients: the authority that issues them, and the list of revoked ones.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use labwire_home::Home;
 use labwire_pki::{
-    Authority, CertificateSummary, ClientCertificate, Curve, KeyKind, PkiError, PrivateKey, describe,
-    generate_key, load_chain,
+    Authority, Certificate, CertificateSummary, ClientCertificate, Curve, KeyKind, PkiError, PrivateKey,
+    describe, generate_key, load_chain, revoked_serials,
 };
 
 use crate::cli::{UsageError, say, secret, tell};
@@ -20,6 +21,10 @@ const YEARS_OF_CLIENT: f64 = 1.0;
 
 /// The most characters of a host in the name of an authority.
 const LONGEST_HOST: usize = 32;
+
+/// The extension of the file that lists the certificates of an authority, beside the authority's: lines of a
+/// serial number, the last day, and the user, with tabs between them.
+const NOTED: &str = "issued";
 
 /// The kind of the keys that are created.
 const KEYS: KeyKind = KeyKind::Ecc(Curve::Secp256r1);
@@ -55,6 +60,13 @@ pub(super) struct ClientArgs {
     #[arg(long, conflicts_with_all = ["name", "algorithm", "force", "key_file", "show"])]
     crl: bool,
 
+    /// List the certificates that were created with --client: serial number, end and user, and which are revoked
+    ///
+    /// They are noted in a file beside the authority's certificate, ca.issued. FILE is the list of revoked
+    /// certificates [default: as for --crl].
+    #[arg(long, conflicts_with_all = ["name", "algorithm", "force", "key_file", "show", "ca", "client", "revoke", "crl"])]
+    list: bool,
+
     /// The certificate of the authority [default: certs/ca.crt in the home folder]
     #[arg(long, value_name = "FILE")]
     issuer: Option<PathBuf>,
@@ -77,7 +89,7 @@ pub(super) struct Common<'a> {
 impl ClientArgs {
     /// Returns whether something else than a certificate of the manager is to be made.
     pub(super) fn are_meant(&self) -> bool {
-        self.ca || self.client.is_some() || self.crl || !self.revoke.is_empty()
+        self.ca || self.client.is_some() || self.crl || self.list || !self.revoke.is_empty()
     }
 
     /// Refuses options without effect.
@@ -88,12 +100,15 @@ impl ClientArgs {
             (None, None) => return Ok(()),
         };
         Err(UsageError(format!(
-            "{option} goes with --client, --crl or --revoke"
+            "{option} goes with --client, --crl, --revoke or --list"
         )))
     }
 
     /// Makes what is meant.
     pub(super) fn run(&self, common: &Common<'_>) -> anyhow::Result<()> {
+        if self.list {
+            return self.list(common);
+        }
         let password = common.password.map(|words| {
             secret::resolve(words, "Password of the private key: ").context("--key-file-password")
         });
@@ -173,7 +188,9 @@ impl ClientArgs {
             "Created the certificate '{shown}' for the user '{name}'"
         ))?;
         let serial = ClientCertificate::of(issued.der()).map(|certificate| certificate.serial);
-        say(format_args!("Serial number: {}", serial.unwrap_or_default()))?;
+        let serial = serial.unwrap_or_default();
+        say(format_args!("Serial number: {serial}"))?;
+        self.note(&serial, name, &issued);
         said(issued.der(), common.show, &issued.pem())?;
         tell(format_args!(
             "Give both files to the user, and nobody else the key: labwire status --client-cert '{shown}' --client-key \
@@ -205,6 +222,83 @@ impl ClientArgs {
             "A manager that was started with --client-crl '{shown}' reads it at the signal HUP (kill -HUP and the number \
              of its process). One that was started without --client-crl accepts revoked certificates"
         ));
+        Ok(())
+    }
+
+    /// Returns the certificate of the authority.
+    fn issuer(&self) -> anyhow::Result<PathBuf> {
+        match &self.issuer {
+            Some(issuer) => Ok(issuer.clone()),
+            None => Ok(default_files(&Home::resolve()?).0),
+        }
+    }
+
+    /// Notes a certificate that was issued beside the authority's. It is valid whether that succeeds or not.
+    fn note(&self, serial: &str, name: &str, issued: &Certificate) {
+        let noted = || -> anyhow::Result<()> {
+            let _lock = self.lock()?;
+            let until = CertificateSummary::of(issued.der())
+                .context("it cannot be read")?
+                .valid_until;
+            let path = self.issuer()?.with_extension(NOTED);
+            let mut file = File::options().append(true).create(true).open(path)?;
+            file.write_all(format!("{serial}\t{}\t{name}\n", until.strftime("%Y-%m-%d")).as_bytes())?;
+            Ok(())
+        };
+        if let Err(error) = noted() {
+            tell(format_args!(
+                "labwire: the certificate was not noted for `labwire certgen --list`: {error:#}; keep its serial number"
+            ));
+        }
+    }
+
+    fn list(&self, common: &Common<'_>) -> anyhow::Result<()> {
+        let issuer = self.issuer()?;
+        let noted = issuer.with_extension(NOTED);
+        let text = match std::fs::read_to_string(&noted) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                bail!(
+                    "there is no '{}': this authority has issued no certificates since Labwire notes them; name the \
+                     certificate of another authority with --issuer",
+                    noted.display()
+                );
+            }
+            Err(error) => return Err(error).with_context(|| format!("'{}' cannot be read", noted.display())),
+        };
+        let default = issuer.with_extension("crl");
+        let list = common.out.unwrap_or(&default);
+        let revoked = match revoked_serials(list) {
+            Ok(revoked) => revoked,
+            Err(PkiError::Read { reason, .. })
+                if common.out.is_none() && reason.kind() == std::io::ErrorKind::NotFound =>
+            {
+                tell(format_args!(
+                    "labwire: there is no list '{}' of revoked certificates",
+                    list.display()
+                ));
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let today = labwire_home::present().strftime("%Y-%m-%d").to_string();
+        for line in text.lines() {
+            let mut parts = line.splitn(3, '\t');
+            let (Some(serial), Some(until), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+                continue;
+            };
+            let state = if revoked.iter().any(|revoked| revoked == serial) {
+                "  revoked"
+            } else if until < &*today {
+                "  expired"
+            } else {
+                ""
+            };
+            say(format_args!(
+                "{serial:32}  {until}  {}{state}",
+                labwire_wire::visible(name)
+            ))?;
+        }
         Ok(())
     }
 

@@ -46,6 +46,7 @@ Examples:
   labwire certgen --ca
   labwire certgen --client ada
   labwire certgen --revoke ada.crt
+  labwire certgen --list
 
 See also: labwire keygen, labwire certdump")]
 pub(crate) struct Args {

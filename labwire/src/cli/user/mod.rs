@@ -10,7 +10,7 @@ use labwire_store::{
     Account, AccountChange, COMPATIBLE_ROUNDS, Disabled, HashedPassword, StoreError, check_username,
 };
 
-use super::database::{Chosen, CreateArgs, DatabaseArgs};
+use super::database::{Chosen, CreateArgs, DatabaseArgs, with_nearest_user};
 use super::output::output;
 use super::recorded::{done, record};
 use super::{UsageError, secret, tell};
@@ -112,13 +112,16 @@ fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Resu
 
 fn remove(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let (username, verb) = (named(args)?, args.verb.word());
-    match chosen.open()?.delete_user(username) {
+    let mut database = chosen.open()?;
+    match database.delete_user(username) {
         // With the typed word for the action.
-        Err(StoreError::UserMissing { username, .. }) => Err(StoreError::UserMissing {
-            action: verb,
-            username,
+        Err(StoreError::UserMissing { username, .. }) => {
+            let error = StoreError::UserMissing {
+                action: verb,
+                username,
+            };
+            Err(with_nearest_user(error, &database))
         }
-        .into()),
         removed => {
             removed?;
             let what = format!("{username} has been {verb}d");
@@ -131,11 +134,11 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
     let username = named(args)?;
     let mut database = chosen.open()?;
     let Some(was_admin) = database.rights(username)? else {
-        return Err(StoreError::UserMissing {
+        let error = StoreError::UserMissing {
             action: "update",
             username: username.to_owned(),
-        }
-        .into());
+        };
+        return Err(with_nearest_user(error, &database));
     };
     let words = args.password.words.as_deref();
     let password = words
@@ -204,7 +207,9 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
             email: args.email.clone(),
         },
     };
-    chosen.open()?.change_account(&change, present().as_second())?;
+    let mut database = chosen.open()?;
+    let changed = database.change_account(&change, present().as_second());
+    changed.map_err(|error| with_nearest_user(error, &database))?;
     record(chosen, &format!("user {}", args.verb.word()), &recorded);
     writeln!(output, "{said}")?;
     Ok(())
@@ -323,7 +328,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let outcome = runtime.block_on(store.verify_login(username, password));
             runtime.block_on(store.close());
-            outcome.unwrap().is_some()
+            outcome.unwrap().is_ok()
         }
 
         /// Returns the recorded rounds of the password; `None` if they are those of MSL-Network.
