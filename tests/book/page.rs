@@ -20,6 +20,8 @@ pub(super) enum Block {
     Hidden(String),
     /// `<!-- file: NAME -->`
     File(String),
+    /// `<!-- left out: TEXT -->`: the page shows no lines that begin with this text.
+    LeftOut(String),
 }
 
 /// A page: its blocks, the texts of its headings, and its lines without those within blocks.
@@ -66,6 +68,8 @@ impl Page {
                 page.blocks.push(Block::Hidden(command.to_owned()));
             } else if let Some(name) = comment(line, "file") {
                 page.blocks.push(Block::File(name.to_owned()));
+            } else if let Some(beginning) = comment(line, "left out") {
+                page.blocks.push(Block::LeftOut(beginning.to_owned()));
             } else {
                 if line.starts_with('#') {
                     page.headings.push(line.trim_start_matches('#').trim().to_owned());

@@ -76,7 +76,7 @@ fn steps(page: &Page) -> Vec<Step> {
                 let commands = commands(lines).into_iter();
                 steps.extend(commands.map(|(typed, shown)| Step::Program { typed, shown }));
             }
-            Block::Code { .. } => {}
+            Block::Code { .. } | Block::LeftOut(_) => {}
         }
     }
     steps
@@ -106,6 +106,8 @@ struct Computer {
     shared: tempfile::TempDir,
     _mount_point: tempfile::TempDir,
     typed: usize,
+    /// With what the lines begin that the page does not show.
+    left_out: Vec<String>,
     /// Whether a program may still be starting of which nothing is to be seen.
     is_starting: bool,
 }
@@ -130,15 +132,18 @@ impl Computer {
             shared,
             _mount_point: mount_point,
             typed: 0,
+            left_out: Vec::new(),
             is_starting: false,
         })
     }
 
-    fn printed(file: &Path) -> Vec<String> {
+    fn printed(&self, file: &Path) -> Vec<String> {
         let text = fs::read(file).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
+        let is_left_out = |line: &&str| self.left_out.iter().any(|beginning| line.starts_with(beginning));
         // A page shows no blank lines at the end.
-        text.trim_end().lines().map(str::to_owned).collect()
+        let lines = text.trim_end().lines().filter(|line| !is_left_out(line));
+        lines.map(str::to_owned).collect()
     }
 
     /// Types a command, and returns the file with its output.
@@ -169,7 +174,7 @@ impl Computer {
                 let deadline = Instant::now() + DEADLINE;
                 loop {
                     let output = self.type_command(typed, "");
-                    let printed = Self::printed(&output);
+                    let printed = self.printed(&output);
                     if is_shape(shown, &printed) {
                         break;
                     }
@@ -183,8 +188,8 @@ impl Computer {
                 let output = self.type_command(typed, "&");
                 self.is_starting |= shown.is_empty();
                 let deadline = Instant::now() + DEADLINE;
-                while !begins_with_shape(shown, &Self::printed(&output)) {
-                    let printed = Self::printed(&output);
+                while !begins_with_shape(shown, &self.printed(&output)) {
+                    let printed = self.printed(&output);
                     assert!(
                         Instant::now() < deadline,
                         "{}",
@@ -208,6 +213,11 @@ fn follow(name: &str) {
     let Some(mut computer) = Computer::start() else {
         return;
     };
+    for block in &page.blocks {
+        if let Block::LeftOut(beginning) = block {
+            computer.left_out.push(beginning.clone());
+        }
+    }
     for step in steps(&page) {
         computer.execute(&step);
     }
@@ -235,6 +245,7 @@ pages_with_sessions! {
     the_labview_tutorial_prints_what_the_page_shows: "tutorials/labview.md",
     the_laboratory_prints_what_the_page_shows: "laboratory.md",
     moving_from_msl_network_prints_what_the_page_shows: "msl-network.md",
+    who_may_do_what_prints_what_the_page_shows: "who.md",
     operating_prints_what_the_page_shows: "operating.md",
     troubleshooting_prints_what_the_page_shows: "troubleshooting.md",
 }
