@@ -2,6 +2,7 @@
 
 mod bounds;
 mod callers;
+mod programs;
 mod told;
 
 use std::time::{Duration, Instant};
