@@ -186,6 +186,7 @@ fn a_request_whose_permission_is_taken_away_ends_at_once_and_others_wait_on() {
         );
     }
     assert_eq!(root.read_json()["error"], false, "the answer to access.revoke");
+    let mut root = client(&manager, "root");
     let ids = wait_for(&mut root, 1);
     assert_eq!(approve(&mut root, &ids[0])["error"], false);
     assert_eq!(answer_next(&mut laser)["uid"], "1");
