@@ -160,7 +160,7 @@ impl<'a> Stage<'a> {
 
     /// Notes how the ids of requests that wait for approval begin, which is BEGIN on the page.
     fn note_approval(&mut self, received: &str) {
-        if let Some((_, id)) = received.split_once("{\"progress\":{\"id\":\"") {
+        if let Some((_, id)) = received.split_once("\"progress\":{\"id\":\"") {
             let (begin, _) = id.split_once('-').expect("an id has a number");
             assert_eq!(begin.len(), 8);
             self.names.retain(|(page, _)| page != "BEGIN-");

@@ -10,8 +10,10 @@ use std::time::Duration;
 use labwire_device::payload::{Arguments, Attached, DecodeError, EncodeError, Received};
 use labwire_wire::Executed;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::approval::LatestApproval;
 use crate::cancel::Canceller;
 use crate::command::{CallCommand, Command, Limit, Outcome, Room, Target};
 use crate::error::CallError;
@@ -124,6 +126,12 @@ impl<T> Call<T> {
     /// A request that was still queued in the client is never sent.
     /// [`CallError::executed`] tells the cases apart: [`Executed::Maybe`] after a request was
     /// written, else [`Executed::No`].
+    ///
+    /// A call of which the manager has told that it waits for [approval](crate::Approval) is cancelled
+    /// when the limit passes. The manager says at once whether its service has received it, and the
+    /// client waits for that for up to a second more. If it has not, the error says
+    /// [`Executed::No`], and nobody can approve the call any more; if the call was approved at that
+    /// moment, its service is asked to stop, and the error says [`Executed::Maybe`].
     ///
     /// To stop an instrument after a timeout, use [`deadline`](Self::deadline) or
     /// [`cancel_on_drop`](Self::cancel_on_drop), if the service can be asked to stop, or call a method
@@ -450,6 +458,18 @@ impl<T> Pending<T> {
     pub fn canceller(&self) -> Canceller {
         let (uid, handle) = self.ticket.origin();
         Canceller::new(Arc::clone(handle), uid)
+    }
+
+    /// Returns whether the call waits until somebody approves it, and the changes. Ends at once: it
+    /// does not wait for the manager.
+    ///
+    /// See the example of [`LatestApproval`].
+    pub async fn approval(&self) -> LatestApproval {
+        let (call, handle) = self.ticket.origin();
+        let (reply, latest) = oneshot::channel();
+        handle.notice(Command::Approval { call, reply });
+        // An error means that the call has ended.
+        LatestApproval::new(latest.await.ok())
     }
 
     fn read(&self, outcome: Outcome) -> Result<T, CallError> {

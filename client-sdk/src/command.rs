@@ -8,6 +8,7 @@ use labwire_device::payload::Received;
 use labwire_wire::{Executed, TopicPattern};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
+use crate::approval::Approval;
 use crate::error::CallError;
 use crate::follower::Follower;
 use crate::lock_options::LockOptions;
@@ -105,6 +106,12 @@ pub(crate) enum Command {
         call: u64,
         reason: Option<String>,
         reply: oneshot::Sender<Outcome>,
+    },
+    /// Return whether the call with the uid `call` waits for approval, and the changes. Dropping the
+    /// reply means that it has ended.
+    Approval {
+        call: u64,
+        reply: oneshot::Sender<watch::Receiver<Option<Approval>>>,
     },
     /// Forget a call, as [`Forget`](Self::Forget) does, and cancel it if it was written.
     Abandon {

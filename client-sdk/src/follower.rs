@@ -1,22 +1,22 @@
 //! The queue of the items of a call and its latest progress.
 
-use bytes::Bytes;
 use labwire_device::payload::Received;
 use tokio::sync::watch;
 
 use crate::item_queue::{ItemReceiver, ItemSender, item_queue};
+use crate::progress_value::ProgressValue;
 
 /// The sender of the progress and the items of a call.
 #[derive(Debug)]
 pub(crate) struct Follower {
     items: ItemSender,
-    progress: watch::Sender<Option<Bytes>>,
+    progress: watch::Sender<Option<ProgressValue>>,
 }
 
 /// The receivers of the progress and the items of a call.
 pub(crate) struct Followed {
     pub(crate) items: ItemReceiver,
-    pub(crate) progress: watch::Receiver<Option<Bytes>>,
+    pub(crate) progress: watch::Receiver<Option<ProgressValue>>,
 }
 
 impl Follower {
@@ -39,7 +39,7 @@ impl Follower {
         self.items.lose();
     }
 
-    pub(crate) fn progress(&self, value: Bytes) {
+    pub(crate) fn progress(&self, value: ProgressValue) {
         self.progress.send_replace(Some(value));
     }
 }

@@ -6,12 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use labwire_device::payload::{DecodeError, Received};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
+use crate::approval::LatestApproval;
 use crate::call::Pending;
 use crate::cancel::Canceller;
 use crate::command::Target;
@@ -70,7 +70,7 @@ use crate::progress_value::ProgressValue;
 pub struct Following<T> {
     pending: Pending<T>,
     items: Arc<ItemReceiver>,
-    progress: watch::Receiver<Option<Bytes>>,
+    progress: watch::Receiver<Option<ProgressValue>>,
     target: Target,
 }
 
@@ -123,6 +123,12 @@ impl<T> Following<T> {
         let mut latest = self.progress.clone();
         latest.mark_changed();
         LatestProgress { latest }
+    }
+
+    /// As [`Pending::approval`]. What the manager tells is in the progress, too: see
+    /// [`ProgressValue::approval`].
+    pub async fn approval(&self) -> LatestApproval {
+        self.pending.approval().await
     }
 
     /// Returns a handle by which the call can be cancelled while it is awaited.
@@ -202,22 +208,23 @@ impl<I> Stream for Items<I> {
     }
 }
 
-/// How far a call has come: its latest progress, and the changes.
+/// How far a call has come: its latest progress, and the changes. While the call waits for
+/// [approval](crate::Approval), that is the progress.
 ///
 /// Values that come faster than they are read are skipped.
 ///
 /// See the example of [`Following`].
 #[derive(Clone, Debug)]
 pub struct LatestProgress {
-    latest: watch::Receiver<Option<Bytes>>,
+    latest: watch::Receiver<Option<ProgressValue>>,
 }
 
 impl LatestProgress {
-    /// Returns the latest value; `None` if the service has reported none.
+    /// Returns the latest value; `None` if there was none.
     ///
     /// See the example of [`Following`].
     pub fn latest(&self) -> Option<ProgressValue> {
-        self.latest.borrow().clone().map(ProgressValue::new)
+        self.latest.borrow().clone()
     }
 
     /// Waits for a value that this handle has not returned here yet. Returns `None` once the call has
@@ -231,7 +238,7 @@ impl LatestProgress {
             self.latest.changed().await.ok()?;
             let value = self.latest.borrow_and_update().clone();
             if let Some(value) = value {
-                return Some(ProgressValue::new(value));
+                return Some(value);
             }
         }
     }

@@ -116,6 +116,9 @@
 //! [`Call::cancel_on_drop`] ask the service to stop, and [`Call::follow`] receives progress and parts
 //! of the result before the end.
 //!
+//! A manager may let a call wait until somebody approves it: [`Pending::approval`] tells. When the
+//! timeout of such a call passes, it is cancelled, and the error says whether it was executed.
+//!
 //! ```
 //! # mod support { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/lab.rs")); }
 //! # support::lab(|options| async move {
@@ -272,6 +275,7 @@
 //! $ RUST_LOG=labwire_client=debug,labwire_device=debug cargo run
 //! ```
 
+mod approval;
 pub mod blocking;
 mod call;
 mod cancel;
@@ -310,6 +314,7 @@ mod topic_value;
 mod uids;
 mod value;
 
+pub use approval::{Approval, LatestApproval};
 pub use call::{Call, CallFuture, Pending};
 pub use cancel::{CancelOutcome, Canceller};
 pub use client::Client;

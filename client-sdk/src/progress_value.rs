@@ -4,6 +4,7 @@ use bytes::Bytes;
 use labwire_device::payload::{DecodeError, from_json};
 use serde::de::DeserializeOwned;
 
+use crate::approval::Approval;
 use crate::value::Value;
 
 /// A progress value of a call, as its service has reported it.
@@ -23,16 +24,31 @@ use crate::value::Value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgressValue {
     json: Bytes,
+    approval: Option<Approval>,
 }
 
 impl ProgressValue {
     pub(crate) fn new(json: Bytes) -> Self {
-        Self { json }
+        Self { json, approval: None }
+    }
+
+    /// Creates a value that the manager has sent.
+    pub(crate) fn of_manager(json: Bytes) -> Self {
+        Self {
+            approval: Approval::read(&json),
+            json,
+        }
     }
 
     /// Creates a value from its JSON text, for tests of what reads it.
     pub fn from_json(json: impl Into<String>) -> Self {
         Self::new(Bytes::from(json.into()))
+    }
+
+    /// Returns what the manager tells about a call that needs approval; `None` for a value that the
+    /// service has reported.
+    pub fn approval(&self) -> Option<&Approval> {
+        self.approval.as_ref()
     }
 
     /// Returns the JSON text, as the service wrote it.

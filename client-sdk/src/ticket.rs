@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use labwire_wire::Executed;
 use tokio::sync::oneshot;
 
 use crate::command::{Command, Target};
@@ -66,7 +67,10 @@ impl<T> Future for Ticket<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         self.is_finished = true;
-        if self.cancels && matches!(received, Ok(Err(CallError::TimedOut { .. }))) {
+        // One that was not executed has ended.
+        let may_run = |error: &CallError| error.executed() == Executed::Maybe;
+        if self.cancels && matches!(&received, Ok(Err(error @ CallError::TimedOut { .. })) if may_run(error))
+        {
             self.handle.notice(Command::Abandon { uid: self.uid });
         }
         // The engine answers every command that it was given: this one never arrived.

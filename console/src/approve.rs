@@ -36,13 +36,15 @@ A call waits if a role permits it with ask only, such as 'ask call
 Laser.set_power' (see labwire role). It waits until its deadline, or for 10
 minutes. Who may decide needs the permission approve, which owners and
 administrators have, must have logged in as a user, and does not decide about
-calls of their own. The call is made with the rules and locks as they are then.
-Whoever waits is told so with labwire call --progress, and in the shell.
+calls of their own. The call is made with the rules and locks as they are then;
+it ends if it would not even be asked for any more. Whoever waits is told so by
+labwire call and in the shell, with the number of the call.
 
 With --json, each call is one object: id, client, user, address, service,
 attribute, arguments (the first 200 characters of JSON), since and until (UTC).
 With --watch it also has outcome: asked, approved, refused, expired, cancelled,
-client left, service left or manager stops; and for the decisions by and reason.
+not permitted, client left, service left or manager stops; and for the decisions
+by and reason.
 
 Exit codes: see `labwire --help`. Ctrl-C ends --watch with 0.";
 

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use crate::approval;
 use crate::connection::Connection;
 use crate::counted::counted;
 use crate::failure::Failure;
@@ -169,6 +170,7 @@ type Place = Mutex<Option<Link>>;
 struct Running<'a> {
     batch: &'a Batch<'a>,
     connection: &'a Connection,
+    bar: ProgressBar,
     links: HashMap<String, Arc<Place>>,
     in_flight: JoinSet<(u64, Outcome)>,
     /// The outcomes that wait for those of earlier calls, by the number of the call.
@@ -193,10 +195,14 @@ impl Running<'_> {
         };
         let place = Arc::clone(self.links.entry(call.service.clone()).or_default());
         let (connection, limit) = (self.connection.clone(), self.batch.timeout);
+        let bar = self.bar.clone();
         self.in_flight.spawn(async move {
+            let say = |line: String| {
+                bar.suspend(|| tell(format_args!("labwire: line {line_number}: {line}")));
+            };
             (
                 number,
-                outcome(&connection, &place, line_number, call, limit).await,
+                outcome(&connection, &place, (line_number, call), limit, say).await,
             )
         });
     }
@@ -232,13 +238,13 @@ async fn shared_link(
     Ok(link)
 }
 
-/// Makes a call, and returns its outcome.
+/// Makes a call, and returns its outcome. What a person is to be told meanwhile goes to `say`.
 async fn outcome(
     connection: &Connection,
     place: &Place,
-    line_number: u64,
-    call: TypedCall,
+    (line_number, call): (u64, TypedCall),
     limit: Option<Duration>,
+    say: impl Fn(String),
 ) -> Outcome {
     let TypedCall {
         service,
@@ -257,7 +263,8 @@ async fn outcome(
         call = call.timeout(limit);
     }
     let (time, begun) = (present(), Instant::now());
-    let result = in_flight(call).await;
+    let name = approval::named(&service, &attribute);
+    let result = in_flight(approval::told(call, &name, say)).await;
     Outcome {
         line: line_number,
         target,
@@ -284,6 +291,7 @@ impl Batch<'_> {
         let mut running = Running {
             batch: self,
             connection,
+            bar: bar.clone(),
             links: HashMap::new(),
             in_flight: JoinSet::new(),
             waiting: BTreeMap::new(),

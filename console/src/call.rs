@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::approval;
 use crate::array;
 use crate::batch::Batch;
 use crate::breaks::{Breaks, is_unread};
@@ -83,6 +84,11 @@ With --progress, each item that the service sends before its result is printed
 as it comes, like a result (with --json, an object with item in the place of
 result); how far the call has come is shown on standard error, and at the end if
 the service has sent nothing about it.
+
+A call that needs approval (see labwire approve) waits, and the command says so
+on standard error, with the number of the call and until when it waits. Ctrl-C
+and --timeout withdraw it meanwhile, and the command says that it was not
+executed, if the manager confirms that.
 
 After --timeout, after --deadline and with Ctrl-C the command leaves without an
 answer, and the manager asks the service to stop. The call may still be
@@ -408,18 +414,19 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     let count = arguments
         .repeat
         .unwrap_or(if pace.is_some() { u64::MAX } else { 1 });
-    let stop = arguments.cancel_on_interrupt.then_some(stop);
     let mut has_progress = false;
     for _ in 0..count {
         if let Some(pace) = &mut pace {
             tokio::select! {
-                signal = requested(stop.as_ref()) => return Err(signal.failure()),
+                signal = stop.requested(), if stop.has_begun() => return Err(signal.failure()),
                 _ = pace.tick() => {}
             }
         }
         let long = LongCall {
+            name: approval::named(service, attribute),
             display: arguments.progress.then(Display::new),
             stop: stop.clone(),
+            cancels: arguments.cancel_on_interrupt,
         };
         let Reply {
             result,
@@ -454,12 +461,4 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
     drop(breaks);
     connection.disconnect().await;
     Ok(())
-}
-
-/// Waits until Ctrl-C comes; for ever if it ends the command at once.
-async fn requested(stop: Option<&Stop>) -> EndSignal {
-    match stop {
-        Some(stop) => stop.requested().await,
-        None => std::future::pending().await,
-    }
 }

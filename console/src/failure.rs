@@ -280,6 +280,7 @@ impl From<CallError> for Failure {
                 Self::TimedOut(without_exception(&text).to_owned())
             }
             CallError::Disconnected { .. } => Self::NoManager(text),
+            CallError::Cancelled { .. } => Self::Failed(without_exception(&text).to_owned()),
             _ => Self::Failed(text),
         }
     }

@@ -8,6 +8,7 @@
 //! standard error. The exit code is that of the kind of failure; `labwire --help` lists the codes.
 
 mod admin;
+mod approval;
 mod approve;
 mod array;
 mod batch;

@@ -3,10 +3,15 @@
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use labwire_client::{Call, CallError, CancelOutcome, Canceller, Following, ProgressValue};
+use labwire_client::{
+    Approval, Call, CallError, CancelOutcome, Canceller, Executed, Following, LatestApproval, ProgressValue,
+};
+use tokio::time::timeout;
 
+use crate::approval;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::output::{one_line, tell};
@@ -18,12 +23,20 @@ const AGAIN: &str = "press Ctrl-C again to stop waiting for it";
 /// The longest message of a service that is shown, in characters.
 const LONGEST_MESSAGE: usize = 60;
 
+/// How long the manager's answer is waited for after Ctrl-C while a call waits for approval.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// How a call that may take long is made.
 pub(crate) struct LongCall {
+    /// What is called, for people.
+    pub(crate) name: String,
     /// Set if its progress is shown, and its items are printed.
     pub(crate) display: Option<Display>,
-    /// Set if Ctrl-C cancels the call.
-    pub(crate) stop: Option<Stop>,
+    /// The end of the command.
+    pub(crate) stop: Stop,
+    /// Whether Ctrl-C cancels the call and lets it end. Otherwise it ends the command; a call that waits
+    /// for approval is cancelled all the same.
+    pub(crate) cancels: bool,
 }
 
 /// Why a call has no result.
@@ -52,18 +65,18 @@ impl LongCall {
         show: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(String, Option<EndSignal>), Unanswered> {
         // From here on Ctrl-C cancels the call.
-        if let Some(stop) = &self.stop {
-            stop.begin().map_err(Unanswered::Failure)?;
+        if self.cancels {
+            self.stop.begin().map_err(Unanswered::Failure)?;
         }
         let Some(display) = &self.display else {
             let pending = call.send().await.map_err(Unanswered::Error)?;
-            let canceller = pending.canceller();
+            let (canceller, approval) = (pending.canceller(), pending.approval().await);
             let outcome = async { pending.await.map_err(Unanswered::Error) };
-            return self.until_ended(outcome, &canceller).await;
+            return self.until_ended(outcome, &canceller, approval).await;
         };
         let mut following = call.follow().await.map_err(Unanswered::Error)?;
-        let canceller = following.canceller();
-        let outcome = self.until_ended(shown(&mut following, display, show), &canceller);
+        let (canceller, approval) = (following.canceller(), following.approval().await);
+        let outcome = self.until_ended(shown(&mut following, display, show), &canceller, approval);
         let outcome = outcome.await;
         display.finish();
         outcome
@@ -75,17 +88,29 @@ impl LongCall {
         &self,
         outcome: impl Future<Output = Result<String, Unanswered>>,
         canceller: &Canceller,
+        mut approval: LatestApproval,
     ) -> Result<(String, Option<EndSignal>), Unanswered> {
-        tokio::pin!(outcome);
-        let outcome = tokio::select! {
-            outcome = &mut outcome => outcome,
-            sent = self.cancel_when_asked(canceller) => {
-                sent.map_err(Unanswered::Error)?;
-                outcome.await
+        let cancelled = self.cancel_when_asked(canceller);
+        tokio::pin!(outcome, cancelled);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut outcome => break outcome,
+                Some(news) = approval.changed() => self.tell_approval(&news),
+                sent = &mut cancelled, if self.cancels => {
+                    sent.map_err(Unanswered::Error)?;
+                    break outcome.await;
+                }
+                signal = self.stop.requested(), if !self.cancels && self.stop.has_begun() => {
+                    let is_waiting = matches!(approval.latest(), Some(Approval::Waits { .. }));
+                    if !is_waiting {
+                        return Err(Unanswered::Failure(signal.failure()));
+                    }
+                    return withdrawn(outcome, canceller, signal).await;
+                }
             }
         };
         // The end of a cancelled call may come before the manager's answer to the cancellation.
-        let signal = self.stop.as_ref().and_then(Stop::asked);
+        let signal = self.stop.asked().filter(|_| self.cancels);
         match (outcome, signal) {
             (Err(Unanswered::Error(error)), Some(signal)) if error.is_cancelled() => {
                 Err(Unanswered::Cancelled(error, signal))
@@ -94,12 +119,22 @@ impl LongCall {
         }
     }
 
-    /// Cancels the call when a signal comes; waits for ever if none may.
+    /// Tells that the call waits for approval, or was approved.
+    fn tell_approval(&self, news: &Approval) {
+        // From here on a signal does not end the command before the call is cancelled. If one has come
+        // already, the command is ending.
+        let _ = self.stop.begin();
+        let line = approval::line(&self.name, news);
+        let say = || tell(format_args!("labwire: {line}"));
+        match &self.display {
+            Some(display) => display.above(say),
+            None => say(),
+        }
+    }
+
+    /// Cancels the call when a signal comes.
     async fn cancel_when_asked(&self, canceller: &Canceller) -> Result<(), CallError> {
-        let signal = match &self.stop {
-            Some(stop) => stop.requested().await,
-            None => std::future::pending().await,
-        };
+        let signal = self.stop.requested().await;
         if canceller.cancel(Some(signal.name())).await? == CancelOutcome::Asked {
             let say = || tell(format_args!("labwire: the service is asked to stop; {AGAIN}"));
             match &self.display {
@@ -108,6 +143,29 @@ impl LongCall {
             }
         }
         Ok(())
+    }
+}
+
+/// Cancels a call that waits for approval, and returns what the manager says about it: it may have been
+/// approved just now.
+async fn withdrawn(
+    outcome: impl Future<Output = Result<String, Unanswered>>,
+    canceller: &Canceller,
+    signal: EndSignal,
+) -> Result<(String, Option<EndSignal>), Unanswered> {
+    let last_word = async {
+        match canceller.cancel(Some(signal.name())).await {
+            // The end of the call has come before this answer.
+            Ok(CancelOutcome::Ended | CancelOutcome::Over) => Some(outcome.await),
+            _ => None,
+        }
+    };
+    match timeout(LAST_WORD, last_word).await {
+        Ok(Some(Ok(result))) => Ok((result, Some(signal))),
+        Ok(Some(Err(Unanswered::Error(error)))) if error.executed() == Executed::No => {
+            Err(Unanswered::Cancelled(error, signal))
+        }
+        _ => Err(Unanswered::Failure(signal.failure())),
     }
 }
 
@@ -161,6 +219,10 @@ impl Display {
     }
 
     fn progress(&self, value: &ProgressValue) {
+        // That is the manager's, and has a line of its own.
+        if value.approval().is_some() {
+            return;
+        }
         self.has_progress.store(true, Ordering::Relaxed);
         let text = value.message().map(|text| shortened(&text));
         let Some(bar) = &self.bar else {

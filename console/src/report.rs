@@ -63,6 +63,9 @@ impl Summary {
 pub(crate) struct Peer {
     pub(crate) name: String,
     pub(crate) in_flight: u64,
+    /// The requests of a client that wait for approval: they are not in flight.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) waiting_for_approval: u64,
     /// How long a service has held its oldest request.
     pub(crate) oldest_seconds: Option<f64>,
     pub(crate) link_count: u64,
@@ -132,11 +135,17 @@ impl Peer {
         }
     }
 
-    /// Returns what is unusual about its connection, for a column: it is away, or a service has held its
-    /// oldest request for [`LONG_SECONDS`]. `None` if nothing is.
+    /// Returns what is unusual about it, for a column: it is away, a service has held its oldest request
+    /// for [`LONG_SECONDS`], or requests of a client wait for approval. `None` if nothing is.
     pub(crate) fn state(&self, now: Timestamp) -> Option<String> {
         let silent = || Some(format!("no reply since {}", moment(self.no_reply_since(now)?)));
-        self.away.map(Away::short_text).or_else(silent)
+        let connection = self.away.map(Away::short_text).or_else(silent);
+        let waiting = (self.waiting_for_approval > 0).then(|| {
+            let requests = counted(self.waiting_for_approval, "request");
+            format!("waits for approval of {requests}")
+        });
+        let states: Vec<_> = [connection, waiting].into_iter().flatten().collect();
+        (!states.is_empty()).then(|| states.join(", "))
     }
 
     /// Returns since when a connected service owes the reply to its oldest request, if that is for

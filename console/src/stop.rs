@@ -32,6 +32,11 @@ impl Stop {
         begun
     }
 
+    /// Returns whether the command has something to shut down.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.borrow().ends_in_order
+    }
+
     /// Asks the command to end. Returns `false` if it has nothing to shut down.
     pub(crate) fn ask(&self, signal: EndSignal) -> bool {
         self.0.send_modify(|state| state.signal = Some(signal));

@@ -60,8 +60,8 @@ const CUT_THROUGH: &str = "cut-through";
 pub(crate) const BINARY: &str = "binary";
 
 impl Introduction {
-    /// Creates the identity of a client. Its features are notice of a linked service that
-    /// disconnects, and a mark on the manager's own errors.
+    /// Creates the identity of a client. Among its features are notice of a linked service that
+    /// disconnects, a mark on the manager's own errors, and notice of requests that wait for approval.
     ///
     /// ```
     /// # use labwire_device::Introduction;
@@ -71,7 +71,15 @@ impl Introduction {
         Self {
             name: name.into(),
             kind: Kind::Client,
-            features: &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases", BINARY],
+            features: &[
+                REGISTERED,
+                "unlinked",
+                "origin",
+                CUT_THROUGH,
+                "leases",
+                BINARY,
+                "approval",
+            ],
             session: None,
             asks_for_callers: false,
             record_arguments: None,
@@ -179,7 +187,14 @@ impl Introduction {
     #[must_use]
     pub fn without_binary(mut self) -> Self {
         self.features = match self.kind {
-            Kind::Client => &[REGISTERED, "unlinked", "origin", CUT_THROUGH, "leases"],
+            Kind::Client => &[
+                REGISTERED,
+                "unlinked",
+                "origin",
+                CUT_THROUGH,
+                "leases",
+                "approval",
+            ],
             Kind::Service { .. } => &[REGISTERED, CUT_THROUGH, "progress", "cancel"],
         };
         self

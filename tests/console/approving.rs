@@ -162,3 +162,198 @@ fn may_tells_what_needs_approval() {
         "{lock:?}"
     );
 }
+
+/// Answers the next request to the service with 5.
+fn answer(dmm: &mut RawPeer) {
+    let asked = dmm.read_json();
+    let answer = json!({
+        "requester": asked["requester"], "uid": asked["uid"], "result": 5, "error": false,
+    });
+    dmm.send_line(&answer.to_string());
+}
+
+/// Waits until a command says that its call waits.
+fn wait_until_told(calling: &Process, id: &str) {
+    let text = format!("labwire: DMM.set_range waits for approval as {id} until ");
+    calling.wait_for("that it waits", |line| line.contains(&text).then_some(()));
+}
+
+#[test]
+fn a_call_says_that_it_waits_until_when_and_who_has_approved_it() {
+    let (manager, mut dmm) = with_approval();
+    let mut shell = as_user(&manager, "ada", &["shell"]);
+    let mut shell = Process::spawn("shell", shell.env("TZ", zone()));
+    for (arguments, prefix) in [
+        (Some(&["call", "DMM", "set_range", "5"][..]), ""),
+        (Some(&["call", "DMM", "set_range", "5", "--progress"]), ""),
+        (Some(&["call", "DMM", "set_range", "5", "--json"]), ""),
+        (
+            Some(&["call", "DMM", "set_range", "5", "--cancel-on-interrupt"]),
+            "",
+        ),
+        (Some(&["call", "--batch", "-"]), "line 1: "),
+        (None, ""),
+    ] {
+        let mut process = arguments.map(|arguments| {
+            let mut calling = as_user(&manager, "ada", arguments);
+            Process::spawn("call", calling.env("TZ", zone()))
+        });
+        let calling = process.as_mut().unwrap_or(&mut shell);
+        if arguments.is_none_or(|arguments| arguments.contains(&"--batch")) {
+            calling.type_line("DMM set_range 5");
+        }
+        let one = waiting(&manager);
+        let id = one["id"].as_str().unwrap();
+        let (until, call) = (time_in_zone(&one["until"]), "DMM.set_range");
+        let expected = format!(
+            "labwire: {prefix}{call} waits for approval as {id} until {until}; somebody else lets it go on with: labwire \
+             approve {id}"
+        );
+        calling.wait_for("that it waits", |line| (line == expected).then_some(()));
+        let approved = run(&mut as_user(&manager, "boss", &["approve", id]));
+        assert_eq!(approved.code, Some(0), "{approved:?}");
+        let expected = format!("labwire: {prefix}{call} was approved by boss");
+        calling.wait_for("that it was approved", |line| (line == expected).then_some(()));
+        answer(&mut dmm);
+        if process.is_none() {
+            continue;
+        }
+        let calling = process.as_mut().unwrap();
+        calling.close_input();
+        assert_eq!(calling.wait().code(), Some(0));
+        let printed = calling.everything_printed();
+        assert_eq!(printed.matches(" waits for approval").count(), 1, "{printed}");
+        assert!(!printed.contains("progress: "), "{printed}");
+        // What the manager tells is no progress of the service.
+        let is_followed = arguments.unwrap().contains(&"--progress");
+        assert_eq!(printed.contains("has sent no progress"), is_followed, "{printed}");
+        let output = calling.output();
+        assert!(
+            output == "5\n" || output.contains("\"result\":5"),
+            "only the result is on standard output: {output}"
+        );
+    }
+    shell.close_input();
+    assert_eq!(shell.wait().code(), Some(0));
+}
+
+#[test]
+fn a_call_that_is_given_up_while_it_waits_says_that_it_was_not_executed() {
+    let (manager, mut dmm) = with_approval();
+    let withdrawn =
+        "the request to the 'DMM' Service was cancelled while it waited for approval, it was not executed";
+    for (options, signal, code, text) in [
+        (&[][..], Some(Signal::INT), 130, withdrawn),
+        (&["--progress"], Some(Signal::INT), 130, withdrawn),
+        (&["--cancel-on-interrupt"], Some(Signal::INT), 130, withdrawn),
+        (&[], Some(Signal::TERM), 143, withdrawn),
+        (
+            &["--timeout", "1"],
+            None,
+            124,
+            "no reply to 'DMM'.set_range within 1 s, it was not executed",
+        ),
+        (
+            &["--deadline", "1"],
+            None,
+            124,
+            "nobody has approved the request to the 'DMM' Service within 1 s, it was not executed",
+        ),
+    ] {
+        let arguments = [&["call", "DMM", "set_range", "5"], options].concat();
+        let mut calling = Process::spawn("call", &mut as_user(&manager, "ada", &arguments));
+        if let Some(signal) = signal {
+            let one = waiting(&manager);
+            wait_until_told(&calling, one["id"].as_str().unwrap());
+            calling.signal(signal);
+        }
+        assert_eq!(calling.wait().code(), Some(code), "{options:?}");
+        let printed = calling.everything_printed();
+        assert!(printed.contains(text), "{options:?}: {printed}");
+        assert!(!printed.contains("may still"), "{options:?}: {printed}");
+        let listed = run(&mut as_user(&manager, "boss", &["approve"]));
+        assert_eq!(&*listed.output, "nothing waits for your approval\n");
+    }
+    // Once it was approved, it is with its service.
+    let mut calling = as_user(&manager, "ada", &["call", "DMM", "set_range", "5"]);
+    let mut calling = Process::spawn("call", &mut calling);
+    let one = waiting(&manager);
+    let id = one["id"].as_str().unwrap();
+    assert_eq!(
+        run(&mut as_user(&manager, "boss", &["approve", id])).code,
+        Some(0)
+    );
+    assert_eq!(dmm.read_json()["attribute"], "set_range", "nothing came before");
+    calling.wait_for("that it was approved", |line| {
+        line.contains("was approved by boss").then_some(())
+    });
+    calling.signal(Signal::INT);
+    assert_eq!(calling.wait().code(), Some(130));
+    let printed = calling.everything_printed();
+    assert!(printed.contains("may still be executed"), "{printed}");
+}
+
+/// After a call that has waited, Ctrl-C ends the command between two calls.
+#[test]
+fn ctrl_c_ends_a_repeated_call_between_two_that_wait() {
+    let (manager, mut dmm) = with_approval();
+    let arguments = ["call", "DMM", "set_range", "5", "--every", "1h"];
+    let mut calling = Process::spawn("call", &mut as_user(&manager, "ada", &arguments));
+    let one = waiting(&manager);
+    run(&mut as_user(
+        &manager,
+        "boss",
+        &["approve", one["id"].as_str().unwrap()],
+    ));
+    answer(&mut dmm);
+    calling.wait_for("the result", |line| (line == "5").then_some(()));
+    calling.signal(Signal::INT);
+    assert_eq!(calling.wait().code(), Some(130));
+    let printed = calling.everything_printed();
+    assert!(printed.trim_end().ends_with("labwire: interrupted"), "{printed}");
+}
+
+#[test]
+fn the_status_says_how_many_calls_of_a_client_wait_and_the_history_what_was_to_be_approved() {
+    let (manager, _plain) = with_approval();
+    let mut laser = RawPeer::connect(&manager);
+    for credential in ["root", "x"] {
+        laser.read_json();
+        laser.send_line(&json!({ "result": credential }).to_string());
+    }
+    laser.identify(&json!({
+        "type": "service", "name": "Laser", "attributes": {}, "record_arguments": { "set_power": {} },
+    }));
+    manager.wait_for_log(" Laser[");
+    let mut arguments = as_user(&manager, "ada", &["call", "Laser", "set_power", "5"]);
+    let _calling = Process::spawn("call", &mut arguments);
+    let id = waiting(&manager)["id"].as_str().unwrap().to_owned();
+    let status = run(&mut as_user(&manager, "boss", &["status"]));
+    let client = status.output.lines().find(|line| line.contains("labwire call"));
+    let client = client.unwrap_or_else(|| panic!("{status:?}"));
+    assert!(
+        client.ends_with("  waits for approval of 1 request"),
+        "{status:?}"
+    );
+    let status = run(&mut as_user(&manager, "boss", &["status", "--json"]));
+    let waiting: Vec<_> = json_lines(&status.output)
+        .iter()
+        .filter_map(|peer| peer["waiting_for_approval"].as_u64())
+        .collect();
+    assert_eq!(waiting, [1], "{status:?}");
+    let refused = run(&mut as_user(&manager, "boss", &["approve", &id, "--refuse"]));
+    assert_eq!(refused.code, Some(0), "{refused:?}");
+    let history = || {
+        let done = run(&mut as_user(&manager, "boss", &["history", "--kind", "approval"]));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.output
+    };
+    for expected in [
+        format!("asked for approval of Laser.set_power [5], user ada: request {id}, until "),
+        format!("was refused approval of Laser.set_power [5], user ada: request {id}, by 'boss' after "),
+    ] {
+        wait_until("the record lacks what was decided", || {
+            history().contains(&expected)
+        });
+    }
+}

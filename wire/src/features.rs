@@ -49,6 +49,9 @@ pub struct Features {
     /// `caller`: the service learns with each request who sends it: the manager adds the member
     /// `caller`.
     pub caller: bool,
+    /// `approval`: the client is told when one of its requests waits for approval, and when it was
+    /// approved.
+    pub approval: bool,
 }
 
 impl Features {
@@ -64,6 +67,7 @@ impl Features {
         sessions: true,
         binary: true,
         caller: true,
+        approval: true,
     };
 
     /// Returns the features with these names. Unknown names are ignored.
@@ -81,6 +85,7 @@ impl Features {
                 "sessions" => features.sessions = true,
                 "binary" => features.binary = true,
                 "caller" => features.caller = true,
+                "approval" => features.approval = true,
                 _ => {}
             }
         }
@@ -100,6 +105,7 @@ impl Features {
             sessions,
             binary,
             caller,
+            approval,
         } = self;
         [
             (registered, "registered"),
@@ -112,6 +118,7 @@ impl Features {
             (sessions, "sessions"),
             (binary, "binary"),
             (caller, "caller"),
+            (approval, "approval"),
         ]
         .into_iter()
         .filter_map(|(asked, name)| asked.then_some(name))

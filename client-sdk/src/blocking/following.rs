@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::background::Background;
 use super::link::Link;
 use super::pending::Pending;
+use crate::approval::Approval;
 use crate::cancel::CancelOutcome;
 use crate::error::CallError;
 use crate::progress_value::ProgressValue;
@@ -49,11 +50,17 @@ impl<T> Following<T> {
         }
     }
 
-    /// Returns the latest progress; `None` if the service has reported none.
+    /// Returns the latest progress; `None` if there was none.
     ///
     /// See the example of [`Following`].
     pub fn latest(&self) -> Option<ProgressValue> {
         self.following.progress().latest()
+    }
+
+    /// Returns what the manager has told about the call's approval; `None` if it does not need any, or
+    /// if the manager has not told so yet.
+    pub fn approval(&self) -> Option<Approval> {
+        self.background.wait(self.following.approval()).latest()
     }
 
     /// Cancels the call: see [`Canceller::cancel`](crate::Canceller::cancel).
@@ -113,6 +120,15 @@ impl Link {
 }
 
 impl<T> Pending<T> {
+    /// Returns what the manager has told about the call's approval; `None` if it does not need any, or
+    /// if the manager has not told so yet.
+    ///
+    /// See the example of [`Pending`].
+    pub fn approval(&self) -> Option<Approval> {
+        let (pending, background) = self.parts();
+        background.wait(pending.approval()).latest()
+    }
+
     /// Cancels the call: see [`Canceller::cancel`](crate::Canceller::cancel). [`wait`](Self::wait)
     /// then returns how it has ended.
     ///

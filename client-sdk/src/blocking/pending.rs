@@ -16,6 +16,7 @@ use crate::error::CallError;
 /// let math = client.link("BasicMath")?;
 /// let pending: Pending<f64> = math.start("add", args![1, 2])?;
 /// // … something else …
+/// assert_eq!(pending.approval(), None, "nobody has to approve this call");
 /// assert_eq!(pending.wait()?, 3.0);
 /// # Ok(())
 /// # });

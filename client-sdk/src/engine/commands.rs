@@ -91,6 +91,7 @@ impl Engine {
                 reason,
                 reply,
             } => self.cancel((uid, call), reason.as_deref(), reply),
+            Command::Approval { call, reply } => self.watch_approval(call, reply),
             Command::Abandon { uid } => self.abandon(uid),
             Command::Forget { uid } => self.requests.forget(uid),
             Command::LeaveLink { holder } => self.leave_link(holder),

@@ -27,8 +27,12 @@ pub(crate) enum Incoming {
 
 /// Progress of a call, or an item of its result.
 pub(crate) enum Partial {
-    /// Its JSON text: arrays are in it as base64.
-    Progress(Bytes),
+    Progress {
+        /// Its JSON text: arrays are in it as base64.
+        value: Bytes,
+        /// Whether the manager has marked it as its own.
+        of_manager: bool,
+    },
     Item(Received),
 }
 
@@ -91,6 +95,11 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
+    /// Whether the manager has marked the frame as its own.
+    fn is_managers(&self) -> bool {
+        self.origin == Some(b"\"manager\"")
+    }
+
     fn failure(&self) -> Failure {
         let lines = self.traceback.and_then(|lines| array_elements(lines).ok());
         Failure {
@@ -100,7 +109,7 @@ impl<'a> Members<'a> {
                 .into_iter()
                 .filter_map(|line| text(Some(line)))
                 .collect(),
-            of_manager: self.origin == Some(b"\"manager\""),
+            of_manager: self.is_managers(),
             executed: match self.executed {
                 Some(b"\"no\"") => Some(Executed::No),
                 Some(_) => Some(Executed::Maybe),
@@ -140,9 +149,13 @@ impl Incoming {
         }
         // A service has no word in frames with an attribute: those are the manager's.
         if members.attribute.is_none() {
+            let of_manager = members.is_managers();
             let partial = match (members.item, members.progress) {
                 (Some(span), _) => Partial::Item(Received::of_line(line, span)),
-                (None, Some(span)) => Partial::Progress(line.slice(span)),
+                (None, Some(span)) => Partial::Progress {
+                    value: line.slice(span),
+                    of_manager,
+                },
                 (None, None) => return None,
             };
             return Some(Self::Partial { uid, partial });

@@ -125,6 +125,7 @@ impl Engine {
             Purpose::LockAgain { link, service } => self.lock_taken_again(link, &service, now),
             Purpose::Renewal { .. } | Purpose::LockCheck { .. } => {}
             Purpose::Barrier { suspects } => self.give_up(suspects),
+            Purpose::LastWord { call } => self.end_overdue(call),
             Purpose::Link { link, reply } => {
                 let _ = reply.send(self.link_made(link, &request.target, &result));
             }
@@ -308,6 +309,7 @@ impl Engine {
                 return;
             }
             Purpose::Barrier { suspects } => return self.give_up(suspects),
+            Purpose::LastWord { call } => return self.end_overdue(call),
             _ => {}
         }
         let error = request.error(failure, !is_named);

@@ -124,8 +124,8 @@ impl Engine {
 
     /// Ends calls whose time limit has passed, retries links and renews locks that are due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(request) = self.requests.take_due(now) {
-            request.timed_out();
+        while let Some((uid, request)) = self.requests.take_due(now) {
+            self.time_out(uid, request, now);
         }
         while let Some(link) = self.links.due(now) {
             self.ask_again(link);
@@ -473,6 +473,7 @@ impl Engine {
             | Purpose::LinkCheck { .. }
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }
+            | Purpose::LastWord { .. }
             | Purpose::Ending { .. } => {}
         }
         request.fail(error);

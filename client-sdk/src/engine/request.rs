@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::incoming::Failure;
 use super::links::LinkKey;
+use crate::approval::Approval;
 use crate::command::{Limit, Outcome, Target};
 use crate::error::CallError;
 use crate::follower::Follower;
@@ -54,6 +55,10 @@ pub(super) struct Request {
     pub(super) purpose: Purpose,
     pub(super) limit: Option<Limit>,
     pub(super) stage: Stage,
+    /// What the manager has told about the approval of a call, once it has, or somebody asks for it.
+    pub(super) approval: Option<watch::Sender<Option<Approval>>>,
+    /// Whether the time limit has passed, and the manager is asked whether the call was executed.
+    pub(super) is_overdue: bool,
 }
 
 /// The purpose of a request, with the sender for its reply.
@@ -107,6 +112,8 @@ pub(super) enum Purpose {
         pattern: TopicPattern,
         reply: Option<oneshot::Sender<Outcome>>,
     },
+    /// The cancellation of a call whose time limit has passed while it waited for approval.
+    LastWord { call: u64 },
     /// The end of a link or a lock.
     Ending { reply: oneshot::Sender<Outcome> },
 }
@@ -152,7 +159,20 @@ impl Request {
             purpose,
             limit,
             stage: Stage::Queued,
+            approval: None,
+            is_overdue: false,
         }
+    }
+
+    /// Whether the manager has told that it waits for approval.
+    pub(super) fn waits_for_approval(&self) -> bool {
+        let latest = self.approval.as_ref().map(watch::Sender::borrow);
+        latest.is_some_and(|latest| matches!(*latest, Some(Approval::Waits { .. })))
+    }
+
+    /// Returns the place of what the manager tells about its approval.
+    pub(super) fn approval(&mut self) -> &watch::Sender<Option<Approval>> {
+        self.approval.get_or_insert_with(|| watch::channel(None).0)
     }
 
     fn executed(&self) -> Executed {
@@ -193,6 +213,7 @@ impl Request {
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }
             | Purpose::Renewal { .. }
+            | Purpose::LastWord { .. }
             | Purpose::Subscription { .. } => false,
         }
     }
@@ -228,6 +249,7 @@ impl Request {
             | Purpose::LockCheck { .. }
             | Purpose::Barrier { .. }
             | Purpose::Renewal { .. }
+            | Purpose::LastWord { .. }
             | Purpose::Subscription { .. } => {}
         }
     }
@@ -266,9 +288,13 @@ impl Request {
     }
 
     pub(super) fn timed_out(self) {
-        let timeout = self.limit.map_or_else(Default::default, |limit| limit.timeout);
-        let error = self.target.timed_out(timeout, self.executed());
+        let error = self.timeout_error(self.executed());
         self.fail(error);
+    }
+
+    fn timeout_error(&self, executed: Executed) -> CallError {
+        let timeout = self.limit.map_or_else(Default::default, |limit| limit.timeout);
+        self.target.timed_out(timeout, executed)
     }
 
     /// Returns the error that an error reply means for the request.
@@ -288,6 +314,7 @@ impl Request {
                     .unwrap_or(if refused { Executed::No } else { Executed::Maybe })
             };
             match failure.ended.as_deref() {
+                Some("cancelled") if self.is_overdue => return self.timeout_error(executed),
                 Some("cancelled") => return self.target.cancelled(failure.message, executed),
                 Some("deadline") => {
                     return CallError::DeadlinePassed {

@@ -8,7 +8,6 @@ use labwire_wire::{MANAGER_NAME, quoted};
 
 use super::links::LinkKey;
 use super::request::{Purpose, Request, Stage};
-use crate::follower::Follower;
 
 /// The result of [`Requests::begin`].
 #[derive(Debug, PartialEq, Eq)]
@@ -184,12 +183,10 @@ impl Requests {
         matches!(request.purpose, Purpose::Call { .. }).then(|| request.is_written())
     }
 
-    /// Returns the receiver of a call's progress and items, if its caller wants them.
-    pub(super) fn follower(&self, uid: u64) -> Option<&Follower> {
-        match &self.table.get(&uid)?.purpose {
-            Purpose::Call { follower, .. } => follower.as_deref(),
-            _ => None,
-        }
+    /// Returns a call that has no reply yet.
+    pub(super) fn call(&mut self, uid: u64) -> Option<&mut Request> {
+        let request = self.table.get_mut(&uid)?;
+        matches!(request.purpose, Purpose::Call { .. }).then_some(request)
     }
 
     /// Notes for all calls that items may have been lost.
@@ -249,13 +246,13 @@ impl Requests {
         std::mem::take(&mut self.table).into_values().collect()
     }
 
-    /// Removes a request whose time limit has passed.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Request> {
+    /// Removes a request whose time limit has passed. Returns also its uid.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(u64, Request)> {
         let &(deadline, uid) = self.deadlines.first()?;
         if deadline > now {
             return None;
         }
-        self.take(uid)
+        Some((uid, self.take(uid)?))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -452,6 +452,7 @@ pub(super) fn is_own(purpose: &Purpose) -> bool {
         | Purpose::Renewal { .. }
         | Purpose::Subscription { reply: None, .. }
         | Purpose::Barrier { .. }
+        | Purpose::LastWord { .. }
         | Purpose::Ending { .. } => true,
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
         }
         ("approval", outcome) => {
             let call = attribute.map_or_else(|| service.to_owned(), |name| format!("{service}.{name}"));
+            let call = with_arguments(call, entry);
             match outcome {
                 "asked" => format!("asked for approval of {call}"),
                 "ok" => format!("was permitted {call}"),
@@ -180,6 +181,20 @@ mod tests {
         ] {
             assert_eq!(described(&entry(kind, outcome)), sentence);
         }
+    }
+
+    #[test]
+    fn what_is_to_be_approved_is_told_with_its_arguments_if_they_are_recorded() {
+        let mut entry = RecordedEntry {
+            text: Some("request ab-1, approved by 'olga' after 2.0 s".to_owned()),
+            ..entry("approval", "ok")
+        };
+        let sentence = "was permitted DMM.read: request ab-1, approved by 'olga' after 2.0 s";
+        assert_eq!(described(&entry), sentence);
+        entry.arguments = Some(r#"[5,"<secret>"]"#.to_owned());
+        let sentence =
+            "was permitted DMM.read [5,\"<secret>\"]: request ab-1, approved by 'olga' after 2.0 s";
+        assert_eq!(described(&entry), sentence);
     }
 
     #[test]

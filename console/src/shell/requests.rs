@@ -12,6 +12,7 @@ use super::saving::{SavedCall, Saving, hint};
 use super::screen::say_result_of_request;
 use super::session::{Administration, ShellSession};
 use super::split::typed_name;
+use crate::approval;
 use crate::call::{Called, CalledItem};
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ use crate::in_flight::in_flight;
 use crate::linking::{explained_in_shell, is_plain_value, signature_hint, takes_no_arguments};
 use crate::long_call::{LongCall, Unanswered};
 use crate::near::did_you_mean;
-use crate::output::{json_or_text, one_line, say, say_json};
+use crate::output::{json_or_text, one_line, say, say_json, tell};
 use crate::permission::is_lacking;
 
 impl ShellSession {
@@ -125,7 +126,13 @@ impl ShellSession {
     ) -> Result<Result<String, CallError>, Failure> {
         let screen = &self.shared.screen;
         if !screen.is_of_person() || !self.shared.known().is_labwire() {
-            return Ok(self.limited(call).await);
+            let call = match self.limit {
+                Some(limit) => call.raw().timeout(limit),
+                None => call.raw(),
+            };
+            let name = approval::named(service, attribute);
+            let told = approval::told(call, &name, |line| tell(format_args!("labwire: {line}")));
+            return Ok(in_flight(told).await);
         }
         let call = match self.limit {
             Some(limit) => call.raw().timeout(limit),
@@ -146,8 +153,10 @@ impl ShellSession {
         };
         let progress = screen.call_progress();
         let long = LongCall {
+            name: approval::named(service, attribute),
             display: Some(progress.display.clone()),
-            stop: Some(self.stop.clone()),
+            stop: self.stop.clone(),
+            cancels: true,
         };
         match long.make(call, show).await {
             Ok((result, _)) => Ok(Ok(result)),
@@ -156,7 +165,7 @@ impl ShellSession {
         }
     }
 
-    /// Waits for the result of a call, within the time limit.
+    /// Waits for the result of a request to the manager, within the time limit.
     async fn limited(&self, call: Call<()>) -> Result<String, CallError> {
         match self.limit {
             Some(limit) => in_flight(call.raw().timeout(limit)).await,

@@ -37,6 +37,8 @@ those that were answered with an error, OLDEST the time that a service has held
 its oldest request. STATE is \"away until\" for a peer whose connection broke and
 whose place is kept until then, and \"no reply since\" for a connected service
 that has held its oldest request for a minute or longer: it is busy, or hangs.
+\"waits for approval of\" tells how many requests of a client wait until somebody
+approves them. They are not in flight.
 There is no such column if there is nothing to say. With --users, the user of
 each peer that has logged in is shown too, and whether it was with a certificate
 or a token; the manager asks for the login of an administrator.

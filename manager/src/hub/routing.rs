@@ -261,7 +261,7 @@ impl Routing {
                     services.extend(events.iter().any(ends).then_some(id));
                     events
                 }
-                Some(Checked::Link { events, work }) => {
+                Some(Checked::Part { events, work }) => {
                     done += work;
                     events
                 }

@@ -36,12 +36,17 @@ impl Record {
                 Outcome::Expired,
                 format!("nobody has decided within {} s", limit.as_secs_f64()),
             ),
+            ApprovalOutcome::NotPermitted { .. } => (
+                Outcome::Refused,
+                format!("its permission was taken away {}", seconds()),
+            ),
             other => (Outcome::Error, format!("{} {}", other.name(), seconds())),
         };
         self.note(|| Entry {
             outcome,
             service: Some(Arc::clone(&approval.service)),
             attribute: Some(excerpt(&approval.attribute).into()),
+            arguments: approval.recorded.clone(),
             text: Some(format!("request {}, {text}", approval.id).into()),
             ..of_peer(Kind::Approval, &approval.client, &approval.principal)
         });

@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use labwire_wire::{Frame, Uid};
+use labwire_access::{Access, Action};
+use labwire_wire::{Envelope, Frame, Member, Request, Uid};
 use serde_json::Value;
 
 use super::deadlines::Expiring;
 use super::event::Event;
 use super::moment::Moment;
 use super::peers::PeerId;
+use super::permissions::refusal;
 use super::state::{Client, Registry};
 use super::terms_of_request::RequestTerms;
 use super::view::View;
@@ -30,6 +32,7 @@ use crate::budget::Pool;
 use crate::clock::Present;
 use crate::principal::Principal;
 use crate::refusal::{ApprovalRefusal, Refusal, excerpt};
+use crate::work::COMPARED_PER_WORK;
 
 pub(crate) use outcome::{Approval, ApprovalOutcome};
 
@@ -49,6 +52,8 @@ pub(crate) struct ToApprove {
     pub(crate) terms: RequestTerms,
     /// The beginning of its arguments, for those who decide.
     pub(crate) arguments: String,
+    /// Its arguments as they are recorded, if its service asks for that.
+    pub(crate) recorded: Option<Box<str>>,
 }
 
 /// A request that waits for approval.
@@ -175,6 +180,21 @@ impl Approvals {
         own.map(|waiting| &waiting.request.uid)
     }
 
+    /// Returns the numbers of the requests of a client.
+    pub(super) fn numbers_of(&self, client: PeerId) -> impl Iterator<Item = u64> {
+        let all = self.by_number.iter();
+        all.filter_map(move |(number, waiting)| (waiting.client == client).then_some(*number))
+    }
+
+    /// Returns how many requests of each client wait.
+    pub(super) fn by_client(&self) -> HashMap<PeerId, usize> {
+        let mut counts = HashMap::default();
+        for waiting in self.by_number.values() {
+            *counts.entry(waiting.client).or_default() += 1;
+        }
+        counts
+    }
+
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn has(&self, number: u64) -> bool {
         self.by_number.contains_key(&number)
@@ -184,7 +204,8 @@ impl Approvals {
 impl ToApprove {
     /// Returns the bytes that it holds.
     fn bytes(&self) -> usize {
-        self.frame.view().held() + self.attribute.len() + self.arguments.len()
+        let recorded = self.recorded.as_ref().map_or(0, |text| text.len());
+        self.frame.view().held() + self.attribute.len() + self.arguments.len() + recorded
     }
 }
 
@@ -235,6 +256,7 @@ impl Waiting {
             service: Arc::clone(&self.service_name),
             attribute: self.request.attribute.clone(),
             arguments: self.request.arguments.clone(),
+            recorded: self.request.recorded.clone(),
             since: self.since,
             until: self.until,
             outcome,
@@ -355,6 +377,49 @@ impl Registry {
         };
         let ended = self.end_approvals(is_it, &ApprovalOutcome::Cancelled).into_iter();
         ended.map(Approval::into_event).collect()
+    }
+
+    /// Ends a request that waits if its client may not even ask for it any more. Returns also the
+    /// [work](crate::work) of deciding.
+    pub(super) fn check_approval(
+        &mut self,
+        number: u64,
+        present: Present<'_>,
+    ) -> (Option<Event<'static>>, usize) {
+        let client = self
+            .approvals
+            .by_number
+            .get(&number)
+            .map(|waiting| waiting.client);
+        let view = client.and_then(|client| self.view_of(client));
+        let (Some(waiting), Some(view)) = (self.approvals.by_number.get(&number), view) else {
+            return (None, 1);
+        };
+        let work = 1 + view.rights().comparisons(Action::Call) / COMPARED_PER_WORK;
+        let access = Access::call(&waiting.service_name, &waiting.request.attribute);
+        if view.rights().effect(&access, present.seconds()).is_some() {
+            return (None, work);
+        }
+        // It may have logged in meanwhile.
+        let client = self.clients.get(waiting.client);
+        let principal = client.map_or(&waiting.principal, |client| &client.principal);
+        let refusal = Box::new(refusal(&access, principal, present));
+        let ended = self.end_approval(number, ApprovalOutcome::NotPermitted { refusal });
+        (ended.map(Approval::into_event), work)
+    }
+
+    /// Returns the arguments of a request as they are recorded; `None` if its service does not ask for
+    /// that.
+    pub(crate) fn recorded_arguments(
+        &self,
+        service: PeerId,
+        request: &Request<'_>,
+        (line, envelope): (&[u8], &Envelope),
+    ) -> Option<Box<str>> {
+        let methods = self.services.get(service)?.recorded.as_ref()?;
+        let recorded = methods.of(request.attribute.as_str())?;
+        let raw = |member| envelope.raw(line, member).unwrap_or(b"null");
+        Some(recorded.write(raw(Member::Args), raw(Member::Kwargs)).into())
     }
 
     /// Ends all requests that wait: the manager stops.

@@ -21,9 +21,17 @@ use crate::work::COMPARED_PER_WORK;
 #[derive(Debug, Default)]
 pub(super) struct Revoking {
     peers: Vec<PeerId>,
-    /// The services that the client is linked with which is being checked, or for whose locks it
-    /// waits.
-    links: Option<(PeerId, Vec<PeerId>)>,
+    /// What the client has that is being checked.
+    parts: Option<(PeerId, Vec<Part>)>,
+}
+
+/// Something that a client has.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// The link with a service, or the wait for its lock.
+    Link(PeerId),
+    /// The request with that number, which waits for approval.
+    Approval(u64),
 }
 
 /// What was checked.
@@ -38,8 +46,8 @@ pub(crate) enum Checked {
         /// restart.
         events: Vec<Event<'static>>,
     },
-    /// A link, and the lock that comes with it.
-    Link {
+    /// A link, and the lock that comes with it, or a request that waits for approval.
+    Part {
         /// What has ended.
         events: Vec<Event<'static>>,
         /// The [work](crate::work) of deciding.
@@ -54,7 +62,7 @@ impl Registry {
         let services = self.services.iter().map(|(id, _)| id);
         self.revoking = Revoking {
             peers: clients.chain(services).collect(),
-            links: None,
+            parts: None,
         };
     }
 
@@ -80,14 +88,19 @@ impl Registry {
         }
     }
 
-    /// Checks the next peer, or the next link of a client. Returns `None` if all are checked.
+    /// Checks the next peer, or the next of what a client has. Returns `None` if all are checked.
     pub(crate) fn check_next(&mut self, now: Moment, present: Present<'_>) -> Option<Checked> {
-        if let Some((client, services)) = &mut self.revoking.links {
+        if let Some((client, parts)) = &mut self.revoking.parts {
             let client = *client;
-            if let Some(service) = services.pop() {
-                return Some(self.check_link(client, service, now, present));
+            match parts.pop() {
+                Some(Part::Link(service)) => return Some(self.check_link(client, service, now, present)),
+                Some(Part::Approval(number)) => {
+                    let (ended, work) = self.check_approval(number, present);
+                    let events = ended.into_iter().collect();
+                    return Some(Checked::Part { events, work });
+                }
+                None => self.revoking.parts = None,
             }
-            self.revoking.links = None;
         }
         loop {
             let id = self.revoking.peers.pop()?;
@@ -99,7 +112,9 @@ impl Registry {
                 services.extend(client.lock_waits.iter().map(|(service, _)| *service));
                 services.sort_unstable();
                 services.dedup();
-                self.revoking.links = Some((id, services));
+                let links = services.into_iter().map(Part::Link);
+                let approvals = self.approvals.numbers_of(id).map(Part::Approval);
+                self.revoking.parts = Some((id, links.chain(approvals).collect()));
             }
             events.extend(self.check_service(id, &view, present));
             return Some(Checked::Peer { id, view, events });
@@ -148,7 +163,7 @@ impl Registry {
         let mut checked = (Vec::new(), 1);
         let (Some(view), Some(service)) = (self.view_of(client), self.services.get(id)) else {
             let (events, work) = checked;
-            return Checked::Link { events, work };
+            return Checked::Part { events, work };
         };
         let name = Arc::clone(&service.name);
         let has_lock = service.locks.contains(client);
@@ -176,7 +191,7 @@ impl Registry {
             }
         }
         let (events, work) = checked;
-        Checked::Link { events, work }
+        Checked::Part { events, work }
     }
 
     pub(super) fn awaits_lock(&self, client: PeerId, service: PeerId) -> bool {

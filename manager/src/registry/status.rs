@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use labwire_wire::frames::json_string;
 
 use super::event::Away;
@@ -72,10 +73,14 @@ impl Registry {
             Kind::Clients => sight.has_client(name),
             Kind::Services => sight.has_service(name),
         });
+        let waiting = match page.kind {
+            Kind::Clients => self.approvals.by_client(),
+            Kind::Services => HashMap::default(),
+        };
         let mut last = None;
         for name in names.by_ref().take(PEERS) {
             let entry = match page.kind {
-                Kind::Clients => self.client_status(name, &subscriptions),
+                Kind::Clients => self.client_status(name, &waiting, &subscriptions),
                 Kind::Services => self.service_status(name, now, &subscriptions),
             };
             if last.is_some() {
@@ -119,7 +124,13 @@ impl Registry {
         )
     }
 
-    fn client_status(&self, name: &Arc<str>, subscriptions: &impl Fn(PeerId) -> usize) -> Option<String> {
+    /// `waiting` is how many requests of each client wait for approval.
+    fn client_status(
+        &self,
+        name: &Arc<str>,
+        waiting: &HashMap<PeerId, usize>,
+        subscriptions: &impl Fn(PeerId) -> usize,
+    ) -> Option<String> {
         let id = *self.client_names.get(name)?;
         let client = self.clients.get(id)?;
         let Client { links, in_flight, .. } = client;
@@ -130,12 +141,16 @@ impl Registry {
             .map(|service| json_string(&service.name))
             .collect();
         names.sort_unstable();
+        let waiting = waiting
+            .get(&id)
+            .map(|count| format!(r#","waiting_for_approval":{count}"#));
         Some(format!(
-            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{},"queued_bytes":{},"subscriptions":{}{}{}}}"#,
+            r#"{{"name":{},"link_count":{},"links":[{}],"in_flight":{}{},"queued_bytes":{},"subscriptions":{}{}{}}}"#,
             json_string(name),
             links.len(),
             names.join(","),
             in_flight.count(),
+            waiting.unwrap_or_default(),
             client.outbox.queued(),
             subscriptions(id),
             Away::members(client.away.as_deref()),

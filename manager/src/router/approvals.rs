@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use labwire_access::Effect;
 use labwire_wire::{
-    Envelope, Frame, FrameView, JsonError, Line, Member, Payload, Request, compact, scan_object,
+    Envelope, Frame, FrameView, JsonError, Line, Member, Payload, Request, Uid, compact, quoted, scan_object,
 };
 use serde_json::{Value, json};
 
@@ -58,20 +58,22 @@ impl Router<'_> {
             frame: copied(frame),
             terms,
             arguments: shown(frame.content(), envelope),
+            recorded: self
+                .registry
+                .recorded_arguments(service, request, (frame.content(), envelope)),
         };
         let now = self.moment();
         let Some(asked) = self.registry.await_approval(from.id, held, now)? else {
             return Ok(Step::Leave);
         };
-        if terms.listens {
+        if terms.listens || from.features.approval {
             let value = json!({
                 "id": asked.id,
                 "message": format!("waits for approval as {}", asked.id),
                 "until": asked.until.time.to_string(),
                 "waits_for": "approval",
             });
-            let line = progress_line(value.to_string().as_bytes(), from.name, &request.uid);
-            from.outbox.push_always(|frame| frame.shared(&line));
+            tell(from, &request.uid, &value);
         }
         self.work += self.events.publish(asked.into_event(), Some(from.log_limit));
         Ok(Step::Next)
@@ -160,7 +162,17 @@ impl Router<'_> {
         let request = envelope.request(frame.content())?;
         let sent = self.forward(&caller, (frame, &envelope), &request, terms, Consent::Given);
         match sent {
-            Ok(Step::Next) => Ok(Ok(self.decided(approved))),
+            Ok(Step::Next) => {
+                if caller.features.approval {
+                    let value = json!({
+                        "approved_by": *by,
+                        "id": approved.id,
+                        "message": format!("approved by {}", quoted(&by)),
+                    });
+                    tell(&caller, &request.uid, &value);
+                }
+                Ok(Ok(self.decided(approved)))
+            }
             Ok(Step::Wait(permits)) => {
                 self.registry.put_back(number, waiting);
                 Ok(Err(Step::Wait(permits)))
@@ -222,6 +234,18 @@ impl Router<'_> {
         from.refuse(&request.uid, refusal);
         Step::Next
     }
+}
+
+/// Tells a client about its request, as progress of it. A client with the feature can see that it is the
+/// manager's word: no service can send the member `origin`.
+fn tell(client: &Sender<'_>, uid: &Uid<'_>, value: &Value) {
+    let line = progress_line(value.to_string().as_bytes(), client.name, uid);
+    let line: Bytes = if client.features.approval {
+        [&b"{\"origin\":\"manager\","[..], &line[1..]].concat().into()
+    } else {
+        line
+    };
+    client.outbox.push_always(|frame| frame.shared(&line));
 }
 
 /// Returns a copy of a message in memory of its own.

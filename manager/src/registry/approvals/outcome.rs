@@ -31,6 +31,10 @@ pub(crate) enum ApprovalOutcome {
         limit: Duration,
     },
     Cancelled,
+    /// The rules permit it no longer.
+    NotPermitted {
+        refusal: Box<Refusal>,
+    },
     /// The client has left, or sends no more.
     ClientGone,
     ServiceLeft,
@@ -47,6 +51,7 @@ impl ApprovalOutcome {
             Self::Refused { .. } => "refused",
             Self::Expired { .. } => "expired",
             Self::Cancelled => "cancelled",
+            Self::NotPermitted { .. } => "not permitted",
             Self::ClientGone => "client left",
             Self::ServiceLeft => "service left",
             Self::Stopped => "manager stops",
@@ -70,6 +75,7 @@ impl ApprovalOutcome {
             }
             .into(),
             Self::Cancelled => ApprovalRefusal::Cancelled { service }.into(),
+            Self::NotPermitted { refusal } => (**refusal).clone(),
             Self::ClientGone => ApprovalRefusal::SendsNoMore { service }.into(),
             Self::ServiceLeft => ApprovalRefusal::ServiceLeft { service }.into(),
             Self::Stopped => Refusal::NotTaken,
@@ -87,6 +93,8 @@ pub(crate) struct Approval {
     pub(crate) service: Arc<str>,
     pub(crate) attribute: Box<str>,
     pub(crate) arguments: String,
+    /// Its arguments as they are recorded, if its service asks for that.
+    pub(crate) recorded: Option<Box<str>>,
     pub(crate) since: Moment,
     pub(crate) until: Moment,
     pub(crate) outcome: ApprovalOutcome,

@@ -1,12 +1,16 @@
 //! Requests that wait for approval, in random order: the tables agree, and nothing is lost.
 
+use std::sync::atomic::AtomicI64;
+
+use labwire_access::{Grant, Grantee, Policy, Rows};
 use labwire_wire::{Frame, Line};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::bounds::{MOST_APPROVALS, MOST_APPROVALS_OF_USER};
-use crate::registry::{Approval, ApprovalOutcome, ToApprove};
+use crate::clock::{Clock, Present};
+use crate::registry::{Approval, ApprovalOutcome, Checked, ToApprove};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -20,6 +24,8 @@ enum Step {
     ReplaceClient(usize),
     ReplaceService(usize),
     Finish(usize),
+    /// Calls of the services that match the pattern are permitted from now on, or none.
+    Rules(Option<&'static str>),
     Stop,
 }
 
@@ -34,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_usize..3).prop_map(Step::ReplaceClient),
         1 => (0_usize..2).prop_map(Step::ReplaceService),
         1 => (0_usize..3).prop_map(Step::Finish),
+        2 => prop::sample::select(&[None, Some("S0"), Some("S*")][..]).prop_map(Step::Rules),
         1 => Just(Step::Stop),
     ]
 }
@@ -47,6 +54,7 @@ struct World {
     joined: u32,
     asked: usize,
     ended: usize,
+    rules: u64,
 }
 
 impl World {
@@ -60,6 +68,7 @@ impl World {
             joined: 0,
             asked: 0,
             ended: 0,
+            rules: 0,
         };
         for index in 0..3 {
             world.clients[index] = world.join(r#"{"type":"client","name":"c"}"#);
@@ -112,6 +121,7 @@ impl World {
                 listens: false,
             },
             arguments: String::new(),
+            recorded: None,
         };
         let (now, before) = (self.moment(), self.registry.approvals());
         match self.registry.await_approval(self.clients[client], request, now) {
@@ -139,6 +149,45 @@ impl World {
         } else {
             self.count(Some(approved.into_event()));
         }
+    }
+
+    /// Changes the rules, and checks what waits: only what may be asked for waits on.
+    fn change_rules(&mut self, on: Option<&str>) {
+        let granted = on.map(|on| Grant {
+            id: 1,
+            role: "operator".to_owned(),
+            to: Grantee::Group("everyone".to_owned()),
+            on: on.parse().unwrap(),
+            until: None,
+        });
+        let rows = Rows {
+            grants: granted.into_iter().collect(),
+            ..Rows::default()
+        };
+        self.rules += 1;
+        let (now, clock, latest) = (self.moment(), Clock::Set(Arc::default()), AtomicI64::default());
+        let present = Present {
+            clock: &clock,
+            start: 0,
+            micros: 0,
+            latest: &latest,
+        };
+        let [before, _] = self.registry.approvals();
+        let ended_before = self.ended;
+        self.registry.set_policy(Policy::new(&rows), self.rules, present);
+        while let Some(checked) = self.registry.check_next(now, present) {
+            let (Checked::Peer { events, .. } | Checked::Part { events, .. }) = checked;
+            for event in events {
+                if let Event::Approval(ended) = &event {
+                    assert_eq!(ended.outcome.name(), "not permitted");
+                    assert!(on != Some("S*") && on != Some(&*ended.service));
+                }
+                self.count(Some(event));
+            }
+        }
+        let [left, _] = self.registry.approvals();
+        assert_eq!(before - left, self.ended - ended_before);
+        assert!(on.is_some() || left == 0);
     }
 
     fn apply(&mut self, step: Step) {
@@ -170,6 +219,7 @@ impl World {
                 let until = self.start + self.now + Duration::from_secs(4);
                 let _ = self.registry.finish(self.clients[index], until);
             }
+            Step::Rules(on) => self.change_rules(on),
             Step::Stop => {
                 for event in self.registry.refuse_approvals() {
                     self.count(Some(event));
