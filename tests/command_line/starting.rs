@@ -1,6 +1,7 @@
 //! The messages of a start: hints, peers that it cannot serve, and files that it does not use.
 
 use std::fs;
+use std::net::TcpListener;
 
 use super::{Ran, at_terminal, command, run};
 use crate::hardening::network::apart;
@@ -46,6 +47,18 @@ fn the_hint_fits_the_way_of_authentication() {
         assert!(hint.contains(typed), "{options}: {hint}");
         assert!(screen.contains(next), "{options}: {screen}");
     }
+}
+
+/// Clients on this computer would take its certificate and its database for those of the manager that runs.
+#[test]
+fn a_manager_whose_port_is_in_use_makes_no_files() {
+    let home = Home::new();
+    let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = other.local_addr().unwrap().port();
+    let line = format!("labwire start --host 127.0.0.1 --port {port}");
+    run(&home, &line).failed(1, &[&format!("cannot listen on 127.0.0.1:{port}"), "--port 0"]);
+    let made: Vec<_> = fs::read_dir(home.path("")).unwrap().collect();
+    assert!(made.is_empty(), "{made:?}");
 }
 
 /// In a network namespace where the computer's name resolves to 127.0.1.1, as on Debian.

@@ -123,6 +123,7 @@ impl Plan {
         let overlooked = overlooked(&self.home);
         // Checked before any file is created.
         expect_log(&log_path(&self.home, &self.options))?;
+        runtime.block_on(self.check_listening())?;
         let ready = self.prepare()?;
         runtime.block_on(ready.check_admission(&self))?;
         let log_file = log_file(&self.home, &self.options)?;

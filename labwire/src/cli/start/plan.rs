@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use labwire_device::DEFAULT_PORT;
 use labwire_home::{Home, others_can_read};
-use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings};
+use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings, try_listening};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config, server_config_with_clients};
 use labwire_store::{Store, StoreOptions};
 use tracing::{info, warn};
@@ -86,6 +86,15 @@ impl Plan {
             database,
             is_new_database,
         })
+    }
+
+    /// Fails if the manager cannot listen: before files are made, which clients and commands on this computer would
+    /// take for those of the manager that has the port.
+    pub(super) async fn check_listening(&self) -> anyhow::Result<()> {
+        let host = self.options.host.as_deref();
+        let port = self.options.port.unwrap_or(DEFAULT_PORT);
+        let tried = try_listening(host, port).await;
+        tried.map(drop).map_err(|error| cannot_listen(host, port, &error))
     }
 
     /// Binds the manager's sockets.
