@@ -180,6 +180,8 @@ fn overdue(engine: &mut Engine, said: &[Value]) -> (oneshot::Receiver<Outcome>, 
         timeout,
         deadline: now + timeout,
     };
+    // As a handle does: the engine's own requests have other uids.
+    assert_eq!(engine.uids.next(), 1);
     let reply = call_within(engine, 1, None, Some(limit));
     written(engine);
     for line in said {
