@@ -69,6 +69,9 @@ fn each_crate_has_what_a_registry_asks_for() {
         let folder = Path::new(package["manifest_path"].as_str().unwrap())
             .parent()
             .unwrap();
+        let license = std::fs::read_to_string(folder.join("LICENSE"))
+            .unwrap_or_else(|error| panic!("LICENSE of {name}: {error}"));
+        assert!(license.starts_with("MIT License"), "{name}");
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
         for feature in package["features"].as_object().unwrap().keys() {
             let is_described = readme.contains(&format!("| `{feature}` |"));
