@@ -90,13 +90,13 @@ impl LongCall {
         canceller: &Canceller,
         mut approval: LatestApproval,
     ) -> Result<(String, Option<EndSignal>), Unanswered> {
-        let cancelled = self.cancel_when_asked(canceller);
-        tokio::pin!(outcome, cancelled);
+        let asking = self.cancel_when_asked(canceller);
+        tokio::pin!(outcome, asking);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut outcome => break outcome,
                 Some(news) = approval.changed() => self.tell_approval(&news),
-                sent = &mut cancelled, if self.cancels => {
+                sent = &mut asking, if self.cancels => {
                     sent.map_err(Unanswered::Error)?;
                     break outcome.await;
                 }

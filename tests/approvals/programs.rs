@@ -38,7 +38,7 @@ fn a_blocking_program_learns_that_its_calls_wait_and_who_has_approved_them() {
     // A plain call.
     let pending = link.start::<String>("set_power", args![5]).unwrap();
     let id = id_of(|| pending.approval());
-    assert_eq!(wait_for(&mut olga, 1), [id.clone()]);
+    assert_eq!(wait_for(&mut olga, 1), std::slice::from_ref(&id));
     assert_eq!(approve(&mut olga, &id)["error"], false);
     wait_until("the program never learned that its call was approved", || {
         pending.approval().as_ref() == Some(&given)

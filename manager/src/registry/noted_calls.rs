@@ -254,7 +254,10 @@ impl CallLog {
         let bytes = forwarded.bytes;
         let mut noted = Noted::Call { bytes: 0, series };
         noted.add_bytes(bytes, false, 0);
-        match calling.recorded.and_then(|methods| methods.of(forwarded.attribute)) {
+        match calling
+            .recorded
+            .and_then(|methods| methods.of(forwarded.attribute))
+        {
             Some(recorded) => {
                 let are_few = calling.in_flight < MOST_WITH_ARGUMENTS;
                 self.note_arguments(noted, (recorded, are_few), forwarded.line, now)
