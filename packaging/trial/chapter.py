@@ -71,6 +71,7 @@ def steady(line):
     line = re.sub(r'\b(lab-pc|bench-1|bench-2|measure|office):\d+', 'HOST:0', line)
     line = re.sub(r'labwire \w+…\[', 'labwire …[', line)
     line = re.sub(r'/home/\w+/', '/home/USER/', line)
+    line = re.sub(r'\b(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b', 'day', line)
     line = re.sub(r'\s+', ' ', re.sub(r'\d+(\.\d+)*', '0', line)).rstrip() + ' '
     for unit in ('ms', 'µs', 'min', 'h'):
         line = re.sub(rf'0 {unit}(?=[ ,);])', '0 s', line)

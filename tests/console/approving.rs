@@ -349,8 +349,8 @@ fn the_status_says_how_many_calls_of_a_client_wait_and_the_history_what_was_to_b
         done.output
     };
     for expected in [
-        format!("asked for approval of Laser.set_power [5], user ada: request {id}, until "),
-        format!("was refused approval of Laser.set_power [5], user ada: request {id}, by 'boss' after "),
+        format!("asked for approval of Laser.set_power [5]: request {id}, until "),
+        format!("was refused approval of Laser.set_power [5]: request {id}, by 'boss' after "),
     ] {
         wait_until("the record lacks what was decided", || {
             history().contains(&expected)
