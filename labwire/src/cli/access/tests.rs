@@ -494,7 +494,10 @@ fn commands_about_rules_name_a_database_that_is_not_there_and_create_none() {
         assert!(error.unwrap().starts_with("there is no database "), "{line:?}");
     }
     let printed = shell.types(&["role", "show", "instrument"]);
-    assert_eq!(printed, "register\nnotify\npublish\n", "it is a part of the program");
+    assert_eq!(
+        printed, "register\nnotify\npublish\n",
+        "it is a part of the program"
+    );
     let (_, error) = shell.run(&["group", "add", "students"]);
     assert!(error.unwrap().starts_with("there is no database "));
     assert!(!shell.path().exists());
