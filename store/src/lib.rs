@@ -29,7 +29,7 @@
 //!
 //! ```
 //! use labwire_store::{
-//!     ConnectionEvent, DEFAULT_ROUNDS, Database, HashedPassword, Store, StoreOptions,
+//!     ConnectionEvent, DEFAULT_ROUNDS, Database, HashedPassword, LoginFailure, Store, StoreOptions,
 //! };
 //!
 //! # let scratch = tempfile::tempdir()?;
