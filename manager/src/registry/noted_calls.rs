@@ -237,8 +237,7 @@ pub(super) struct Calling<'a> {
 
 impl CallLog {
     /// Notes a call that is forwarded at `now`, in microseconds since the manager started.
-    // As part of its caller, it would slow down managers that record no calls: each request would make
-    // room for its variables.
+    // Kept out of its caller, which each request passes, also in managers that record no calls.
     #[inline(never)]
     pub(super) fn note(&mut self, mut calling: Calling<'_>, forwarded: &Forwarded<'_>, now: u64) -> Noted {
         let attribute = excerpt(forwarded.attribute);

@@ -225,7 +225,7 @@ impl HeldRequest<'_> {
     }
 
     /// Records that it was answered.
-    // Not a part of its caller, for managers that record no calls.
+    // Kept out of its caller, which each reply passes, also in managers that record no calls.
     #[inline(never)]
     pub(super) fn record(&mut self, calls: &CallLog, answered: Answered) {
         let same = self.same.get_mut();

@@ -149,7 +149,7 @@ impl Router<'_> {
         reply: &Reply<'_>,
     ) -> Step {
         let found = self.registry.awaited(from.id, &reply.requester, &reply.uid);
-        // Moving it out here would wait until the processor has written all of it.
+        // Not moved out here: the processor would wait until all of it is written.
         let Some(awaited) = &found else {
             return self.route_unmatched_reply(from, frame, envelope, reply);
         };
