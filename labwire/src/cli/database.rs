@@ -46,7 +46,7 @@ impl DatabaseArgs {
             Some(path) => Chosen::named(path, name_of_variable(path).unwrap_or("--database")),
             None => Chosen::by_default(self.config.as_deref(), &Home::resolve()?)?,
         };
-        chosen = chosen.with_record(self.config.as_deref());
+        chosen.record = chosen.record_of_manager(self.config.as_deref());
         chosen.is_to_be_created = create.create;
         tell(format_args!("The database is {chosen}"));
         Ok(chosen)
@@ -102,25 +102,6 @@ impl Chosen {
             is_to_be_created: false,
             record: RecordPlace::Nothing,
         }
-    }
-
-    /// Returns it with the record of a manager that is started in this environment, with this configuration.
-    pub(super) fn with_record(self, config: Option<&Path>) -> Self {
-        let record = self.record_of_manager(config);
-        Self { record, ..self }
-    }
-
-    /// Returns it with the record of the manager that was started last with it.
-    pub(super) fn with_noted_record(self) -> Self {
-        Self {
-            record: RecordPlace::Usual,
-            ..self
-        }
-    }
-
-    /// Whether the environment or the configuration names the file of the record.
-    pub(super) fn names_record(&self) -> bool {
-        matches!(self.record, RecordPlace::Named(_))
     }
 
     /// Returns the database of a home folder.

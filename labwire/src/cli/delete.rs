@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
-use labwire_record::inspect_record;
 use labwire_store::{may_be_database, totp_key_file};
 
 use super::UsageError;
@@ -23,8 +22,7 @@ In the folders certs, keys and logs, only files that end in .crt, .key and .log 
 old log files (.log.1, .log.2 and so on); nothing else in the folder is. The database is the one \
 that LABWIRE_DATABASE or the configuration names, or else the one in the folder. A named file that \
 is not a database of Labwire or MSL-Network is kept. The key of second factors is deleted with the database \
-beside which it lies. The record is the one beside the database, \
-and the file elsewhere in which its manager records. The command lists the files and asks before it \
+beside which it lies. The record is the one beside the database. The command lists the files and asks before it \
 deletes them; an empty answer means no.";
 
 const EXAMPLES: &str = "\
@@ -101,10 +99,9 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<()> {
         None => Home::resolve()?,
     };
     let database = if args.root.is_some() {
-        Chosen::of_home(&home).with_noted_record()
+        Chosen::of_home(&home)
     } else {
-        let config = args.config.as_deref();
-        Chosen::by_default(config, &home)?.with_record(config)
+        Chosen::by_default(args.config.as_deref(), &home)?
     };
     Deletion {
         args,
@@ -197,17 +194,11 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
                 home.root().display()
             );
         }
-        // The database tells where the record is.
-        let elsewhere = if all || record {
-            record_elsewhere(chosen)
-        } else {
-            None
-        };
         if all || database {
             self.delete_database(chosen)?;
         }
         if all || record {
-            self.delete_record(chosen, record, elsewhere.as_deref())?;
+            self.delete_record(chosen, record)?;
         }
         for (is_wanted, group) in [(certs, CERTIFICATES), (keys, KEYS), (logs, LOGS)] {
             if all || is_wanted {
@@ -251,17 +242,9 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
 
     /// Deletes the record. If there is none, that is said only to those who asked for it: MSL-Network
     /// has none.
-    fn delete_record(
-        &mut self,
-        chosen: &Chosen,
-        is_named: bool,
-        elsewhere: Option<&Path>,
-    ) -> anyhow::Result<()> {
+    fn delete_record(&mut self, chosen: &Chosen, is_named: bool) -> anyhow::Result<()> {
         let record = record_beside(&chosen.path);
-        let mut found = database_files(&record);
-        if let Some(elsewhere) = elsewhere {
-            found.extend(database_files(elsewhere));
-        }
+        let found = database_files(&record);
         if found.is_empty() {
             if !is_named {
                 return Ok(());
@@ -335,17 +318,6 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         }
         Ok(())
     }
-}
-
-/// Returns the record of the manager of a database, if it is another file than the one beside it.
-fn record_elsewhere(chosen: &Chosen) -> Option<PathBuf> {
-    if !chosen.names_record() && (chosen.is_missing() || !may_be_database(&chosen.path)) {
-        return None;
-    }
-    let record = chosen.record().ok()??;
-    // What the database names may be anything.
-    let is_record = record != record_beside(&chosen.path) && inspect_record(&record).is_ok();
-    is_record.then_some(record)
 }
 
 /// Returns the database and the files that SQLite keeps beside it: a log or journal must not remain
