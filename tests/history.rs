@@ -782,6 +782,37 @@ fn the_record_says_why_a_login_failed_and_the_peer_is_told_one_thing() {
 }
 
 #[test]
+fn who_may_read_the_record_without_being_an_administrator_is_not_told_why_a_login_failed() {
+    let home = home();
+    home.prepare(&["user", "add", "carol", "--compatible", "--password", "carol's"]);
+    home.prepare(&["user", "disable", "carol"]);
+    home.prepare(&["role", "add", "auditor", "administer history"]);
+    home.prepare(&["grant", "add", "auditor", "--to", "bob"]);
+    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login", "--roles"]);
+    fail_to_log_in(&manager, "carol", "carol's");
+    let failed = wait_for_entries(&manager, &["--kind", "login", "--outcome", "refused"], 1);
+    assert_eq!(failed[0]["text"], "the user is disabled");
+
+    let mut auditor = RawPeer::connect(&manager);
+    log_in_as(&mut auditor, "bob", "bob's own");
+    auditor.send_line(&json!({ "result": { "type": "client", "name": "Auditor" } }).to_string());
+    let question = json!({
+        "service": "Manager",
+        "attribute": "history",
+        "args": [],
+        "kwargs": { "kind": "login", "outcome": "refused" },
+        "uid": "1",
+        "error": false,
+    });
+    auditor.send_line(&question.to_string());
+    let told = auditor.read_json();
+    let entries = told["result"]["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{told}");
+    assert_eq!(entries[0]["user"], "carol");
+    assert_eq!(entries[0]["text"], "the reason is for administrators alone");
+}
+
+#[test]
 fn a_kill_loses_no_more_than_the_last_second() {
     let manager = Manager::start_in(home(), &["--disable-tls"]);
     let _early = RawPeer::client(&manager, "Early");

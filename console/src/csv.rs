@@ -2,7 +2,10 @@
 //!
 //! A spreadsheet executes a cell that looks like a formula, and a peer chooses the texts that are
 //! written. Such a cell gets a `'` before it, and so does a cell that begins with a `'`: a reader
-//! gets each text back by removing one leading `'`. Numbers stay as they are.
+//! gets each text back by removing one leading `'`. Numbers stay as they are. Where lists are separated by
+//! `;`, a spreadsheet takes what follows one for a cell of its own, so a formula there gets a `'`, too.
+
+use std::borrow::Cow;
 
 /// Returns a row without its end of line. A cell is protected and quoted where it must be.
 pub(crate) fn row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
@@ -12,6 +15,7 @@ pub(crate) fn row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
             row.push(',');
         }
         let mark = if is_formula(cell) { "'" } else { "" };
+        let cell = &*guarded(cell);
         let is_padded = cell.starts_with(' ') || cell.ends_with(' ');
         if is_padded || cell.contains([',', '"', '\n', '\r', '\t']) {
             row.push('"');
@@ -24,6 +28,24 @@ pub(crate) fn row<'a>(cells: impl IntoIterator<Item = &'a str>) -> String {
         }
     }
     row
+}
+
+/// Returns a cell with a `'` behind each `;` that something like a formula follows.
+fn guarded(cell: &str) -> Cow<'_, str> {
+    let Some((first, rest)) = cell.split_once(';') else {
+        return cell.into();
+    };
+    let mut guarded = first.to_owned();
+    for part in rest.split(';') {
+        let text = part.trim_start_matches([' ', '"']);
+        let mark = if is_formula(text) && !text.starts_with('\'') {
+            "'"
+        } else {
+            ""
+        };
+        guarded = guarded + ";" + mark + part;
+    }
+    guarded.into()
 }
 
 /// Returns whether a spreadsheet may take a cell for a formula, or for the mark of a protected one.
@@ -71,6 +93,9 @@ mod tests {
             ("+6.2E-02", "+6.2E-02"),
             ("-Infinity", "-Infinity"),
             ("it's = 1", "it's = 1"),
+            ("S;=HYPERLINK(A1);x", "S;'=HYPERLINK(A1);x"),
+            ("S; \"=1", "\"S;' \"\"=1\""),
+            ("1;-2;b;'c'", "1;-2;b;'c'"),
         ] {
             assert_eq!(row([cell]), written);
         }

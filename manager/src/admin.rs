@@ -99,8 +99,8 @@ impl Request {
         Some(Outcome::Listing(listing))
     }
 
-    /// Executes the request of that user.
-    pub(crate) async fn execute(self, hub: &Hub, user: &str) -> Result<Outcome, Refusal> {
+    /// Executes the request of that user, who is an administrator or was granted this request.
+    pub(crate) async fn execute(self, hub: &Hub, user: &str, is_admin: bool) -> Result<Outcome, Refusal> {
         if let Some(outcome) = self.answer_at_once(&hub.operation) {
             return Ok(outcome);
         }
@@ -121,7 +121,10 @@ impl Request {
                 Outcome::text(json!(broken).to_string())
             }
             Known::Stats => Outcome::text(hub.statistics().to_string()),
-            Known::History => Outcome::Result(values.question()?.answer(&hub.routing.events.record).await?),
+            Known::History => {
+                let answer = values.question()?.answer(&hub.routing.events.record, is_admin);
+                Outcome::Result(answer.await?)
+            }
             Known::SetLoggingLevel => Outcome::text(values.set_logging_level(&hub.operation)?.to_string()),
             request if request.is_about_access() => Outcome::Result(values.ask_about_access(hub).await?),
             request => {

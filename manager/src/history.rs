@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use labwire_home::present;
-use labwire_record::{Bound, Filter, Kind, Order, Outcome, Page, Reader, RecordError, Recorder, parse_time};
+use labwire_record::{
+    Bound, Filter, Kind, Order, Outcome, Page, Reader, RecordError, RecordedEntry, Recorder, parse_time,
+};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tracing::warn;
@@ -97,12 +99,13 @@ impl Question {
     }
 
     /// Reads the entries on another thread. Returns the answer as JSON text. Includes everything
-    /// recorded before the call, unless the file cannot be written at the moment.
-    pub(crate) async fn answer(self, record: &Record) -> Result<Bytes, Refusal> {
+    /// recorded before the call, unless the file cannot be written at the moment. Only administrators are
+    /// told why a login failed: others could find out with it whether a password or a token is right.
+    pub(crate) async fn answer(self, record: &Record, is_admin: bool) -> Result<Bytes, Refusal> {
         let recorder = record.recorder().cloned().ok_or(HistoryRefusal::NoRecord)?;
         let reading = spawn_blocking(move || self.read_from(&recorder));
         let unreadable = HistoryRefusal::Unreadable;
-        let page = reading
+        let mut page = reading
             .await
             .map_err(|_| unreadable("the reading has failed".to_owned()))?
             .map_err(|error| {
@@ -112,6 +115,9 @@ impl Question {
                     _ => "see the log of the manager".to_owned(),
                 })
             })?;
+        if !is_admin {
+            page.entries.iter_mut().for_each(hide_reason);
+        }
         let answer = serde_json::to_vec(&page);
         Ok(answer.expect("texts and numbers can be written as JSON").into())
     }
@@ -119,6 +125,13 @@ impl Question {
     fn read_from(&self, recorder: &Recorder) -> Result<Page, RecordError> {
         recorder.flush(PATIENCE);
         Reader::open(&recorder.path())?.page(&self.filter, self.order, self.limit)
+    }
+}
+
+/// Replaces the reason of a login that failed.
+fn hide_reason(entry: &mut RecordedEntry) {
+    if entry.kind == Kind::Login.name() && entry.outcome == Outcome::Refused.name() {
+        entry.text = Some("the reason is for administrators alone".to_owned());
     }
 }
 

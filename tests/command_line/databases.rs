@@ -285,35 +285,6 @@ fn a_list_of_a_database_that_is_not_there_is_an_error_that_names_the_file() {
 }
 
 #[test]
-fn a_record_at_another_place_is_deleted_with_the_database_that_names_it() {
-    let home = Home::new();
-    let record = home.argument("records/lab.sqlite3");
-    fs::create_dir(home.path("records")).unwrap();
-    let start = |home: Home| {
-        let manager = Manager::start_in(home, &["--disable-tls", "--record-file", &record]);
-        manager.end()
-    };
-    let home = start(home);
-    assert!(home.path("records/lab.sqlite3").exists());
-    let asked = answering(&home, "labwire delete --record", "n\n").succeeded();
-    assert!(asked.contains(&record), "{asked}");
-    assert!(home.path("records/lab.sqlite3").exists());
-    run(&home, "labwire delete --record --yes").succeeded();
-    assert!(!home.path("records/lab.sqlite3").exists());
-
-    let home = start(home);
-    run(&home, "labwire delete --all --yes").succeeded();
-    assert!(!home.path("records/lab.sqlite3").exists() && !home.path("manager.sqlite3").exists());
-
-    // What is no record stays, whatever names it.
-    let home = start(home);
-    fs::remove_file(home.path("records/lab.sqlite3")).unwrap();
-    fs::write(home.path("records/lab.sqlite3"), "the only copy").unwrap();
-    run(&home, "labwire delete --all --yes").succeeded();
-    assert!(home.path("records/lab.sqlite3").exists());
-}
-
-#[test]
 fn a_misspelt_user_is_told_which_one_may_be_meant() {
     let home = Home::new();
     run(&home, "labwire user add charles --compatible --password x").succeeded();

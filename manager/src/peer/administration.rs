@@ -122,7 +122,10 @@ impl Session<'_> {
         let uid = call.uid.clone();
         // If the connection breaks meanwhile, this future is dropped.
         self.executing = Some(uid.clone());
-        let user = self.hub.routing.registry().user_of(self.attachment.id());
+        let (user, is_admin) = {
+            let (registry, id) = (self.hub.routing.registry(), self.attachment.id());
+            (registry.user_of(id), registry.is_administrator(id))
+        };
         let outcome = match Request::of(call) {
             Ok(request) => {
                 let unrecorded = Unrecorded {
@@ -131,7 +134,9 @@ impl Session<'_> {
                     name: self.attachment.name().to_owned(),
                     request: Some(request.recorded()),
                 };
-                let outcome = request.execute(self.hub, &user.unwrap_or_default()).await;
+                let outcome = request
+                    .execute(self.hub, &user.unwrap_or_default(), is_admin)
+                    .await;
                 if let Some(recorded) = unrecorded.end() {
                     self.record(recorded, outcome.as_ref().err());
                 }

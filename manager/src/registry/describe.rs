@@ -125,6 +125,12 @@ impl Registry {
         self.principal(id)?.user().cloned()
     }
 
+    /// Returns whether a peer has logged in as an administrator, and not with a token, which allows less.
+    pub(crate) fn is_administrator(&self, id: PeerId) -> bool {
+        let is_administrator = |peer: &Principal| peer.is_admin() && peer.token().is_none();
+        self.principal(id).is_some_and(is_administrator)
+    }
+
     /// Returns the name of a peer, `NAME[HOST:PORT]`; an empty one if it has left.
     pub(crate) fn full_name(&self, id: PeerId) -> &str {
         let client = self.clients.get(id).map(|client| &*client.name);
