@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::{Ran, answering, command, run};
-use crate::support::manager::{Home, Manager};
+use crate::support::manager::Home;
 
 /// Runs a line with these environment variables.
 fn with(home: &Home, variables: &[(&str, &str)], line: &str) -> Ran {
