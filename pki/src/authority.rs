@@ -201,11 +201,8 @@ impl Authority {
         let other = || PkiError::ListOfAnother {
             path: path.to_owned(),
         };
-        let blocks = lists_from_pem(&contents).ok_or_else(other)?;
-        let [block] = blocks.as_slice() else {
-            return Err(other());
-        };
-        let (_, list) = CertificateRevocationList::from_der(block).map_err(|_| other())?;
+        let block = only_list(&contents, path)?;
+        let (_, list) = CertificateRevocationList::from_der(&block).map_err(|_| other())?;
         let own = X509Certificate::from_der(&self.certificate)
             .map_err(|_| other())?
             .1;
@@ -294,16 +291,22 @@ pub fn revoked_serials(path: &Path) -> Result<Vec<String>, PkiError> {
         path: path.to_owned(),
         reason,
     })?;
-    let other = || PkiError::ListOfAnother {
+    let block = only_list(&contents, path)?;
+    let (_, list) = CertificateRevocationList::from_der(&block).map_err(|_| PkiError::ListOfAnother {
         path: path.to_owned(),
-    };
-    let blocks = lists_from_pem(&contents).ok_or_else(other)?;
-    let [block] = blocks.as_slice() else {
-        return Err(other());
-    };
-    let (_, list) = CertificateRevocationList::from_der(block).map_err(|_| other())?;
+    })?;
     let revoked = list.iter_revoked_certificates();
     Ok(revoked.map(|revoked| hexadecimal(revoked.raw_serial())).collect())
+}
+
+/// Returns the list in a file that contains one, as DER.
+fn only_list(contents: &[u8], path: &Path) -> Result<Vec<u8>, PkiError> {
+    let [block] = lists_from_pem(contents)
+        .and_then(|blocks| <[_; 1]>::try_from(blocks).ok())
+        .ok_or_else(|| PkiError::ListOfAnother {
+            path: path.to_owned(),
+        })?;
+    Ok(block)
 }
 
 fn day(seconds: i64) -> String {
