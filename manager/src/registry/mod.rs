@@ -6,6 +6,7 @@
 //! are notified.
 
 mod abandoned;
+mod allowed;
 mod approvals;
 mod asking;
 mod away;

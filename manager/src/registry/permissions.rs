@@ -10,6 +10,7 @@ use foldhash::HashMap;
 use labwire_access::{Access, Action, Coverage, Effect, Policy, Rights};
 use labwire_wire::Text;
 
+use super::allowed::AllowedCalls;
 use super::peers::PeerId;
 use super::state::{Client, Registry, Service};
 use super::view::{Eyes, View};
@@ -84,8 +85,8 @@ pub(super) struct PeerRights {
     pub(super) view: Arc<View>,
     /// The decisions about requests to services, by service.
     calls: HashMap<PeerId, Coverage>,
-    /// The last service of which every attribute is allowed.
-    everything_at: PeerId,
+    /// Requests to the service that was asked last which need no decision.
+    allowed: AllowedCalls,
     /// The decision about notifications, once a service has emitted one.
     notify: Option<Coverage>,
 }
@@ -106,7 +107,7 @@ impl PeerRights {
                 version: rules.version,
                 view: rules.view(principal),
                 calls: HashMap::default(),
-                everything_at: PeerId::default(),
+                allowed: AllowedCalls::default(),
                 notify: None,
             })
         })
@@ -114,9 +115,6 @@ impl PeerRights {
 
     /// Decides about a request to a service that is connected. `None`: it is refused.
     fn may_call(&mut self, service: PeerId, access: &Access<'_>, present: Present<'_>) -> Option<Effect> {
-        if self.everything_at == service {
-            return Some(Effect::Allow);
-        }
         if self.calls.len() >= MOST_KEPT && !self.calls.contains_key(&service) {
             self.calls.clear();
         }
@@ -126,7 +124,12 @@ impl PeerRights {
             .entry(service)
             .or_insert_with(|| rights.on(access.action, access.object));
         if matches!(coverage, Coverage::Everything) {
-            self.everything_at = service;
+            self.allowed.keep_everything(service);
+            return Some(Effect::Allow);
+        }
+        // What is allowed at the end of time is allowed without an end.
+        if coverage.allows(access.attribute, || i64::MAX) {
+            self.allowed.keep(service, access.attribute.as_bytes());
             return Some(Effect::Allow);
         }
         coverage.effect(access.attribute, || present.seconds())
@@ -245,24 +248,43 @@ impl Registry {
         (service, attribute): (&Text<'_>, &Text<'_>),
         present: Present<'_>,
     ) -> Result<Effect, Refusal> {
+        let (Some(rules), Some(client)) = (&self.rules, self.clients.get(id)) else {
+            return Ok(Effect::Allow);
+        };
+        // Most requests are to the service that was asked last.
+        let last = client.asked_last;
+        let asked_last = self.services.get(last).filter(|found| *service == *found.name);
+        let own = client.rights.as_ref();
+        let own = own.filter(|own| own.version == rules.version);
+        let own = own.filter(|own| own.allowed.includes(last, attribute.as_bytes()));
+        if asked_last.is_some() && own.is_some() {
+            return Ok(Effect::Allow);
+        }
+        let asked_last = asked_last.is_some().then_some(last);
+        let access = Access::call(service.as_str(), attribute.as_str());
+        self.decide_call(id, &access, asked_last, present)
+    }
+
+    /// Decides about a request to a service; `asked_last` is that service's number if it is known.
+    #[inline(never)]
+    fn decide_call(
+        &mut self,
+        id: PeerId,
+        access: &Access<'_>,
+        asked_last: Option<PeerId>,
+        present: Present<'_>,
+    ) -> Result<Effect, Refusal> {
         let (Some(rules), Some(client)) = (&mut self.rules, self.clients.get_mut(id)) else {
             return Ok(Effect::Allow);
         };
-        let Client {
-            rights, principal, ..
-        } = client;
-        let own = PeerRights::current(rights, rules, principal);
-        let access = Access::call(service.as_str(), attribute.as_str());
-        let found = match self.services.get(client.asked_last) {
-            // As in `ask`: hashing the name would take longer.
-            Some(last) if *service == *last.name => Some(client.asked_last),
-            _ => self.service_names.get(service.as_str()).copied(),
-        };
+        let own = PeerRights::current(&mut client.rights, rules, &client.principal);
+        // Hashing the name would take longer than to compare it with the last one's.
+        let found = asked_last.or_else(|| self.service_names.get(access.object).copied());
         let effect = match found {
-            Some(found) => own.may_call(found, &access, present),
-            None => own.view.rights().effect(&access, present.seconds()),
+            Some(found) => own.may_call(found, access, present),
+            None => own.view.rights().effect(access, present.seconds()),
         };
-        effect.ok_or_else(|| refusal(&access, &client.principal, present))
+        effect.ok_or_else(|| refusal(access, &client.principal, present))
     }
 
     /// Returns the number of patterns with which a peer's access is compared before it is refused.
