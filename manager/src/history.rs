@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use labwire_home::present;
 use labwire_record::{
-    Bound, Filter, Kind, Order, Outcome, Page, Reader, RecordError, RecordedEntry, Recorder, parse_time,
+    Bound, Filter, Kind, LONGEST_PATTERN, Order, Outcome, Page, Reader, RecordError, RecordedEntry, Recorder,
+    parse_time,
 };
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -49,6 +50,13 @@ impl Question {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(Wrong::Type),
         };
+        let pattern = |index, name: &'static str| match text(index)? {
+            Some(text) if text.len() > LONGEST_PATTERN => Err(Wrong::from(HistoryRefusal::TooLong {
+                name,
+                bytes: text.len(),
+            })),
+            text => Ok(text),
+        };
         let number = |index| match value(index) {
             None => Ok(None),
             Some(value) => value.as_i64().map(Some).ok_or(Wrong::Type),
@@ -61,9 +69,9 @@ impl Question {
                 .ok_or_else(|| Wrong::from(HistoryRefusal::Time(excerpt(&text).to_owned()))),
         };
         let filter = Filter {
-            service: text(0)?,
-            user: text(1)?,
-            peer: text(2)?,
+            service: pattern(0, "service")?,
+            user: pattern(1, "user")?,
+            peer: pattern(2, "peer")?,
             kinds: names(
                 value(3),
                 "kind",
@@ -78,10 +86,10 @@ impl Question {
             )?,
             from: time(5, Bound::From)?,
             until: time(6, Bound::Until)?,
-            attribute: text(10)?,
+            attribute: pattern(10, "attribute")?,
         };
         if let (Some(since), Some(until)) = (filter.from, filter.until)
-            && since > until
+            && since >= until
         {
             return Err(HistoryRefusal::Reversed { since, until }.into());
         }

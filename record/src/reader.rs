@@ -20,6 +20,10 @@ pub const MOST_ENTRIES: usize = 1_000;
 /// The most entries that one page looks at, so that it takes no longer than a tenth of a second.
 const LOOKED_AT: i64 = 100_000;
 
+/// The most bytes of a name in a [`Filter`], as the manager's request for the record accepts it. Names of peers
+/// are shorter; SQLite itself refuses patterns of more than 50,000 bytes.
+pub const LONGEST_PATTERN: usize = 1_024;
+
 /// How long a read waits for another program's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 

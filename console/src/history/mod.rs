@@ -186,11 +186,11 @@ impl HistoryArgs {
             time("--until", &self.until, Bound::Until)?,
         );
         if let (Some(since), Some(until)) = (from, until)
-            && since > until
+            && since >= until
         {
             let (since, until) = (local(since), local(until));
             return Err(Failure::Usage(format!(
-                "--since ({since}) is later than --until ({until}), so there are no entries"
+                "--since ({since}) is not before --until ({until}), so there are no entries"
             )));
         }
         Ok(Question {

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -12,7 +11,9 @@ use labwire_home::{Home, nearest};
 use labwire_store::{Database, NotedRecord, StoreError};
 
 use super::start::{Options, RecordPlace, record_beside, record_in};
+use super::systemd::STATE;
 use super::{set_variable, tell};
+use crate::system::have_same_owner;
 
 /// The environment variable that names the database.
 const VARIABLE: &str = "LABWIRE_DATABASE";
@@ -58,7 +59,7 @@ fn expect_same_owner(record: &Path, database: &Path) -> anyhow::Result<()> {
     let shown = record.display();
     let found =
         fs::symlink_metadata(record).with_context(|| format!("cannot find {shown}, the manager's record"))?;
-    if !found.is_file() || found.uid() != fs::metadata(database)?.uid() {
+    if !found.is_file() || !have_same_owner(&found, &fs::metadata(database)?) {
         bail!("{shown}, the manager's record, is no file of the owner of the database");
     }
     Ok(())
@@ -179,7 +180,9 @@ impl Chosen {
         if !self.is_to_be_created && self.is_missing() {
             bail!(
                 "there is no database {self}; name another one with --database (or {VARIABLE}). `labwire start` creates \
-                 one, and so does `labwire user add`"
+                 one, and so does `labwire user add`{}",
+                self.note_of_service()
+                    .map_or_else(String::new, |note| format!(". {note}"))
             );
         }
         self.open_or_create()
@@ -206,11 +209,25 @@ impl Chosen {
         matches!(self.path.try_exists(), Ok(false))
     }
 
+    /// Returns a note about the database of the manager that starts with this computer, for who works on the one in
+    /// the own home folder.
+    fn note_of_service(&self) -> Option<String> {
+        (self.is_in_home() && self.path.parent() != Some(Path::new(STATE)) && Path::new(STATE).is_dir()).then(|| {
+            format!(
+                "The manager that starts with this computer has its own in {STATE}. For that one: sudo -u labwire \
+                 LABWIRE_HOME={STATE} labwire ..."
+            )
+        })
+    }
+
     fn open_or_create(&self) -> anyhow::Result<Database> {
         let is_new = self.is_missing();
         let opened = Database::open(&self.path).with_context(|| format!("cannot use the database {self}"))?;
         if is_new {
             tell(format_args!("Created the database {}", self.path.display()));
+            if let Some(note) = self.note_of_service() {
+                tell(note);
+            }
         }
         Ok(opened)
     }

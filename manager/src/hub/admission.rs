@@ -175,8 +175,13 @@ impl Admission {
         let (peer, username, refused) = (Arc::clone(peer), username.to_owned(), refused.clone());
         // The peer and its place do not wait for the database.
         tokio::spawn(async move {
-            let is_user = store.is_user_registered(&username).await.unwrap_or(false);
-            let text = refused.recorded(is_user);
+            let (is_user, text) = match store.is_user_registered(&username).await {
+                Ok(is_user) => (is_user, refused.recorded(is_user)),
+                Err(_) => (
+                    false,
+                    format!("{} (the database could not be read)", refused.recorded(true)),
+                ),
+            };
             let user = is_user.then(|| excerpt(&username).into());
             record.rejected(Kind::Login, &peer, (user, None), text);
         });

@@ -1,6 +1,7 @@
 //! Refusals of requests for the record.
 
 use jiff::Timestamp;
+use labwire_record::LONGEST_PATTERN;
 use labwire_wire::quoted;
 
 /// Why the manager does not answer a request for the record.
@@ -23,8 +24,11 @@ pub(crate) enum HistoryRefusal {
         quoted(.0)
     )]
     Time(String),
+    /// A name to search for that is too long.
+    #[error("ValueError: {name} has {bytes} bytes, it may have {LONGEST_PATTERN}")]
+    TooLong { name: &'static str, bytes: usize },
     /// No time is between these.
-    #[error("ValueError: since {since} is later than until {until}, so there are no entries")]
+    #[error("ValueError: since {since} is not before until {until}, so there are no entries")]
     Reversed { since: Timestamp, until: Timestamp },
     /// The file cannot be read. The text holds no path.
     #[error("OperationalError: the record cannot be read: {0}")]

@@ -25,7 +25,7 @@ const UNIT: &str = "labwire.service";
 const CONFIG: &str = "/etc/labwire/labwire.toml";
 
 /// The home folder of a manager of the computer.
-const STATE: &str = "/var/lib/labwire";
+pub(super) const STATE: &str = "/var/lib/labwire";
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -2,9 +2,9 @@
 
 mod descriptors;
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{Access, access};
@@ -53,6 +53,11 @@ pub(crate) fn keep_file_size_limit() -> io::Result<()> {
     let limited = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     // A signal that was listened to once never has its default action again.
     signal(limited).map(drop)
+}
+
+/// Returns whether two files belong to the same user.
+pub(crate) fn have_same_owner(one: &Metadata, other: &Metadata) -> bool {
+    one.uid() == other.uid()
 }
 
 /// Does nothing: there is no service manager that has to know that the manager runs.
