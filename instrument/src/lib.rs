@@ -13,6 +13,8 @@ mod command;
 mod definition;
 mod encoding;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod number_format;
 mod parameter;
 mod pattern;
