@@ -1,19 +1,15 @@
 //! Routing's shared state: the registry, the budgets, the counters and the phase.
 
-use std::future::pending;
+mod absence;
+mod permissions;
+
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use labwire_access::Policy;
-use labwire_store::{Lease, Store, ValidLogins};
-use labwire_tcp::WatchedSocket;
-use labwire_wire::LineTooLong;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::{spawn_blocking, yield_now};
-use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::info;
+use labwire_store::Store;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout_at};
 
 use crate::budget::{LineBudget, QueueBudget};
 use crate::clock::{Clock, Present};
@@ -21,16 +17,11 @@ use crate::config::Limits;
 use crate::conversions::Conversions;
 use crate::counters::Counters;
 use crate::events::Events;
-use crate::outbox::{NeverSent, Outbox, Resumption};
 use crate::pace::Pace;
-use crate::principal::Principal;
 use crate::record::Recording;
-use crate::refusal::{LockCause, Refusal, SessionRefusal};
-use crate::registry::{
-    Broken, Checked, Event, Leaving, ManagerIdentity, Moment, PeerId, Registry, Ticket, WentAway,
-};
+use crate::refusal::{LockCause, Refusal};
+use crate::registry::{Broken, Event, ManagerIdentity, Moment, Registry, Ticket};
 use crate::router::{Permits, Router};
-use crate::routing_thread::{Measured, Task};
 use crate::sessions::Sessions;
 use crate::slow_readers::SlowReaders;
 
@@ -44,14 +35,8 @@ const DEPARTURES: usize = 64;
 /// than a millisecond.
 pub(super) const DEPARTURE_WORK: usize = 1_024;
 
-/// The work of one step of ending what is not permitted any more: about a millisecond.
-const REVOCATION_WORK: usize = 1_024;
-
 /// How many peers leave in one step whose grace periods are over: as after a power failure.
 const DEPARTURES_AT_ONCE: usize = 16;
-
-/// The most requests in flight that a returning peer is told, if bytes for it were lost.
-const MOST_LISTED: usize = 10_000;
 
 /// How far the manager has come in stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,101 +172,6 @@ impl Routing {
         }
     }
 
-    /// Uses these rules from the next request of each peer on, unless newer ones are in use. What
-    /// they no longer allow ends with [`revoke`](Self::revoke).
-    pub(crate) fn set_policy(&self, policy: Policy, version: u64) {
-        let present = self.present();
-        let unused = self.registry().set_policy(policy, version, present);
-        // On another thread, since there may be many rules.
-        if Handle::try_current().is_ok() {
-            drop(spawn_blocking(move || drop(unused)));
-        }
-    }
-
-    /// Ends the connections of peers whose logins are not valid any more, and the sessions of those that
-    /// are away. A peer whose user is no administrator any more stays, and is none.
-    pub(crate) async fn end_logins(self: &Arc<Self>, valid: &Arc<ValidLogins>) {
-        let (demoted, ended) = {
-            let mut registry = self.registry();
-            registry.set_valid_logins(valid);
-            let demoted = registry.demote(valid);
-            (demoted, registry.ended_logins(valid, self.present().seconds()))
-        };
-        for name in demoted {
-            info!("{name} has logged in as a user who is no administrator any more");
-        }
-        for (_, dismissal, end) in &ended {
-            dismissal.give(*end);
-        }
-        let mut left = 0;
-        for (id, _, end) in ended {
-            let Some(parked) = self.sessions.expire(id) else {
-                continue;
-            };
-            Counters::count(&self.counters.logins_ended);
-            info!("{} does not return to its session: {end}", parked.name);
-            parked.leave(self);
-            left += 1;
-            if left % DEPARTURES_AT_ONCE == 0 {
-                yield_now().await;
-            }
-        }
-    }
-
-    /// Ends what peers have and the rules do not allow any more, in several steps, between which
-    /// other tasks run. If it is cancelled, another call goes on.
-    pub(crate) async fn revoke(self: &Arc<Self>) {
-        while self.revoke_some() {
-            yield_now().await;
-        }
-    }
-
-    /// Notices that grants have ended, for [`revoke`](Self::revoke).
-    pub(crate) fn notice_ends(&self) {
-        self.registry().notice_ends(self.present());
-    }
-
-    /// One step of [`revoke`](Self::revoke). Returns whether there may be more to do.
-    fn revoke_some(self: &Arc<Self>) -> bool {
-        let (now, present) = (self.moment(), self.present());
-        let mut registry = self.registry();
-        let (mut done, mut is_more) = (0, true);
-        // Services that may be none any more. The connection of one that is there ends by itself.
-        let mut services = Vec::new();
-        while is_more && done < REVOCATION_WORK {
-            let events = match registry.check_next(now, present) {
-                None => {
-                    is_more = false;
-                    continue;
-                }
-                Some(Checked::Peer { id, view, events }) => {
-                    let permits = |pattern: &str| view.permits_subscription(pattern, present.seconds());
-                    done += 1 + self.events.revoke_subscriptions(&mut registry, id, permits);
-                    let ends = |event: &Event<'_>| matches!(event, Event::ServiceRevoked { .. });
-                    services.extend(events.iter().any(ends).then_some(id));
-                    events
-                }
-                Some(Checked::Part { events, work }) => {
-                    done += work;
-                    events
-                }
-            };
-            for event in events {
-                done += self.events.publish(event, None);
-            }
-            done += self.events.settle(&mut registry, now);
-        }
-        drop(registry);
-        for parked in services.into_iter().filter_map(|id| self.sessions.expire(id)) {
-            info!(
-                "{} does not return to its session: it may be no service any more",
-                parked.name
-            );
-            parked.leave(self);
-        }
-        is_more
-    }
-
     /// Returns whether the manager is stopping and takes no new requests.
     pub(crate) fn is_draining(&self) -> bool {
         *self.phase.borrow() > Phase::Running
@@ -408,234 +298,5 @@ impl Routing {
         while registry.is_unsettled() {
             self.events.settle(&mut registry, self.moment());
         }
-    }
-
-    /// Ends the links and locks of a client that sends nothing more: see [`Registry::finish`].
-    pub(crate) fn finish(&self, client: PeerId, until: Instant) -> Option<Arc<Notify>> {
-        let until = until.into_std();
-        let mut registry = self.registry();
-        let (event, last_reply) = registry.finish(client, until);
-        if let Some(event) = event {
-            self.events.publish(event, None);
-        }
-        self.events.settle(&mut registry, self.moment());
-        last_reply
-    }
-
-    /// Handles deadlines when they are due, and what [`Events::settle`] has left. Runs until it is
-    /// dropped.
-    pub(crate) async fn expire_in_time(self: Arc<Self>) {
-        let earlier = self.registry().earlier_deadline();
-        loop {
-            let (next, is_unsettled) = {
-                let registry = self.registry();
-                (registry.next_deadline(), registry.is_unsettled())
-            };
-            let due = async {
-                match next {
-                    _ if is_unsettled => {}
-                    Some(deadline) => sleep_until(deadline.into()).await,
-                    None => pending().await,
-                }
-            };
-            tokio::select! {
-                () = due => self.expire(Instant::now().into_std()),
-                () = earlier.notified() => {}
-            }
-            // Lets other tasks run first.
-            yield_now().await;
-        }
-    }
-
-    /// Handles deadlines that are due at `now`, for about [`DEPARTURE_WORK`].
-    pub(crate) fn expire(self: &Arc<Self>, now: std::time::Instant) {
-        for peer in self.expire_some(now) {
-            if let Some(parked) = self.sessions.expire(peer) {
-                Counters::count(&self.counters.sessions_expired);
-                parked.leave(self);
-            }
-        }
-    }
-
-    /// As [`expire`](Self::expire). Returns peers whose grace period is over, and who must leave.
-    fn expire_some(&self, now: std::time::Instant) -> Vec<PeerId> {
-        let mut over = Vec::new();
-        let mut registry = self.registry();
-        let mut work = self.events.settle(&mut registry, self.moment());
-        while work < DEPARTURE_WORK && over.len() < DEPARTURES_AT_ONCE {
-            let Some(event) = registry.expire(now) else {
-                break;
-            };
-            if let Event::GraceOver { peer } = event {
-                over.push(peer);
-            }
-            work += self.events.publish(event, None);
-            work += self.events.settle(&mut registry, self.moment());
-        }
-        over
-    }
-
-    /// Keeps the place of a peer whose connection is broken, and notifies everyone concerned.
-    /// Returns `false` if it has left, or must: a service to which a request could be lost, or which
-    /// would owe more replies to requests that end now than can be noted.
-    pub(crate) fn go_away(
-        self: &Arc<Self>,
-        id: PeerId,
-        is_service: bool,
-        outbox: &Outbox,
-        grace: Duration,
-    ) -> bool {
-        let now = self.moment();
-        let mut registry = self.registry();
-        if self.is_draining() || (is_service && !outbox.loses_nothing()) {
-            return false;
-        }
-        // Under the registry's lock: whoever routes to it sees both.
-        outbox.go_away();
-        let Some(WentAway { presence, callers }) = registry.go_away(id, grace, now) else {
-            return false;
-        };
-        let is_kept = presence.is_some();
-        if let Some(presence) = presence {
-            self.events.publish(Event::WentAway(presence), None);
-        }
-        if let Some(callers) = callers {
-            let service = callers.name().to_owned();
-            self.tell_all(registry, callers, Refusal::ServiceLeft { service });
-        }
-        is_kept
-    }
-
-    /// Lets a peer go on that is back. Returns the frame `resumed`'s position and the requests in
-    /// flight, if bytes for it were lost.
-    ///
-    /// # Errors
-    /// The peer has received more than was sent to it. It stays away.
-    pub(crate) fn come_back(
-        &self,
-        id: PeerId,
-        outbox: &Outbox,
-        received: u64,
-        principal: &Arc<Principal>,
-        socket: Option<WatchedSocket>,
-    ) -> Result<(u64, Option<Vec<String>>), Refusal> {
-        let present = self.present();
-        let mut registry = self.registry();
-        if let Some(end) = registry.end_of_login(principal, present.seconds()) {
-            return Err(end.into());
-        }
-        if let Some(name) = registry.service(id).map(|service| Arc::clone(&service.name)) {
-            registry.permit_service(&name, principal, present)?;
-        }
-        let Resumption { from } = outbox
-            .come_back(received)
-            .map_err(|NeverSent| SessionRefusal::NeverSent { received })?;
-        let in_flight = if from > received {
-            registry.uids_in_flight(id, MOST_LISTED)
-        } else {
-            None
-        };
-        if let Some(event) = registry.come_back(id, principal, socket) {
-            self.events.publish(event, None);
-        }
-        Ok((from, in_flight))
-    }
-
-    /// Keeps the locks from before the start for their holders.
-    pub(crate) fn reserve(&self, leases: Vec<Lease>) {
-        let mut registry = self.registry();
-        registry.reserve(leases, self.limits.sessions.grace, self.moment());
-        let reserved = registry.reservations();
-        if reserved > 0 {
-            info!("{reserved} lock(s) from before the start are kept for their holders");
-        }
-        self.events.note_leases(&mut registry);
-    }
-
-    /// Releases all peers that are away, since the manager stops. Their locks are kept for the next start.
-    pub(crate) fn release_away(self: &Arc<Self>) {
-        for parked in self.sessions.close() {
-            self.keep_locks(parked.id);
-            parked.leave(self);
-        }
-    }
-
-    /// Keeps the locks of a client for the next start: it leaves since the manager stops.
-    pub(crate) fn keep_locks(&self, client: PeerId) {
-        let mut registry = self.registry();
-        registry.keep_locks(client, self.limits.sessions.grace, self.moment());
-        self.events.note_leases(&mut registry);
-    }
-
-    /// Removes a peer from the registry in one step and notifies everyone concerned. Returns the
-    /// number of requests that it held as a service. `too_long` is set if the peer is disconnected
-    /// for an endless line.
-    ///
-    /// If thousands are to be notified, a task does so in several steps, and the service's name
-    /// stays taken until it is done.
-    pub(crate) fn leave(self: &Arc<Self>, id: PeerId, too_long: Option<LineTooLong>) -> usize {
-        let mut registry = self.registry();
-        let Some((event, leaving)) = registry.leave(id) else {
-            return 0;
-        };
-        self.events.topics.forget(id);
-        self.events.publish(event, None);
-        self.events.settle(&mut registry, self.moment());
-        let Some(leaving) = leaving else {
-            return 0;
-        };
-        let service = leaving.name().to_owned();
-        let refusal = match too_long {
-            Some(LineTooLong { limit }) => Refusal::ReplyTooLong { service, limit },
-            None => Refusal::ServiceLeft { service },
-        };
-        let requests = leaving.requests();
-        self.tell_all(registry, leaving, refusal);
-        requests
-    }
-
-    /// Notifies the clients that the departure of a service concerns, with `refusal` for each of
-    /// their requests. If there are thousands, a task does so in several steps.
-    fn tell_all(
-        self: &Arc<Self>,
-        mut registry: MutexGuard<'_, Registry>,
-        mut leaving: Leaving,
-        refusal: Refusal,
-    ) {
-        if !self.tell_some(&mut registry, &mut leaving, &refusal) {
-            return;
-        }
-        match Handle::try_current() {
-            Ok(runtime) => {
-                drop(registry);
-                let routing = Arc::clone(self);
-                runtime.spawn(Measured::new(Task::TellDeparture, async move {
-                    loop {
-                        // Lets other tasks run first.
-                        yield_now().await;
-                        if !routing.tell_some(&mut routing.registry(), &mut leaving, &refusal) {
-                            return;
-                        }
-                    }
-                }));
-            }
-            // Without a runtime there are no other tasks to let run.
-            Err(_) => while self.tell_some(&mut registry, &mut leaving, &refusal) {},
-        }
-    }
-
-    /// Notifies some of the remaining clients that a service has left, with `refusal` for each of
-    /// their requests. Returns whether more remain.
-    fn tell_some(&self, registry: &mut Registry, leaving: &mut Leaving, refusal: &Refusal) -> bool {
-        let mut work = 0;
-        while work < DEPARTURE_WORK {
-            let Some(event) = registry.next_concerned(leaving, refusal) else {
-                self.events.note_leases(registry);
-                return false;
-            };
-            work += self.events.publish(event, None);
-        }
-        self.events.note_leases(registry);
-        true
     }
 }
