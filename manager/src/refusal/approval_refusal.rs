@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use labwire_wire::quoted;
+use labwire_wire::{quoted, visible};
 
 use crate::bounds::{MOST_APPROVAL_BYTES, MOST_REASON};
 
@@ -97,7 +97,8 @@ pub(crate) enum ApprovalRefusal {
 fn because(reason: Option<&str>) -> String {
     reason.map_or_else(
         || ", it was not executed".to_owned(),
-        |reason| format!(": {reason} (it was not executed)"),
+        // Whoever refuses cannot forge a line of the caller's terminal.
+        |reason| format!(": {} (it was not executed)", visible(reason)),
     )
 }
 
@@ -108,5 +109,22 @@ impl ApprovalRefusal {
             self,
             Self::TooMany { .. } | Self::OverShare { .. } | Self::TooLarge { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_for_a_refusal_forges_no_line() {
+        let refusal = ApprovalRefusal::Refused {
+            service: "Laser".to_owned(),
+            by: "olga".to_owned(),
+            reason: Some("no\u{202e}\r\n\u{1b}[2J".to_owned()),
+        };
+        let text = "PermissionError: 'olga' has refused the request to the 'Laser' Service: \
+            no\u{fffd}\u{fffd}\u{fffd}\u{fffd}[2J (it was not executed)";
+        assert_eq!(refusal.to_string(), text);
     }
 }
