@@ -17,8 +17,9 @@ use hdrhistogram::Histogram;
 /// Width and height of a frame, in pixels.
 const WIDTH: usize = 4_096;
 
-/// The same of the frames that every computer can emit at any rate.
-const SMALL_WIDTH: usize = 512;
+/// The same of the frames that are emitted to several clients, from what every computer can emit at any rate up to the
+/// whole frame, twice. Where fewer frames per second arrive than are asked, the computer is at its limit.
+const EMITTED: [usize; 5] = [512, 1_024, 2_048, WIDTH, WIDTH];
 
 /// Bytes of a frame.
 const FRAME: usize = 2 * WIDTH * WIDTH;
@@ -416,11 +417,11 @@ pub(crate) fn run(options: &CameraOptions) -> anyhow::Result<()> {
         );
     }
     println!("manager: at most {:.0} MiB after one client", peak(&manager)?);
-    for width in [SMALL_WIDTH, WIDTH, WIDTH] {
-        let frames = if width == WIDTH {
-            options.frames
+    for width in EMITTED {
+        let frames = if width < WIDTH {
+            4 * options.frames
         } else {
-            10 * options.frames
+            options.frames
         };
         let labwire = Emitter::through_labwire(address)?.emit(width, frames, options.rate)?;
         let bare = Emitter::through_fan_out(fan_out_address)?.emit(width, frames, options.rate)?;
