@@ -339,6 +339,35 @@ fn a_mistake_in_the_middle_breaks_a_line_off_at_once_and_the_rest_of_it_is_nobod
 }
 
 #[test]
+fn a_request_whose_lock_expires_before_its_end_is_broken_off_and_refused() {
+    let mut pair = Pair::new();
+    let answer = pair.client.request(&to_manager("release_lock", "Camera"));
+    assert_eq!(answer["error"], false, "{answer}");
+    let mut acquire = to_manager("acquire_lock", "Camera");
+    acquire["kwargs"] = json!({ "ttl": 2 });
+    let answer = pair.client.request(&acquire);
+    assert_eq!(answer["error"], false, "{answer}");
+    let begun = pair.begin_request("1");
+
+    let mut other = RawPeer::client(&pair.manager, "Bob");
+    acquire["kwargs"] = json!({ "wait": 60 });
+    let answer = other.request(&acquire);
+    assert_eq!(answer["error"], false, "{answer}");
+    pair.client.send_bytes(b"\"]}\n");
+    expect_broken_off(begun, &mut pair.service);
+    let answer = pair.client.read_json();
+    assert_eq!(
+        (&answer["uid"], &answer["executed"]),
+        (&json!("1"), &json!("no")),
+        "{answer}"
+    );
+    assert!(
+        answer["message"].as_str().unwrap().contains("expired"),
+        "{answer}"
+    );
+}
+
+#[test]
 fn a_line_that_stops_while_others_wait_for_its_end_is_broken_off() {
     let mut pair = Pair::new();
     let begun = pair.begin_request("1");

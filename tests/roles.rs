@@ -5,6 +5,8 @@ mod revocation;
 mod sight;
 mod slow_patterns;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::support::manager::{Home, Manager};
@@ -315,6 +317,58 @@ fn a_changed_grant_applies_to_a_connected_peer_from_its_next_request_on() {
         json!({ "group": "students", "user": "ada" }),
     );
     refused(&mut ada, &request("DMM", "readings"), "call DMM.readings", "ada");
+}
+
+/// A service may receive the beginning of a long request before the manager has its end.
+#[test]
+fn a_right_that_ends_while_a_request_arrives_keeps_it_from_being_executed() {
+    const BEGINNING: usize = 1024 * 1024;
+    let manager = Manager::start_in(Home::with_users(&["ada"]), &ROLES);
+    let mut root = client(&manager, "root");
+    let mut camera = log_in(&manager, "root");
+    camera.identify(&json!({
+        "type": "service", "name": "Camera", "attributes": {}, "features": ["cut-through", "registered"],
+        "max_clients": 1,
+    }));
+    camera.read_line();
+    let mut ada = client(&manager, "ada");
+    for change in ["revoke", "ask"] {
+        let id = grant(&mut root, "operator", "ada", "Camera");
+        // Only a service to which nobody else speaks receives the beginning.
+        let answer = ada.request(&to_manager("link", json!(["Camera"]), json!({})));
+        assert_eq!(answer["error"], false, "{answer}");
+        let head = r#"{"service":"Camera","attribute":"store","uid":"1","args":[""#;
+        let beginning = head.to_owned() + &"x".repeat(BEGINNING);
+        let mut begun = Vec::new();
+        wait_until("no request reached the service before its end", || {
+            // A busy computer may keep the beginning from arriving quickly enough to be forwarded.
+            ada.send_bytes(beginning.as_bytes());
+            begun = camera.read_for(Duration::from_millis(300));
+            if begun.is_empty() {
+                ada.send_bytes(b"\"]}\n");
+                let asked = camera.read_json();
+                let reply =
+                    json!({ "requester": asked["requester"], "uid": "1", "result": 1, "error": false });
+                camera.send_line(&reply.to_string());
+                assert_eq!(ada.read_json()["result"], 1);
+            }
+            !begun.is_empty()
+        });
+        administer(&mut root, "access.revoke", json!({ "id": id }));
+        let expected = if change == "ask" {
+            let role = json!({ "role": "asking", "permissions": ["ask call Camera"] });
+            administer(&mut root, "access.add_role", role);
+            grant(&mut root, "asking", "ada", "Camera");
+            "PermissionError: the request to the 'Camera' Service needs approval since it began, send it again, it \
+             was not executed"
+        } else {
+            "PermissionError: the permission 'call Camera.store' is not granted to the user 'ada'"
+        };
+        ada.send_bytes(b"\"]}\n");
+        begun.extend(camera.read_raw_line());
+        assert!(begun.ends_with(b"\x18\r\n"), "{change}: the service got the end");
+        assert_eq!(ada.read_json()["message"], expected);
+    }
 }
 
 #[test]

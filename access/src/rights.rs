@@ -556,6 +556,15 @@ impl Coverage {
         self.effect_at(attribute, &now)
     }
 
+    /// Returns the number of patterns with which an attribute is compared, at most.
+    pub fn comparisons(&self) -> usize {
+        match self {
+            Self::Everything => 0,
+            Self::Some(rules) => rules.len(),
+            Self::Both(both) => both.iter().map(Self::comparisons).sum(),
+        }
+    }
+
     fn effect_at<N: Fn() -> i64>(&self, attribute: &str, now: &N) -> Option<Effect> {
         match self {
             Self::Everything => Some(Effect::Allow),

@@ -28,6 +28,12 @@ pub(crate) enum ApprovalRefusal {
         limit.as_secs_f64()
     )]
     Expired { service: String, limit: Duration },
+    /// It needed no approval when it began.
+    #[error(
+        "PermissionError: the request to the {} Service needs approval since it began, send it again, it was not executed",
+        quoted(service)
+    )]
+    NeededMeanwhile { service: String },
     /// Its client has cancelled it.
     #[error(
         "CancelledError: the request to the {} Service was cancelled while it waited for approval, it was not executed",

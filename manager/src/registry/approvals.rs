@@ -32,7 +32,7 @@ use crate::budget::Pool;
 use crate::clock::Present;
 use crate::principal::Principal;
 use crate::refusal::{ApprovalRefusal, Refusal, excerpt};
-use crate::work::COMPARED_PER_WORK;
+use crate::work::PERMISSIONS_PER_WORK;
 
 pub(crate) use outcome::{Approval, ApprovalOutcome};
 
@@ -395,7 +395,7 @@ impl Registry {
         let (Some(waiting), Some(view)) = (self.approvals.by_number.get(&number), view) else {
             return (None, 1);
         };
-        let work = 1 + view.rights().comparisons(Action::Call) / COMPARED_PER_WORK;
+        let work = 1 + view.rights().comparisons(Action::Call) / PERMISSIONS_PER_WORK;
         let access = Access::call(&waiting.service_name, &waiting.request.attribute);
         if view.rights().effect(&access, present.seconds()).is_some() {
             return (None, work);

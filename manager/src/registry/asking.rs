@@ -342,6 +342,17 @@ impl Registry {
         }))
     }
 
+    /// Checks whether a client may still send a service a request of that shape, of which a part was forwarded.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask). None if one of them has left: somebody else notices that.
+    pub(crate) fn still_admits(&self, client: PeerId, service: PeerId, shape: Shape) -> Result<(), Refusal> {
+        match (self.clients.get(client), self.services.get(service)) {
+            (Some(own), Some(service)) => service.admits((client, own), shape),
+            _ => Ok(()),
+        }
+    }
+
     /// Finds the request that a reply of `service` answers, if the named client still waits for it.
     pub(crate) fn awaited(
         &mut self,

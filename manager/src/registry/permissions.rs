@@ -113,26 +113,37 @@ impl PeerRights {
         })
     }
 
-    /// Decides about a request to a service that is connected. `None`: it is refused.
-    fn may_call(&mut self, service: PeerId, access: &Access<'_>, present: Present<'_>) -> Option<Effect> {
+    /// Decides about a request to a service that is connected. Returns the number of patterns with which it was
+    /// compared, at most, and the decision; `None`: it is refused.
+    fn may_call(
+        &mut self,
+        service: PeerId,
+        access: &Access<'_>,
+        present: Present<'_>,
+    ) -> (usize, Option<Effect>) {
         if self.calls.len() >= MOST_KEPT && !self.calls.contains_key(&service) {
             self.calls.clear();
         }
         let rights = self.view.rights();
-        let coverage = self
-            .calls
-            .entry(service)
-            .or_insert_with(|| rights.on(access.action, access.object));
+        let mut comparisons = 0;
+        let coverage = self.calls.entry(service).or_insert_with(|| {
+            comparisons = rights.comparisons(access.action);
+            rights.on(access.action, access.object)
+        });
         if matches!(coverage, Coverage::Everything) {
             self.allowed.keep_everything(service);
-            return Some(Effect::Allow);
+            return (comparisons, Some(Effect::Allow));
         }
+        comparisons += coverage.comparisons();
         // What is allowed at the end of time is allowed without an end.
         if coverage.allows(access.attribute, || i64::MAX) {
             self.allowed.keep(service, access.attribute.as_bytes());
-            return Some(Effect::Allow);
+            return (comparisons, Some(Effect::Allow));
         }
-        coverage.effect(access.attribute, || present.seconds())
+        (
+            comparisons,
+            coverage.effect(access.attribute, || present.seconds()),
+        )
     }
 }
 
@@ -239,17 +250,17 @@ impl Registry {
         }
     }
 
-    /// Checks whether a client may send a request to a service, connected or not. Returns whether
-    /// somebody must approve it.
+    /// Checks whether a client may send a request to a service, connected or not. Returns the number of patterns
+    /// with which it was compared, at most, and whether somebody must approve it.
     #[inline]
     pub(crate) fn permit_call(
         &mut self,
         id: PeerId,
         (service, attribute): (&Text<'_>, &Text<'_>),
         present: Present<'_>,
-    ) -> Result<Effect, Refusal> {
+    ) -> (usize, Result<Effect, Refusal>) {
         let (Some(rules), Some(client)) = (&self.rules, self.clients.get(id)) else {
-            return Ok(Effect::Allow);
+            return (0, Ok(Effect::Allow));
         };
         // Most requests are to the service that was asked last.
         let last = client.asked_last;
@@ -258,7 +269,7 @@ impl Registry {
         let own = own.filter(|own| own.version == rules.version);
         let own = own.filter(|own| own.allowed.includes(last, attribute.as_bytes()));
         if asked_last.is_some() && own.is_some() {
-            return Ok(Effect::Allow);
+            return (0, Ok(Effect::Allow));
         }
         let asked_last = asked_last.is_some().then_some(last);
         let access = Access::call(service.as_str(), attribute.as_str());
@@ -273,24 +284,22 @@ impl Registry {
         access: &Access<'_>,
         asked_last: Option<PeerId>,
         present: Present<'_>,
-    ) -> Result<Effect, Refusal> {
+    ) -> (usize, Result<Effect, Refusal>) {
         let (Some(rules), Some(client)) = (&mut self.rules, self.clients.get_mut(id)) else {
-            return Ok(Effect::Allow);
+            return (0, Ok(Effect::Allow));
         };
         let own = PeerRights::current(&mut client.rights, rules, &client.principal);
         // Hashing the name would take longer than to compare it with the last one's.
         let found = asked_last.or_else(|| self.service_names.get(access.object).copied());
-        let effect = match found {
-            Some(found) => own.may_call(found, access, present),
-            None => own.view.rights().effect(access, present.seconds()),
+        let (comparisons, effect) = if let Some(found) = found {
+            own.may_call(found, access, present)
+        } else {
+            let rights = own.view.rights();
+            let comparisons = rights.comparisons(access.action);
+            (comparisons, rights.effect(access, present.seconds()))
         };
-        effect.ok_or_else(|| refusal(access, &client.principal, present))
-    }
-
-    /// Returns the number of patterns with which a peer's access is compared before it is refused.
-    pub(crate) fn comparisons_of(&mut self, peer: PeerId, action: Action) -> usize {
-        let view = self.view_of(peer);
-        view.map_or(0, |view| view.rights().comparisons(action))
+        let decided = effect.ok_or_else(|| refusal(access, &client.principal, present));
+        (comparisons, decided)
     }
 
     /// Checks anything that a connected peer wants to do.

@@ -15,7 +15,7 @@ use super::state::Registry;
 use super::view::View;
 use crate::clock::Present;
 use crate::refusal::{LockCause, LockEnd, WaitEnd};
-use crate::work::COMPARED_PER_WORK;
+use crate::work::PERMISSIONS_PER_WORK;
 
 /// What is still to be checked.
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ impl Registry {
         let has_lock = service.locks.contains(client);
         let missing = [Action::Link, Action::Lock].into_iter().find(|action| {
             let is_needed = *action == Action::Link || has_lock || self.awaits_lock(client, id);
-            checked.1 += view.rights().comparisons(*action) / COMPARED_PER_WORK;
+            checked.1 += view.rights().comparisons(*action) / PERMISSIONS_PER_WORK;
             let until = if is_needed {
                 view.until(*action, &name)
             } else {

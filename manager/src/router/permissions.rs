@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::record::About;
 use crate::refusal::Refusal;
 use crate::registry::Sight;
-use crate::work::{COMPARED_PER_WORK, REFUSAL_WORK, TURN_WORK};
+use crate::work::{PERMISSIONS_PER_WORK, REFUSAL_WORK, TURN_WORK};
 
 /// The bytes of a name that take as long to compare as everything else about a comparison.
 const BYTES_PER_COMPARISON: usize = 16;
@@ -28,13 +28,11 @@ impl<'a> Router<'a> {
             return Ok(Effect::Allow);
         }
         let present = self.present();
-        let decided = self
-            .registry
-            .permit_call(from.id, (&request.service, &request.attribute), present);
-        if decided.is_err() {
-            // What is allowed is kept for each service; a refusal is decided again each time.
+        let (comparisons, decided) =
+            self.registry
+                .permit_call(from.id, (&request.service, &request.attribute), present);
+        if comparisons > 0 {
             let length = request.service.as_bytes().len() + request.attribute.as_bytes().len();
-            let comparisons = self.registry.comparisons_of(from.id, Action::Call);
             self.charge_comparisons(comparisons, length);
         }
         decided
@@ -43,7 +41,7 @@ impl<'a> Router<'a> {
     /// Charges a decision that compares names of so many bytes with so many patterns.
     fn charge_comparisons(&mut self, comparisons: usize, length: usize) {
         let length = length.min(2 * MOST_COMPARED_BYTES);
-        self.work += comparisons * (1 + length / BYTES_PER_COMPARISON) / COMPARED_PER_WORK;
+        self.work += comparisons * (1 + length / BYTES_PER_COMPARISON) / PERMISSIONS_PER_WORK;
     }
 
     /// Checks anything but a request to a service.

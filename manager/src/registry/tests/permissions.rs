@@ -223,6 +223,13 @@ impl World {
         })
     }
 
+    /// Notes that a client has asked a service, if that is connected.
+    fn ask_last(&mut self, client: PeerId, name: &str) {
+        if let Some(&service) = self.registry.service_names.get(name) {
+            self.registry.clients.get_mut(client).unwrap().asked_last = service;
+        }
+    }
+
     /// Compares all decisions with rules that were never used before.
     fn check(&mut self) {
         let policy = Policy::new(&self.rows);
@@ -252,10 +259,17 @@ impl World {
                 for attribute in ["read", "write"] {
                     let expected = rights.effect(&Access::call(name, attribute), now);
                     let texts = [name, attribute].map(|text| Text::from(Cow::from(text)));
-                    let called = self.with(|registry, present| {
-                        registry.permit_call(client, (&texts[0], &texts[1]), present).ok()
-                    });
-                    assert_eq!(called, expected, "{user} call {name}.{attribute}");
+                    // Also as the service that was asked last, of which the calls that are allowed are kept.
+                    for _ in 0..2 {
+                        let called = self.with(|registry, present| {
+                            registry
+                                .permit_call(client, (&texts[0], &texts[1]), present)
+                                .1
+                                .ok()
+                        });
+                        assert_eq!(called, expected, "{user} call {name}.{attribute}");
+                        self.ask_last(client, name);
+                    }
                     let expected = rights.allows(&Access::approve(name, attribute), now);
                     let view = self.registry.view_of(client).unwrap();
                     assert_eq!(view.approves(&name.into(), attribute, now), expected);
@@ -303,5 +317,38 @@ proptest! {
                 world.check_remains();
             }
         }
+    }
+}
+
+#[test]
+fn what_is_compared_with_patterns_is_counted_also_if_it_is_allowed() {
+    let mut world = World::new();
+    let role = |text: &str| ("reader".to_owned(), text.parse().unwrap());
+    world.rows.roles = ["call DMM1.r*", "call DMM1.w*", "call A*"].map(role).into();
+    world.rows.grants = vec![Grant {
+        id: 1,
+        role: "reader".to_owned(),
+        to: Grantee::User("ada".to_owned()),
+        on: "*".parse().unwrap(),
+        until: None,
+    }];
+    world.load();
+    let client = world.clients[0].0;
+    let mut call = |world: &mut World, name: &str, attribute: &str| {
+        let texts = [name, attribute].map(|text| Text::from(Cow::from(text.to_owned())));
+        let (comparisons, decided) =
+            world.with(|registry, present| registry.permit_call(client, (&texts[0], &texts[1]), present));
+        world.ask_last(client, name);
+        (comparisons > 0, decided.is_ok())
+    };
+    // A service that is connected: once, until the attribute is not known any more, or too long.
+    assert_eq!(call(&mut world, "DMM1", "read"), (true, true));
+    assert_eq!(call(&mut world, "DMM1", "read"), (false, true));
+    let long = format!("read{}", "x".repeat(40));
+    for _ in 0..2 {
+        assert_eq!(call(&mut world, "DMM1", &long), (true, true));
+        assert_eq!(call(&mut world, "DMM1", "set"), (true, false));
+        // One that is not connected.
+        assert_eq!(call(&mut world, "Absent", "read"), (true, true));
     }
 }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use labwire_access::Effect;
 use labwire_wire::{Envelope, EnvelopeError, FrameView, Text};
 use tracing::warn;
 
 use super::{CutThrough, Form};
 use crate::counters::Counters;
-use crate::refusal::{CallRefusal, LineEnd, Refusal, SessionRefusal};
+use crate::refusal::{ApprovalRefusal, CallRefusal, LineEnd, Refusal, SessionRefusal};
 use crate::registry::{Answered, Awaited, PeerId, Registry, RequestTerms};
 use crate::router::cancelling::{members_for, terms_of};
 use crate::router::from_service::unreadable_reply;
@@ -59,7 +60,9 @@ impl Router<'_> {
         if refusal.is_some() && matches!(cut_through.form, Form::Request { .. }) {
             Counters::count(&self.counters.malformed);
         }
-        let refusal = refusal.or_else(|| self.not_kept(&cut_through));
+        let refusal = refusal
+            .or_else(|| self.not_allowed_any_more(from, &cut_through, frame.content(), envelope))
+            .or_else(|| self.not_kept(&cut_through));
         let awaited = match refusal {
             None => waiting(&mut self.registry, &cut_through),
             Some(_) => None,
@@ -104,6 +107,32 @@ impl Router<'_> {
             return Err(CallRefusal::DeadlineNeedsUid.into());
         }
         Ok(terms)
+    }
+
+    /// Returns why a request that was cut through is not allowed any more: its line may have taken long, and a right,
+    /// a link or a lock may have ended meanwhile. The service executes nothing before the end of the line.
+    fn not_allowed_any_more(
+        &mut self,
+        from: &Sender<'_>,
+        cut_through: &CutThrough,
+        content: &[u8],
+        envelope: &Envelope,
+    ) -> Option<Refusal> {
+        if matches!(cut_through.form, Form::Reply) {
+            return None;
+        }
+        let request = envelope.request(content).ok()?;
+        match self.permit_call(from, &request) {
+            Ok(Effect::Allow) => {}
+            Ok(_) => {
+                let service = self.service_name(cut_through.service);
+                return Some(ApprovalRefusal::NeededMeanwhile { service }.into());
+            }
+            Err(refusal) => return Some(refusal),
+        }
+        let (client, service) = (cut_through.client, cut_through.service);
+        let admitted = self.registry.still_admits(client, service, envelope.shape());
+        admitted.err()
     }
 
     /// Returns the error at the end of a frame that was broken off because its receiver is away and
