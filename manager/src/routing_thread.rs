@@ -7,6 +7,7 @@
 //! name lookups on threads of their own, the database on one.
 
 mod steps;
+mod yielding;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 pub(crate) use steps::{Measured, Steps, Task};
+pub(crate) use yielding::yield_to_events;
 
 /// The routing thread, with its runtime.
 #[derive(Debug)]

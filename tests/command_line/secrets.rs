@@ -73,6 +73,7 @@ fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
         ".secret",
         r"c:\secret.txt",
         "logs/",
+        "ada.txt",
     ]
     .into_iter()
     .enumerate()
@@ -86,7 +87,7 @@ fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
             (0, 1),
             "{ran:?}"
         );
-        assert!(ran.error.contains("looks like a path"), "{ran:?}");
+        assert!(ran.error.contains("looks like the path of a file"), "{ran:?}");
         assert!(!ran.error.contains(password), "{ran:?}");
     }
     let ran = run(&home, "labwire user add ada --compatible --password a good one.");
@@ -99,7 +100,7 @@ fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
         "labwire start --disable-tls --auth-password ~/no secret",
     );
     assert!(takes_password(&manager, "~/no secret"));
-    let warning = "warning: the password looks like a path";
+    let warning = "warning: the password looks like the path of a file";
     assert!(manager.log().contains(warning), "{}", manager.log());
 }
 

@@ -93,9 +93,16 @@ fn written(text: &str) -> anyhow::Result<String> {
 /// Returns the text as the secret itself, with a warning if it looks like a path. `reason` states
 /// why it is not the path of a secret's file.
 fn itself(text: &str, reason: &str) -> String {
-    if text.contains(['/', '\\']) || text.starts_with(['~', '.']) {
+    // As `ada.txt`: nobody notices that the file is missing, and that its name is the password.
+    let has_extension = text.rsplit_once('.').is_some_and(|(stem, extension)| {
+        let length = extension.len();
+        !stem.is_empty()
+            && (1..=8).contains(&length)
+            && extension.bytes().all(|byte| byte.is_ascii_alphabetic())
+    });
+    if text.contains(['/', '\\']) || text.starts_with(['~', '.']) || has_extension {
         tell(format_args!(
-            "warning: the password looks like a path, but {reason}: what was typed is the password itself"
+            "warning: the password looks like the path of a file, but {reason}: what was typed is the password itself"
         ));
     }
     text.to_owned()

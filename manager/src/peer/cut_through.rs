@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use labwire_wire::ArrivingEnvelope;
 use tokio::io::AsyncRead;
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::inbox::Inbox;
@@ -14,6 +13,7 @@ use crate::buffers;
 use crate::reading::LARGE_READ_BYTES;
 use crate::refusal::LineEnd;
 use crate::router::Incoming;
+use crate::routing_thread::yield_to_events;
 
 /// How often it is checked whether frames wait, within the time for which they may.
 const LOOKS: u32 = 4;
@@ -140,7 +140,7 @@ impl Session<'_> {
             self.begin_rest(inbox, rest, begin);
         } else if count > 0 {
             // Otherwise a fast line would be read without a pause while other tasks wait.
-            yield_now().await;
+            yield_to_events().await;
         }
     }
 

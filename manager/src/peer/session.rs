@@ -30,6 +30,7 @@ use crate::outbox::Outbox;
 use crate::principal::Introduced;
 use crate::refusal::{LineLimit, Refusal};
 use crate::router::{Incoming, Permits, Sender, Step};
+use crate::routing_thread::yield_to_events;
 use crate::work::TURN_WORK;
 
 /// How long a client that has closed its sending side is kept while it waits for replies; netcat
@@ -261,7 +262,7 @@ impl<'a> Session<'a> {
         }
         loop {
             if inbox.turn_is_over() {
-                yield_now().await;
+                yield_to_events().await;
                 inbox.begin_turn();
             }
             let has_line = inbox.look().await;
@@ -315,7 +316,7 @@ impl<'a> Session<'a> {
                     Ok((step, may_have_more)) => {
                         if may_have_more {
                             // A flooding peer lets other tasks run.
-                            yield_now().await;
+                            yield_to_events().await;
                             inbox.begin_turn();
                         }
                         step
@@ -429,7 +430,7 @@ impl<'a> Session<'a> {
             Step::Next => Ok(()),
             Step::Leave => Err(Departure::Asked),
             Step::Decide => {
-                yield_now().await;
+                yield_to_events().await;
                 inbox.begin_turn();
                 Ok(())
             }

@@ -122,11 +122,19 @@ pub(super) fn execute(args: &MayArgs, chosen: &Chosen, output: &mut impl Write) 
         if args.json {
             writeln!(output, "{}", link.to_json())?;
         } else {
-            writeln!(output, "but may not {}: a {what} needs both", link.permission)?;
+            let why = match what {
+                Action::Call => {
+                    "a call without a link is answered, unless the service is locked or limits its clients"
+                }
+                _ => "a lock needs both",
+            };
+            writeln!(output, "but may not {}: {why}", link.permission)?;
             write_reasons(&link, output)?;
         }
-        let (user, permission) = (args.user.clone(), link.permission);
-        return Err(NotGranted { user, permission }.into());
+        if what == Action::Lock {
+            let (user, permission) = (args.user.clone(), link.permission);
+            return Err(NotGranted { user, permission }.into());
+        }
     }
     let is_possible = |explanation: &Explanation| explanation.is_allowed || explanation.needs_approval;
     if explanations.iter().any(is_possible) {
@@ -167,24 +175,22 @@ impl MayArgs {
 }
 
 impl MayArgs {
-    /// If the question is about a call or a lock that is allowed, and the link that it needs is not, returns its
-    /// name, and the decision about the link.
+    /// If the question is about a call or a lock that is allowed, and the link with its service is not, returns its
+    /// action, and the decision about the link.
     fn without_link(
         &self,
         rows: &Rows,
         explanations: &[Explanation],
         now: i64,
-    ) -> Result<Option<(&'static str, Explanation)>, AccessError> {
+    ) -> Result<Option<(Action, Explanation)>, AccessError> {
         let [allowed] = explanations else {
             return Ok(None);
         };
         let Ok(permission) = allowed.permission.parse::<Permission>() else {
             return Ok(None);
         };
-        let what = match permission.action {
-            Action::Call => "call",
-            Action::Lock => "lock",
-            _ => return Ok(None),
+        let what @ (Action::Call | Action::Lock) = permission.action else {
+            return Ok(None);
         };
         let Some(service) = self.service.clone().or_else(|| match permission.object {
             Scope::Pattern(service) => Some(service.as_str().to_owned()),

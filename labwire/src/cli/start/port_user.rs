@@ -30,7 +30,8 @@ impl fmt::Display for PortUser {
                 write!(formatter, "the program '{name}' (process {id}) listens there: stop it")
             }
             Self::Unseen { user } => {
-                write!(formatter, "a program of the user with the number {user} listens there: stop it")
+                write!(formatter, "a program of the user with the number {user} listens there: stop it (the manager of the \
+                     package: sudo systemctl stop labwire)")
             }
             Self::EndedConnection => formatter.write_str(
                 "nothing listens there, but a connection that has just ended has the port (TIME_WAIT): wait a minute",

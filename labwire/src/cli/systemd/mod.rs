@@ -228,13 +228,19 @@ fn uninstall(scope: Scope, place: &Place) -> anyhow::Result<()> {
         bail!("there is no unit {}", file.display());
     }
     expect_own(&file)?;
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    // As it is written there: `LABWIRE_HOME=FOLDER`.
+    let home = text.lines().find_map(|line| line.strip_prefix("Environment="));
     if reach == Reach::Running {
         reach.tell_or_run(scope, &[&["disable", "--now", UNIT]])?;
     }
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     say(format_args!("removed {}", file.display()))?;
     reach.tell_or_run(scope, &[&["daemon-reload"]])?;
-    say("the manager's files are kept: labwire delete removes them")
+    let of_home = home.map_or_else(String::new, |home| format!("{home} "));
+    say(format_args!(
+        "the manager's files are kept: {of_home}labwire delete --all removes them"
+    ))
 }
 
 /// Refuses a unit that this program has not written.

@@ -334,7 +334,7 @@ fn what_is_compared_with_patterns_is_counted_also_if_it_is_allowed() {
     }];
     world.load();
     let client = world.clients[0].0;
-    let mut call = |world: &mut World, name: &str, attribute: &str| {
+    let call = |world: &mut World, name: &str, attribute: &str| {
         let texts = [name, attribute].map(|text| Text::from(Cow::from(text.to_owned())));
         let (comparisons, decided) =
             world.with(|registry, present| registry.permit_call(client, (&texts[0], &texts[1]), present));
