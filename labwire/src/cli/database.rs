@@ -212,7 +212,10 @@ impl Chosen {
     /// Returns a note about the database of the manager that starts with this computer, for who works on the one in
     /// the own home folder.
     fn note_of_service(&self) -> Option<String> {
-        (self.is_in_home() && self.path.parent() != Some(Path::new(STATE)) && Path::new(STATE).is_dir()).then(|| {
+        let state = Path::new(STATE);
+        // An error means that this user may not look into the folder.
+        let has_one = || state.is_dir() && Home::at(state).database().try_exists().unwrap_or(true);
+        (self.is_in_home() && self.path.parent() != Some(state) && has_one()).then(|| {
             format!(
                 "The manager that starts with this computer has its own in {STATE}. For that one: sudo -u labwire \
                  LABWIRE_HOME={STATE} labwire ..."
