@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use labwire_client::{DEFAULT_PORT, Home};
@@ -23,6 +24,13 @@ use crate::settings::Settings;
 /// The longest time to wait for an answer of one address: packets that get lost are sent again
 /// after one, three and seven seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The units of systemd that start a manager: that of the Debian package, and that of `labwire systemd install`.
+const UNITS: [&str; 3] = [
+    "/usr/lib/systemd/system/labwire.service",
+    "/lib/systemd/system/labwire.service",
+    "/etc/systemd/system/labwire.service",
+];
 
 /// The maximum number of other ports at which a manager is looked for.
 const MOST_PORTS: usize = 6;
@@ -253,6 +261,11 @@ async fn nothing_listens(subject: &Subject) -> Check {
     let mut check = Check::failed("port", "no-listener", Failure::NoManager, text);
     for (other, why, server) in found {
         check = elsewhere(check, subject, (other, why), server);
+    }
+    if subject.is_here() && port == DEFAULT_PORT && UNITS.iter().any(|unit| Path::new(unit).exists()) {
+        // Another manager would have another home folder, with other users and another certificate.
+        let text = "start the manager that starts with this computer";
+        return check.command(text, "sudo systemctl start labwire");
     }
     let text = format!("start a manager {}", subject.there());
     check = check.command(text, subject.start(""));
