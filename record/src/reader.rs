@@ -131,14 +131,15 @@ impl Reader {
             });
         };
         // The numbers that this page looks at, and the direction.
+        let looked_at = LOOKED_AT / filter.cost();
         let (from, to, direction) = match order {
             Order::NewestFirst { before } => {
                 let to = before.map_or(last, |before| before.saturating_sub(1).min(last));
-                (to.saturating_sub(LOOKED_AT - 1).max(first), to, "DESC")
+                (to.saturating_sub(looked_at - 1).max(first), to, "DESC")
             }
             Order::OldestFirst { after } => {
                 let from = after.map_or(first, |after| after.saturating_add(1).max(first));
-                (from, from.saturating_add(LOOKED_AT - 1).min(last), "ASC")
+                (from, from.saturating_add(looked_at - 1).min(last), "ASC")
             }
         };
         let limit = limit.clamp(1, MOST_ENTRIES);
@@ -173,6 +174,15 @@ impl Reader {
 }
 
 impl Filter {
+    /// Returns how many times longer than otherwise it takes to look at an entry, at least 1. SQLite compares a text
+    /// again from each character on with what stands behind a `*`.
+    fn cost(&self) -> i64 {
+        let names = [&self.service, &self.attribute, &self.user, &self.peer];
+        let patterns = names.into_iter().flatten().filter(|name| name.contains('*'));
+        let bytes: usize = patterns.map(String::len).sum();
+        i64::try_from(bytes / 8).map_or(LOOKED_AT, |cost| cost.clamp(1, LOOKED_AT))
+    }
+
     /// Returns the conditions, each with `AND` before it, and their values.
     fn conditions(&self) -> (String, Vec<Value>) {
         // Writing to a string cannot fail.
@@ -488,6 +498,14 @@ mod tests {
         let order = Order::NewestFirst { before: page.next };
         let page = reader.page(&filter, order, 10).unwrap();
         assert_eq!((page.entries[0].id, page.next), (4, None));
+        // A pattern that takes long to compare is compared with fewer entries at once.
+        let filter = Filter {
+            service: Some(format!("*{}b", "a".repeat(798))),
+            ..Filter::default()
+        };
+        let page = reader.page(&filter, NEWEST, 10).unwrap();
+        let looked_at = LOOKED_AT / 100;
+        assert_eq!(page.next, Some(i64::try_from(count).unwrap() - looked_at + 1));
     }
 
     #[test]
