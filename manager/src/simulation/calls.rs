@@ -191,7 +191,23 @@ impl Model {
                 manager: MANAGER.to_owned(),
             });
         };
+        self.admits(from, key, is_deep)?;
+        if let Some(refusal) = self.away_refusal(key) {
+            return Err(refusal);
+        }
+        let client = self.peers[&from].full_name();
+        let under_way = self.in_flight.iter().filter(|request| request.client == from);
+        if under_way.count() >= self.in_flight_limit {
+            let limit = self.in_flight_limit;
+            return Err(Refusal::TooManyInFlight { client, limit });
+        }
+        Ok(key)
+    }
+
+    /// Predicts whether a service admits a client's request, by its links and locks.
+    pub(super) fn admits(&self, from: Key, key: Key, is_deep: bool) -> Result<(), Refusal> {
         let found = &self.peers[&key];
+        let service = found.identity.name.clone();
         if found.is_python() && is_deep {
             return Err(Refusal::UnreadableRequest { service });
         }
@@ -223,15 +239,7 @@ impl Model {
                 });
             }
         }
-        if let Some(refusal) = self.away_refusal(key) {
-            return Err(refusal);
-        }
-        let under_way = self.in_flight.iter().filter(|request| request.client == from);
-        if under_way.count() >= self.in_flight_limit {
-            let limit = self.in_flight_limit;
-            return Err(Refusal::TooManyInFlight { client, limit });
-        }
-        Ok(key)
+        Ok(())
     }
 
     pub(super) fn reply(

@@ -171,6 +171,13 @@ impl Model {
         if refusal.is_some() && !line.is_reply {
             self.sums.malformed += 1;
         }
+        // The link or the lock may have ended meanwhile.
+        let refusal = match (service, client) {
+            (Some(_), Some(_)) if !line.is_reply && refusal.is_none() => {
+                self.admits(line.client, line.service, false).err()
+            }
+            _ => refusal,
+        };
         let awaited = self.awaited(&line);
         match awaited {
             Some(awaited) if refusal.is_none() => {
