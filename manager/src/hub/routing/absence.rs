@@ -37,8 +37,8 @@ impl Routing {
         last_reply
     }
 
-    /// Handles deadlines when they are due, and what [`Events::settle`] has left. Runs until it is
-    /// dropped.
+    /// Handles deadlines when they are due, and what [`Events::settle`](crate::events::Events::settle) has
+    /// left. Runs until it is dropped.
     pub(crate) async fn expire_in_time(self: Arc<Self>) {
         let earlier = self.registry().earlier_deadline();
         loop {
