@@ -105,9 +105,14 @@ pub fn explain_permission(
     let Scope::Pattern(object) = &parsed.object else {
         return Err(AccessError::NotSingle(permission.to_owned()));
     };
+    // As it was given: a pattern has no blanks at its end, but an attribute may have them, and is another one then.
+    let attribute = match permission.rsplit_once('.') {
+        Some((_, attribute)) => attribute,
+        None => parsed.attribute.as_str(),
+    };
     let access = match parsed.action {
-        Action::Call => Access::call(object.as_str(), parsed.attribute.as_str()),
-        Action::Approve => Access::approve(object.as_str(), parsed.attribute.as_str()),
+        Action::Call => Access::call(object.as_str(), attribute),
+        Action::Approve => Access::approve(object.as_str(), attribute),
         action => Access::to(action, object.as_str()),
     };
     explain(rows, user, &access, now)

@@ -72,6 +72,21 @@ impl Shell {
 }
 
 #[test]
+fn an_attribute_with_a_blank_at_its_end_is_another_one() {
+    let shell = Shell::with_users(&["ada"]);
+    shell.types(&["role", "add", "reader", "call DMM.read"]);
+    shell.types(&["grant", "add", "reader", "--to", "ada"]);
+    for (permission, is_allowed) in [
+        ("call DMM.read", true),
+        ("  call DMM.read", true),
+        ("call DMM.read ", false),
+    ] {
+        let (printed, error) = shell.run(&["may", "ada", "--permission", permission]);
+        assert_eq!(error.is_none(), is_allowed, "{permission:?}: {printed}");
+    }
+}
+
+#[test]
 fn a_role_is_given_to_a_group_and_each_rule_is_explained() {
     let shell = Shell::with_users(&["ada", "bob"]);
     // The day is included.
