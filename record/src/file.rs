@@ -1,5 +1,6 @@
 //! The SQLite file of the record, and how entries are written to it.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -199,20 +200,22 @@ impl<'a> Appending<'a> {
     fn add(&mut self, entry: &Entry) -> rusqlite::Result<()> {
         let address = entry.address.map(|address| address.to_string());
         let class = entry.class();
+        let texts = [
+            entry.user.as_deref(),
+            entry.peer.as_deref(),
+            address.as_deref(),
+            entry.service.as_deref(),
+            entry.attribute.as_deref(),
+            entry.text.as_deref(),
+        ]
+        .map(|text| text.map(stored));
+        let arguments = entry.arguments.as_deref().map(stored);
         let row = Row {
             id: self.last_id.saturating_add(1),
             time: entry.at.as_microsecond(),
             kind: entry.kind.name(),
             outcome: entry.outcome.name(),
-            texts: [
-                entry.user.as_deref(),
-                entry.peer.as_deref(),
-                address.as_deref(),
-                entry.service.as_deref(),
-                entry.attribute.as_deref(),
-                entry.text.as_deref(),
-            ]
-            .map(|text| text.map(truncated)),
+            texts: texts.each_ref().map(Option::as_deref),
             numbers: [
                 entry.repeats.map(|repeats| whole(repeats.count)),
                 entry.repeats.map(|repeats| repeats.since.as_microsecond()),
@@ -220,7 +223,7 @@ impl<'a> Appending<'a> {
                 entry.cost.map(|cost| whole(cost.longest)),
                 entry.cost.map(|cost| whole(cost.bytes)),
             ],
-            arguments: entry.arguments.as_deref().map(truncated),
+            arguments: arguments.as_deref(),
         };
         let hash = row.hash(&self.hashes[class.index()]);
         let [user, peer, address, service, attribute, text] = row.texts;
@@ -255,6 +258,20 @@ impl<'a> Appending<'a> {
 fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// Returns a text as it is stored: [`truncated`], and with `␀` (U+2400) in place of a NUL, at which SQLite ends a
+/// text that it compares or prints. A name could hide from searches with it otherwise.
+fn stored(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        let visible = text.replace('\0', NUL);
+        Cow::Owned(truncated(&visible).to_owned())
+    } else {
+        Cow::Borrowed(truncated(text))
+    }
+}
+
+/// What is stored in place of a NUL.
+pub(crate) const NUL: &str = "\u{2400}";
 
 /// Returns the first bytes of a text, at most [`LONGEST_TEXT`].
 pub(crate) fn truncated(text: &str) -> &str {

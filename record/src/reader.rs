@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entry::{Kind, Outcome, RecordedEntry};
 use crate::error::RecordError;
+use crate::file::NUL;
 use crate::file::{FIRST_WITH_ARGUMENTS, FIRST_WITH_CLASSES, expect_no_pipe, expect_record, version};
 
 /// The most entries of a page.
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which entries to read. The default is all.
 ///
-/// In the four names, `*` stands for any text.
+/// In the four names, `*` stands for any text. A NUL is found where the record has `␀` (U+2400) in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The name of the service.
@@ -247,6 +248,7 @@ fn glob(name: &str) -> String {
                 pattern.push(character);
                 pattern.push(']');
             }
+            '\0' => pattern.push_str(NUL),
             character => pattern.push(character),
         }
     }
@@ -391,6 +393,23 @@ mod tests {
         let page = reader.page(filter, OLDEST, 100).unwrap();
         assert_eq!(page.next, None);
         page.entries.iter().map(|entry| entry.id).collect()
+    }
+
+    #[test]
+    fn a_name_with_a_nul_hides_from_no_search() {
+        let (_folder, path) = empty();
+        let mut file = RecordFile::open(&path).unwrap();
+        let mut entry = Entry::at(at(1), Kind::Call);
+        entry.attribute = Some("\0set_power".into());
+        file.write(&[entry], 0).unwrap();
+        let reader = Reader::open(&path).unwrap();
+        for attribute in ["*set_power", "\0set_power", "\u{2400}set*"] {
+            let filter = Filter {
+                attribute: Some(attribute.to_owned()),
+                ..Filter::default()
+            };
+            assert_eq!(ids(&reader, &filter), [1], "{attribute:?}");
+        }
     }
 
     #[test]
