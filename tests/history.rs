@@ -293,6 +293,8 @@ fn a_history_is_read_in_pages_by_an_administrator_alone_also_at_a_terminal() {
         ),
         (json!({ "before": 1, "after": 1 }), "TypeError: history() takes "),
         (json!({ "limit": "all" }), "TypeError: history() takes "),
+        (json!({ "limit": 0 }), "TypeError: history() takes "),
+        (json!({ "limit": -1 }), "TypeError: history() takes "),
     ] {
         asked["kwargs"] = kwargs;
         let answer = typed.request(&asked);
@@ -308,7 +310,7 @@ fn a_history_is_read_in_pages_by_an_administrator_alone_also_at_a_terminal() {
         .map(|entry| entry["outcome"].as_str().unwrap())
         .collect();
     assert_eq!(outcomes[0], "ok");
-    assert_eq!(outcomes[1..], ["refused"; 6]);
+    assert_eq!(outcomes[1..], ["refused"; 8]);
 
     let mut command = manager.home().command(&["history"]);
     command

@@ -322,7 +322,7 @@ requests! {
     EnableUser "access.enable_user" ["user"] "a username";
     SetUser "access.set_user" ["user", "full_name", "email"] "a username and full_name=\"TEXT\" or email=\"ADDRESS\" or both";
     Explain "access.explain" ["user", "permission"] "a username and a permission, such as \"call DMM.read\"";
-    History "history" ["service", "user", "peer", "kind", "outcome", "since", "until", "before", "after", "limit", "attribute"] "if wanted, service=\"NAME\", attribute=\"NAME\", user=\"NAME\", peer=\"NAME\", kind=…, outcome=…, since=…, until=…, limit=NUMBER, and before=NUMBER or after=NUMBER";
+    History "history" ["service", "user", "peer", "kind", "outcome", "since", "until", "before", "after", "limit", "attribute"] "if wanted, service=\"NAME\", attribute=\"NAME\", user=\"NAME\", peer=\"NAME\", kind=…, outcome=…, since=…, until=…, limit=NUMBER above 0, and before=NUMBER or after=NUMBER";
     BreakLock "break_lock" ["service", "client", "reason"] "the name of a service and, if wanted, client=\"NAME[HOST:PORT]\" and reason=\"TEXT\"";
 }
 

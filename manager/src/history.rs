@@ -101,7 +101,8 @@ impl Question {
         };
         let limit = match number(9)? {
             None => ENTRIES,
-            Some(limit) => usize::try_from(limit).map_err(|_| Wrong::Type)?,
+            Some(limit) if limit > 0 => usize::try_from(limit).map_err(|_| Wrong::Type)?,
+            Some(_) => return Err(Wrong::Type),
         };
         Ok(Self { filter, order, limit })
     }
