@@ -43,6 +43,10 @@ fn a_flood_of_requests_for_approval_takes_no_place_of_others() {
     page = root.request(&to_manager("approvals", json!([page["next"]]), json!({})))["result"].clone();
     assert_eq!(page["approvals"].as_array().unwrap().len(), 15);
     assert_eq!(page["next"], Value::Null);
+    expect_error(
+        &root.request(&to_manager("approvals", json!(["7"]), json!({}))),
+        "TypeError: approvals() takes if wanted, after=\"ID\" with the next of a page of this manager",
+    );
     drop(peers);
     wait_until("the places are not free again", || {
         let counted = stats(&mut root);

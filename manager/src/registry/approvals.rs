@@ -127,10 +127,16 @@ impl Approvals {
 
     /// Returns the number of a request that waits, by its id.
     fn number(&self, id: &str) -> Option<u64> {
+        let number = self.number_of(id)?;
+        self.by_number.contains_key(&number).then_some(number)
+    }
+
+    /// Returns the number in an id of this manager, also if the request does not wait any more.
+    fn number_of(&self, id: &str) -> Option<u64> {
         let digits = id.strip_prefix(&*self.begin)?.strip_prefix('-')?;
         let number = digits.parse().ok()?;
         // Each request has one id only.
-        (self.id(number) == id && self.by_number.contains_key(&number)).then_some(number)
+        (self.id(number) == id).then_some(number)
     }
 
     fn share(&self, whose: &Share) -> (usize, usize) {
@@ -437,19 +443,20 @@ impl Registry {
             .map(Approval::into_event)
     }
 
-    /// Returns the requests after `after` that a peer may decide about, without its own.
+    /// Returns the requests after `after` that a peer may decide about, without its own; `None` if `after` is no id of
+    /// this manager.
     pub(crate) fn approvals_for(
         &mut self,
         peer: PeerId,
         after: Option<&str>,
         present: Present<'_>,
-    ) -> ApprovalsPage {
+    ) -> Option<ApprovalsPage> {
+        let start = match after {
+            Some(id) => self.approvals.number_of(id)?,
+            None => 0,
+        };
         let view = self.view_of(peer);
         let principal = self.principal_of(peer);
-        let start = after
-            .and_then(|id| id.rsplit_once('-'))
-            .and_then(|(_, digits)| digits.parse::<u64>().ok())
-            .unwrap_or(0);
         let mut page = ApprovalsPage {
             approvals: Vec::new(),
             next: None,
@@ -467,7 +474,7 @@ impl Registry {
                     .push(waiting.describe(id, ApprovalOutcome::Asked, None).to_json());
             }
         }
-        page
+        Some(page)
     }
 
     /// Returns how many requests wait about which a peer may decide.

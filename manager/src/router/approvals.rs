@@ -115,13 +115,14 @@ impl Router<'_> {
 
     /// Returns a page of the requests that the sender may decide about.
     fn list_approvals(&mut self, from: &Sender<'_>, arguments: Option<Arguments>) -> Result<Value, Refusal> {
-        let [after] = bound(arguments, ["after"]).ok_or_else(|| Refusal::Arguments {
+        let wrong = || Refusal::Arguments {
             attribute: "approvals".to_owned(),
-            expected: "if wanted, after=\"ID\"",
-        })?;
+            expected: "if wanted, after=\"ID\" with the next of a page of this manager",
+        };
+        let [after] = bound(arguments, ["after"]).ok_or_else(wrong)?;
         let present = self.present();
-        let ApprovalsPage { approvals, next } =
-            self.registry.approvals_for(from.id, after.as_deref(), present);
+        let page = self.registry.approvals_for(from.id, after.as_deref(), present);
+        let ApprovalsPage { approvals, next } = page.ok_or_else(wrong)?;
         // Deciding about services for the first time takes as long as a turn may.
         self.work += TURN_WORK;
         Ok(json!({ "approvals": approvals, "next": next }))
