@@ -35,13 +35,20 @@ fn a_secret_can_come_from_standard_input() {
 fn a_secret_that_is_asked_for_is_not_seen_and_is_typed_twice() {
     let home = Home::new();
     let (prompt, again) = ("Password for j.doe: ", "Again, to be sure: ");
+    let differing = [(prompt, "a better one"), (again, "a bitter one")];
+    let ran = at_terminal(&home, "labwire user add j.doe", &differing);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        !home.path("manager.sqlite3").exists(),
+        "an empty database was left"
+    );
     let dialogue = [(prompt, "a good one"), (again, "a good one")];
     for line in ["labwire user add j.doe", "labwire user update j.doe --password -"] {
         let screen = at_terminal(&home, line, &dialogue).succeeded();
         assert!(!screen.contains("a good one"), "{screen}");
     }
     let line = "labwire user update j.doe --password";
-    let ran = at_terminal(&home, line, &[(prompt, "a better one"), (again, "a bitter one")]);
+    let ran = at_terminal(&home, line, &differing);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(
         ran.output.contains("the two passwords are not the same"),

@@ -194,13 +194,28 @@ impl Chosen {
     /// # Errors
     /// If another one is named and does not exist, unless `--create` is set.
     pub(super) fn open_to_add(&self) -> anyhow::Result<Database> {
+        self.expect_to_create()?;
+        self.open_or_create()
+    }
+
+    /// Opens the database for a command that adds a row, unless it is missing and may be created.
+    ///
+    /// # Errors
+    /// As [`open_to_add`](Self::open_to_add).
+    pub(super) fn open_existing_to_add(&self) -> anyhow::Result<Option<Database>> {
+        self.expect_to_create()?;
+        (!self.is_missing()).then(|| self.open_or_create()).transpose()
+    }
+
+    /// Fails if the database is missing and a command that adds a row must not create it.
+    fn expect_to_create(&self) -> anyhow::Result<()> {
         if !self.is_in_home() && !self.is_to_be_created && self.is_missing() {
             bail!(
                 "there is no database {self}, and none was created, since the path may be mistyped; correct it with \
                  --database (or {VARIABLE}), or create this one with --create"
             );
         }
-        self.open_or_create()
+        Ok(())
     }
 
     /// Whether its file is missing.

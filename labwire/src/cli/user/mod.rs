@@ -92,9 +92,12 @@ fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::
 fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     let username = named(args)?;
     check_username(username)?;
-    let mut database = chosen.open_to_add()?;
-    // Checked before the password prompt, so that the error comes first.
-    if database.rights(username)?.is_some() {
+    // What can be refused comes before the password prompt, and a new file after it, so that none is left by two
+    // passwords that differ.
+    let existing = chosen.open_existing_to_add()?;
+    if let Some(database) = &existing
+        && database.rights(username)?.is_some()
+    {
         return Err(StoreError::UserExists {
             username: username.to_owned(),
         }
@@ -102,6 +105,10 @@ fn add(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::Resu
     }
     let words = args.password.words.as_deref().unwrap_or_default();
     let password = new_password(username, words, args)?;
+    let mut database = match existing {
+        Some(database) => database,
+        None => chosen.open_to_add()?,
+    };
     database.insert_user(username, &password, args.admin)?;
     let what = format!("{username} has been {}ed", args.verb.word());
     let rank = if args.admin { " as an administrator" } else { "" };
