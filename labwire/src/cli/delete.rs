@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
 use labwire_store::{may_be_database, totp_key_file};
+use labwire_wire::visible;
 
 use super::UsageError;
 use super::database::Chosen;
@@ -234,9 +235,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         // Without the secrets that it encrypts, it is of no use.
         found.extend(file(totp_key_file(&chosen.path)));
         self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
-        for (path, size) in &found {
-            self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
-        }
+        self.list(&found)?;
         self.delete_if_wanted(&found)
     }
 
@@ -249,13 +248,10 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
             if !is_named {
                 return Ok(());
             }
-            let shown = record.display();
-            return self.say(&format!("\nNo record found, looked for {shown}\n"));
+            return self.say(&format!("\nNo record found, looked for {}\n", shown(&record)));
         }
         self.say("\nThe record will be deleted:\n")?;
-        for (path, size) in &found {
-            self.say(&format!("  {} [{}]\n", path.display(), human_size(*size)))?;
-        }
+        self.list(&found)?;
         self.delete_if_wanted(&found)
     }
 
@@ -278,19 +274,23 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         self.delete_if_wanted(&found)
     }
 
+    fn list(&mut self, found: &[Found]) -> anyhow::Result<()> {
+        for (path, size) in found {
+            self.say(&format!("  {} [{}]\n", shown(path), human_size(*size)))?;
+        }
+        Ok(())
+    }
+
     fn delete_if_wanted(&mut self, found: &[Found]) -> anyhow::Result<()> {
         if !self.proceed()? {
             return self.say("Okay, not deleting\n");
         }
         for (path, _) in found {
             match fs::remove_file(path) {
-                Ok(()) => self.say(&format!("[Deleted] {}\n", path.display()))?,
+                Ok(()) => self.say(&format!("[Deleted] {}\n", shown(path)))?,
                 Err(error) => {
                     self.failures += 1;
-                    self.say(&format!(
-                        "[OSError] {error} -- Cannot delete {}\n",
-                        path.display()
-                    ))?;
+                    self.say(&format!("[OSError] {error} -- Cannot delete {}\n", shown(path)))?;
                 }
             }
         }
@@ -329,6 +329,11 @@ fn database_files(database: &Path) -> Vec<Found> {
         PathBuf::from(name)
     });
     files.into_iter().filter_map(file).collect()
+}
+
+/// Returns a path for people: file names may contain commands for a terminal.
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy())
 }
 
 /// Returns a file if it is there.
