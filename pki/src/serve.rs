@@ -1,14 +1,14 @@
 //! The TLS configuration of the manager.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
@@ -112,14 +112,44 @@ fn config(resolver: Arc<dyn ResolvesServerCert>, clients: Arc<dyn ClientCertVeri
         .expect("the provider has cipher suites for both versions")
         .with_client_cert_verifier(clients)
         .with_cert_resolver(resolver);
-    // The ticketer reads the clock itself, and fails before 1970.
     config.time_provider = Arc::new(Clock);
-    let has_begun = SystemTime::now() >= UNIX_EPOCH;
-    // Without random numbers for the ticket key there are no tickets, which is harmless.
-    if has_begun && let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
-        config.ticketer = ticketer;
-    }
+    config.ticketer = Arc::new(LateTicketer::default());
     Arc::new(config)
+}
+
+/// Encrypts the tickets of sessions, with a key that is made at the first handshake. The first random numbers of
+/// aws-lc-rs take up to 25 ms, for which the start of a manager need not wait.
+#[derive(Debug, Default)]
+struct LateTicketer(OnceLock<Option<Arc<dyn ProducesTickets>>>);
+
+impl LateTicketer {
+    /// Returns the actual ticketer; `None` if there are no random numbers for its key, or no time since 1970, before
+    /// which it fails. Then there are no tickets, which is harmless.
+    fn get(&self) -> Option<&dyn ProducesTickets> {
+        let make = || {
+            let has_begun = SystemTime::now() >= UNIX_EPOCH;
+            has_begun.then(aws_lc_rs::Ticketer::new)?.ok()
+        };
+        self.0.get_or_init(make).as_deref()
+    }
+}
+
+impl ProducesTickets for LateTicketer {
+    fn enabled(&self) -> bool {
+        self.get().is_some_and(ProducesTickets::enabled)
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.get().map_or(0, ProducesTickets::lifetime)
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.get()?.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.get()?.decrypt(cipher)
+    }
 }
 
 /// The computer's clock for the TLS library, which supports no time before 1970.
