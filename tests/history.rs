@@ -1,6 +1,8 @@
 //! The record: who did what and when, and `labwire history`, which shows it.
 
 mod arguments;
+mod commands;
+mod logins;
 
 use std::fs;
 use std::path::Path;
@@ -99,6 +101,15 @@ fn about_dmm(attribute: &str, kwargs: Value) -> Value {
     request["args"] = json!(["DMM"]);
     request["kwargs"] = kwargs;
     request
+}
+
+/// Answers the manager's questions for a username and a password.
+fn log_in_as(peer: &mut RawPeer, user: &str, password: &str) {
+    for answer in [user, password] {
+        assert_eq!(peer.read_json()["error"], false);
+        peer.send_line(&json!({ "result": answer }).to_string());
+    }
+    assert_eq!(peer.read_json()["attribute"], "identity");
 }
 
 /// Logs in for administrators' requests with the first of them. Returns the answer.
@@ -428,145 +439,6 @@ fn a_computer_that_connects_again_and_again_does_not_hide_what_others_did() {
 }
 
 #[test]
-fn what_commands_change_is_in_the_record_with_the_systems_user() {
-    // Two users were added before the first start.
-    let home = home();
-    home.prepare(&["group", "add", "students"]);
-    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login", "--roles"]);
-    for words in [
-        &["group", "join", "students", "bob"][..],
-        &["role", "add", "reader", "call DMM*.read*"],
-        &["set", "add", "bench3", "PSU3*"],
-        &[
-            "grant",
-            "add",
-            "reader",
-            "--to-group",
-            "students",
-            "--on",
-            "@bench3",
-            "--for",
-            "90min",
-        ],
-        &["grant", "list"],
-        &["grant", "remove", "1"],
-        &["user", "remove", "bob"],
-        &["hostname", "add", "notebook"],
-    ] {
-        manager.home().prepare(words);
-    }
-    let nothing = manager
-        .home()
-        .command(&["set", "remove", "nothing"])
-        .output()
-        .unwrap();
-    assert!(!nothing.status.success());
-    let found = entries(&manager, &["--kind", "command"]);
-    let commands: Vec<_> = found
-        .iter()
-        .map(|entry| entry["attribute"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        commands,
-        [
-            "user add",
-            "user add",
-            "group add",
-            "group join",
-            "role add",
-            "set add",
-            "grant add",
-            "grant remove",
-            "user remove",
-            "hostname add"
-        ]
-    );
-    let text = found[0]["text"].as_str().unwrap();
-    assert!(text.starts_with("ada has been added"), "{text}");
-    assert_eq!(found[3]["text"], "bob joined students");
-    let user = &found[0]["user"];
-    assert!(found.iter().all(|entry| entry["user"] == *user), "{found:?}");
-    let name = Command::new("id").arg("-un").output().unwrap();
-    let name = String::from_utf8(name.stdout).unwrap();
-    assert!(user.as_str().unwrap().starts_with(name.trim()), "{user}");
-    let text = history(&manager, &["--kind", "command", "--limit", "1"]);
-    assert!(
-        text.contains(" ran labwire hostname add: Added notebook"),
-        "{text}"
-    );
-
-    let home = manager.end();
-    let verified = finished(&mut home.command(&["history", "--file", "manager.record.sqlite3", "--verify"]));
-    assert_eq!(verified.0, Some(0), "{verified:?}");
-    // What cannot be recorded is done all the same, and said.
-    fs::remove_file(home.path("manager.record.sqlite3")).unwrap();
-    fs::create_dir(home.path("manager.record.sqlite3")).unwrap();
-    let (code, output, errors) = finished(&mut home.command(&["group", "add", "guests"]));
-    assert_eq!((code, output.as_str()), (Some(0), "Added the group guests\n"));
-    assert!(
-        errors.contains("labwire: this change is not in the record: "),
-        "{errors}"
-    );
-    let (code, _, errors) = finished(
-        home.command(&["group", "add", "others"])
-            .env("LABWIRE_RECORD", "nothing"),
-    );
-    assert_eq!(code, Some(0));
-    assert!(!errors.contains("the record"), "{errors}");
-}
-
-#[test]
-fn commands_write_to_the_record_that_only_the_command_line_of_the_manager_names() {
-    let elsewhere = tempfile::tempdir().unwrap();
-    let file = elsewhere.path().join("record.sqlite3");
-    let file = file.to_str().unwrap();
-    let manager = Manager::start_in(home(), &["--disable-tls", "--record-file", file]);
-    manager.home().prepare(&["group", "add", "running"]);
-    let home = manager.end();
-    home.prepare(&["group", "add", "stopped"]);
-    let words = ["history", "--file", file, "--kind", "command", "--json"];
-    let (code, output, _) = finished(&mut home.command(&words));
-    let added = output
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].clone());
-    let added: Vec<_> = added.collect();
-    assert_eq!(
-        (code, added),
-        (
-            Some(0),
-            vec![json!("Added the group running"), json!("Added the group stopped")]
-        )
-    );
-
-    // What is no file of the owner of the database is not written to.
-    let kept = elsewhere.path().join("kept.sqlite3");
-    fs::rename(file, &kept).unwrap();
-    std::os::unix::fs::symlink(&kept, file).unwrap();
-    let (code, output, errors) = finished(&mut home.command(&["group", "add", "linked"]));
-    assert_eq!((code, output.as_str()), (Some(0), "Added the group linked\n"));
-    assert!(
-        errors.contains("labwire: this change is not in the record: "),
-        "{errors}"
-    );
-    fs::remove_file(file).unwrap();
-    let (_, _, errors) = finished(&mut home.command(&["group", "add", "missing"]));
-    assert!(errors.contains("cannot find"), "{errors}");
-    assert!(!Path::new(file).exists());
-
-    // The next start counts, and so does what the command itself is told.
-    let manager = Manager::start_in(home, &["--disable-tls", "--record", "nothing"]);
-    let other = elsewhere.path().join("other.sqlite3");
-    let mut named = manager.home().command(&["group", "add", "named"]);
-    finished(named.env("LABWIRE_RECORD_FILE", &other));
-    assert!(other.exists());
-    let before = fs::read(&other).unwrap();
-    let (code, _, errors) = finished(&mut manager.home().command(&["group", "add", "unrecorded"]));
-    assert_eq!(code, Some(0), "{errors}");
-    assert!(!errors.contains("the record"), "{errors}");
-    assert_eq!(fs::read(&other).unwrap(), before);
-}
-
-#[test]
 fn calls_are_recorded_on_demand_with_how_long_they_took_and_without_what_they_carry() {
     const CALLS: u64 = 200;
     let manager = Manager::start_in(home(), &["--disable-tls", "--record", "calls"]);
@@ -687,140 +559,6 @@ fn another_program_that_opens_the_record_takes_nothing_from_a_manager_that_was_a
         assert!(begun.elapsed() < DEADLINE, "the login is not in the file");
         std::thread::sleep(super::support::POLL_INTERVAL);
     }
-}
-
-/// Answers the manager's questions for a username and a password.
-fn log_in_as(peer: &mut RawPeer, user: &str, password: &str) {
-    for answer in [user, password] {
-        assert_eq!(peer.read_json()["error"], false);
-        peer.send_line(&json!({ "result": answer }).to_string());
-    }
-    assert_eq!(peer.read_json()["attribute"], "identity");
-}
-
-/// Logs in and fails. Returns what the peer is told.
-fn fail_to_log_in(manager: &Manager, user: &str, password: &str) -> String {
-    let mut peer = RawPeer::connect(manager);
-    for answer in [user, password] {
-        assert_eq!(peer.read_json()["error"], false);
-        peer.send_line(&json!({ "result": answer }).to_string());
-    }
-    let told = peer.read_json();
-    assert_eq!(told["error"], true, "{user}: {told}");
-    told["message"].as_str().unwrap().to_owned()
-}
-
-#[test]
-fn the_record_says_why_a_login_failed_and_the_peer_is_told_one_thing() {
-    let home = home();
-    for user in ["carol", "dave"] {
-        home.prepare(&["user", "add", user, "--compatible", "--password", "carol's"]);
-    }
-    home.prepare(&["user", "disable", "carol"]);
-    let add_token = || {
-        let added = home.labwire(&["token", "add", "--json", "--user", "bob", "--may", "DMM"]);
-        let added: Value = serde_json::from_slice(&added.stdout).unwrap();
-        (
-            added["id"].to_string(),
-            added["secret"].as_str().unwrap().to_owned(),
-        )
-    };
-    let [(revoked, revoked_secret), (ended, ended_secret), (_, secret)] =
-        [add_token(), add_token(), add_token()];
-    home.prepare(&["token", "revoke", &revoked]);
-    let database = rusqlite::Connection::open(home.path("manager.sqlite3")).unwrap();
-    let sql = "UPDATE labwire_tokens SET until = 1000 WHERE id = ?1";
-    assert_eq!(database.execute(sql, [&ended]).unwrap(), 1);
-    drop(database);
-    // Four failures of a name at most: more are refused for a while.
-    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login"]);
-    let attempts = [
-        ("eve", "a good guess", None, "unknown user"),
-        ("bob", "a wrong guess", Some("bob"), "wrong password"),
-        ("carol", "carol's", Some("carol"), "the user is disabled"),
-        (
-            "bob",
-            &*revoked_secret,
-            Some("bob"),
-            "the token was revoked, or never existed",
-        ),
-        (
-            "bob",
-            &*ended_secret,
-            Some("bob"),
-            "the time of the token is over",
-        ),
-        (
-            "dave",
-            &*secret,
-            Some("dave"),
-            "the token is that of another user",
-        ),
-        ("eve", &*secret, None, "unknown user"),
-    ];
-    let options = ["--kind", "login", "--outcome", "refused"];
-    for (number, (user, password, recorded_user, why)) in attempts.into_iter().enumerate() {
-        let told = fail_to_log_in(&manager, user, password);
-        assert_eq!(
-            told, "ValueError: Unregistered user or Wrong login password",
-            "{why}"
-        );
-        let failed = wait_for_entries(&manager, &options, number + 1);
-        let last = failed.last().unwrap();
-        assert_eq!(
-            (last["user"].as_str(), last["text"].as_str()),
-            (recorded_user, Some(why))
-        );
-    }
-    // A client that logs in for an administrator's request.
-    let mut client = RawPeer::connect(&manager);
-    log_in_as(&mut client, "bob", "bob's own");
-    client.send_line(&json!({ "result": { "type": "client", "name": "Bob" } }).to_string());
-    assert_eq!(
-        client.request(&request("Manager", "stats"))["attribute"],
-        "username"
-    );
-    client.send_line("carol");
-    assert_eq!(client.read_json()["attribute"], "password");
-    client.send_line("carol's");
-    let told = client.read_json();
-    assert_eq!(
-        told["message"],
-        "ValueError: Unregistered user or Wrong login password"
-    );
-    let failed = wait_for_entries(&manager, &options, attempts.len() + 1);
-    assert_eq!(failed.last().unwrap()["text"], "the user is disabled");
-}
-
-#[test]
-fn who_may_read_the_record_without_being_an_administrator_is_not_told_why_a_login_failed() {
-    let home = home();
-    home.prepare(&["user", "add", "carol", "--compatible", "--password", "carol's"]);
-    home.prepare(&["user", "disable", "carol"]);
-    home.prepare(&["role", "add", "auditor", "administer history"]);
-    home.prepare(&["grant", "add", "auditor", "--to", "bob"]);
-    let manager = Manager::start_in(home, &["--disable-tls", "--auth-login", "--roles"]);
-    fail_to_log_in(&manager, "carol", "carol's");
-    let failed = wait_for_entries(&manager, &["--kind", "login", "--outcome", "refused"], 1);
-    assert_eq!(failed[0]["text"], "the user is disabled");
-
-    let mut auditor = RawPeer::connect(&manager);
-    log_in_as(&mut auditor, "bob", "bob's own");
-    auditor.send_line(&json!({ "result": { "type": "client", "name": "Auditor" } }).to_string());
-    let question = json!({
-        "service": "Manager",
-        "attribute": "history",
-        "args": [],
-        "kwargs": { "kind": "login", "outcome": "refused" },
-        "uid": "1",
-        "error": false,
-    });
-    auditor.send_line(&question.to_string());
-    let told = auditor.read_json();
-    let entries = told["result"]["entries"].as_array().unwrap();
-    assert_eq!(entries.len(), 1, "{told}");
-    assert_eq!(entries[0]["user"], "carol");
-    assert_eq!(entries[0]["text"], "the reason is for administrators alone");
 }
 
 #[test]

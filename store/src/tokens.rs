@@ -3,11 +3,12 @@
 //! The secret has 256 random bits, so that its SHA-256 hash, which is what is kept, cannot be
 //! inverted. What belongs to a user is removed with the user by triggers, as for groups and grants.
 
-use std::collections::HashSet;
-use std::fmt::{self, Write};
+mod logins;
+mod secrets;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::rand;
+use std::collections::HashSet;
+use std::fmt;
+
 use jiff::Timestamp;
 use labwire_access::{Permission, permissions_to_serve};
 use labwire_wire::check_name;
@@ -17,9 +18,12 @@ use serde_json::{Value, json};
 use crate::access::{AccessError, MOST_ROWS};
 use crate::database::{Database, integer, text};
 use crate::error::StoreError;
-use crate::login_failure::LoginFailure;
-use crate::passwords::Credentials;
-use crate::standing::{LoginUser, number_of};
+use logins::permissions;
+use secrets::{hash_of_secret, new_secret};
+
+pub(crate) use logins::FoundToken;
+pub use logins::LoginToken;
+pub use secrets::{TOKEN_PREFIX, is_token_secret};
 
 /// The table and its triggers. `may` has one permission per line; `until`, `added` and `last_used` are
 /// in seconds since 1970.
@@ -42,12 +46,6 @@ WHEN NEW.username != OLD.username BEGIN
     DELETE FROM labwire_tokens WHERE username = OLD.username;
 END;
 ";
-
-/// The beginning of each secret, by which people and programs recognise it.
-pub const TOKEN_PREFIX: &str = "lwt_";
-
-/// The number of random bytes in a secret.
-const SECRET_BYTES: usize = 32;
 
 /// The most permissions of a token: they are read at each login with it.
 pub const MOST_TOKEN_PERMISSIONS: usize = 100;
@@ -126,25 +124,6 @@ impl fmt::Debug for IssuedToken {
     }
 }
 
-/// The token with which a peer has logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginToken {
-    /// Its number.
-    pub id: i64,
-    /// What it allows of what the user may do.
-    pub may: Vec<Permission>,
-    /// When it ends, in seconds since 1970; `None` if it does not end.
-    pub until: Option<i64>,
-}
-
-/// A token whose secret and username were right, and the rights of its user.
-pub(crate) struct FoundToken {
-    pub(crate) token: LoginToken,
-    pub(crate) is_admin: bool,
-    /// The caller counts the readings.
-    pub(crate) user: LoginUser,
-}
-
 /// Returns what a token allows with which one service of that name, and nothing else, can register.
 ///
 /// # Errors
@@ -159,46 +138,6 @@ pub fn token_to_serve(name: &str) -> Result<Vec<Permission>, AccessError> {
         text: name.to_owned(),
         error,
     })
-}
-
-/// The hash of a secret.
-type SecretHash = [u8; 32];
-
-/// Returns whether a text has the form of a token's secret: `lwt_` and 64 hexadecimal digits. Nobody can
-/// guess such a secret.
-///
-/// ```
-/// assert!(labwire_store::is_token_secret(&format!("lwt_{}", "0".repeat(64))));
-/// assert!(!labwire_store::is_token_secret("lwt_0"));
-/// ```
-pub fn is_token_secret(text: &str) -> bool {
-    text.strip_prefix(TOKEN_PREFIX).is_some_and(|digits| {
-        digits.len() == 2 * SECRET_BYTES
-            && digits
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
-}
-
-/// Returns the hash of what a peer presents as its password; `None` if it is no token's secret.
-fn hash_of_secret(password: &str) -> Option<SecretHash> {
-    if !is_token_secret(password) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, password.as_bytes()).as_ref());
-    Some(hash)
-}
-
-fn new_secret() -> Result<String, StoreError> {
-    let mut bytes = [0; SECRET_BYTES];
-    rand::fill(&mut bytes).map_err(|_| StoreError::RandomUnavailable)?;
-    let mut secret = TOKEN_PREFIX.to_owned();
-    for byte in bytes {
-        // Writing to a text cannot fail.
-        let _ = write!(secret, "{byte:02x}");
-    }
-    Ok(secret)
 }
 
 /// The tokens that are there, as of one time.
@@ -284,94 +223,6 @@ impl Database {
         Ok(())
     }
 
-    /// Returns the data for checking a login: the user's password and second factor, whether the user is
-    /// disabled, and the token whose secret may have been given in its place at the time `now`.
-    pub(crate) fn login(&mut self, username: &str, given: &str, now: i64) -> Result<Credentials, StoreError> {
-        let is_disabled = self.is_disabled(username)?;
-        let token = self.login_with_token(username, given, now)?;
-        let factor = self.factor(username)?;
-        Ok(Credentials {
-            is_disabled,
-            token,
-            factor,
-            ..self.credentials(username)?
-        })
-    }
-
-    /// Returns the token with that secret if a user who is not disabled may log in with it at `now`, or why
-    /// not. Returns `None` if it has not the form of a secret.
-    pub(crate) fn login_with_token(
-        &self,
-        username: &str,
-        given: &str,
-        now: i64,
-    ) -> Result<Option<Result<FoundToken, LoginFailure>>, StoreError> {
-        let Some(hash) = hash_of_secret(given) else {
-            return Ok(None);
-        };
-        let found = self.token_of(username, &hash, now)?;
-        // Asked for in any case, so that the work does not tell who is disabled.
-        let is_disabled = self.is_disabled(username)?;
-        Ok(Some(if is_disabled {
-            Err(LoginFailure::Disabled)
-        } else {
-            found
-        }))
-    }
-
-    /// Returns the token with that hash if it is one of the user and has not ended at `now`, or why not.
-    pub(crate) fn token_of(
-        &self,
-        username: &str,
-        hash: &SecretHash,
-        now: i64,
-    ) -> Result<Result<FoundToken, LoginFailure>, StoreError> {
-        if !self.has_table("labwire_tokens")? {
-            return Ok(Err(LoginFailure::UnknownToken));
-        }
-        let mut statement = self.connection.prepare_cached(
-            "SELECT token.id, token.may, token.until, user.username, user.is_admin, user.pid
-                FROM labwire_tokens AS token
-                JOIN auth_users AS user ON user.username = token.username WHERE token.hash = ?1",
-        )?;
-        let found = statement
-            .query_row([hash], |row| {
-                let token = LoginToken {
-                    id: integer(row, 0),
-                    may: permissions(&text(row, 1)),
-                    until: row.get(2)?,
-                };
-                let is_admin = integer(row, 4) != 0;
-                let user = LoginUser {
-                    id: integer(row, 5),
-                    number: number_of(&self.connection, integer(row, 5))?,
-                    read: 0,
-                };
-                let found = FoundToken {
-                    token,
-                    is_admin,
-                    user,
-                };
-                Ok((text(row, 3), found))
-            })
-            .optional()?;
-        Ok(match found {
-            None => Err(LoginFailure::UnknownToken),
-            Some((user, _)) if user != username => Err(LoginFailure::TokenOfAnother),
-            Some((_, found)) if found.token.until.is_some_and(|until| now >= until) => {
-                Err(LoginFailure::TokenEnded)
-            }
-            Some((_, found)) => Ok(found),
-        })
-    }
-
-    /// Notes that a token was used.
-    pub(crate) fn note_token_use(&self, id: i64, now: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE labwire_tokens SET last_used = ?2 WHERE id = ?1";
-        self.connection.prepare_cached(sql)?.execute([id, now])?;
-        Ok(())
-    }
-
     /// Returns the numbers of the tokens.
     pub(crate) fn token_numbers(&self) -> Result<TokenNumbers, StoreError> {
         if !self.has_table("labwire_tokens")? {
@@ -413,11 +264,6 @@ fn check(new: &NewToken, now: i64) -> Result<(), AccessError> {
         return Err(AccessError::TokenHasEnded);
     }
     Ok(())
-}
-
-/// Reads permissions, one per line, and leaves out those that cannot be read.
-fn permissions(text: &str) -> Vec<Permission> {
-    text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 #[cfg(test)]
