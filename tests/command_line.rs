@@ -14,6 +14,7 @@ use super::support::manager::{Home, Manager};
 use super::support::wire::RawPeer;
 
 mod actions;
+mod backups;
 mod certificates;
 mod check;
 mod databases;

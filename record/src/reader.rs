@@ -113,6 +113,17 @@ impl Reader {
         Ok(Self { connection, version })
     }
 
+    /// Copies the record, as of one moment, to a file that is empty or does not exist. A manager may write the record
+    /// meanwhile. The path of the copy is absolute.
+    ///
+    /// # Errors
+    /// [`RecordError::Database`] if the record cannot be read, or the copy cannot be written, also since there is
+    /// something in the file. A copy that has failed may be left in part.
+    pub fn copy_to(&self, copy: &str) -> Result<(), RecordError> {
+        self.connection.execute("VACUUM INTO ?1", [copy])?;
+        Ok(())
+    }
+
     /// Returns some entries: at most `limit`, and at most [`MOST_ENTRIES`].
     ///
     /// # Errors
@@ -393,6 +404,27 @@ mod tests {
         let page = reader.page(filter, OLDEST, 100).unwrap();
         assert_eq!(page.next, None);
         page.entries.iter().map(|entry| entry.id).collect()
+    }
+
+    #[test]
+    fn a_copy_has_all_entries_whether_the_record_is_written_or_at_rest() {
+        let (folder, path) = empty();
+        let mut file = RecordFile::open(&path).unwrap();
+        file.write(&[Entry::at(at(1), Kind::Join), Entry::at(at(2), Kind::Leave)], 0)
+            .unwrap();
+        // Part of it is in its log.
+        let [open, closed] = ["open copy", "closed copy"].map(|name| folder.path().join(name));
+        let copy_to = |copy: &Path| Reader::open(&path).unwrap().copy_to(copy.to_str().unwrap());
+        copy_to(&open).unwrap();
+        drop(file);
+        assert!(is_at_rest(&path));
+        copy_to(&closed).unwrap();
+        for copy in [open, closed] {
+            let reader = Reader::open(&copy).unwrap();
+            assert_eq!(ids(&reader, &Filter::default()), [1, 2], "{}", copy.display());
+            assert_eq!(reader.verify().unwrap().entries, 2);
+            assert!(RecordFile::open(&copy).is_ok(), "a manager can go on with it");
+        }
     }
 
     #[test]

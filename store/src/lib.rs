@@ -66,6 +66,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod copying;
 mod database;
 mod error;
 mod hostnames;

@@ -52,6 +52,11 @@ impl DatabaseArgs {
         tell(format_args!("The database is {chosen}"));
         Ok(chosen)
     }
+
+    /// Returns the configuration of the manager.
+    pub(super) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
 }
 
 /// Fails unless a record is a file of the owner of the database, who could name any file there: root would write to it.

@@ -9,11 +9,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use labwire_home::Home;
 use labwire_store::{may_be_database, totp_key_file};
-use labwire_wire::visible;
 
 use super::UsageError;
 use super::database::Chosen;
-use super::output::output;
+use super::output::{output, shown};
 use super::start::record_beside;
 
 const LONG_ABOUT: &str = "\
@@ -329,11 +328,6 @@ fn database_files(database: &Path) -> Vec<Found> {
         PathBuf::from(name)
     });
     files.into_iter().filter_map(file).collect()
-}
-
-/// Returns a path for people: file names may contain commands for a terminal.
-fn shown(path: &Path) -> String {
-    visible(&path.to_string_lossy())
 }
 
 /// Returns a file if it is there.

@@ -23,7 +23,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Find faults", &["doctor", "ping", "bench"]),
-    ("Run a manager", &["start", "demo", "systemd", "admin"]),
+    ("Run a manager", &["start", "demo", "systemd", "admin", "backup"]),
     ("Run an instrument", &["instrument"]),
     (
         "Set up",

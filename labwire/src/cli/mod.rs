@@ -17,6 +17,7 @@
 //! ```
 
 mod access;
+mod backup;
 mod certdump;
 mod certgen;
 mod completions;
@@ -120,6 +121,7 @@ enum Command {
     Keygen(keygen::Args),
     Certgen(certgen::Args),
     Certdump(certdump::Args),
+    Backup(backup::BackupArgs),
     Delete(delete::DeleteArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
@@ -174,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Keygen(arguments) => keygen::run(arguments),
         Command::Certgen(arguments) => certgen::run(arguments),
         Command::Certdump(arguments) => certdump::run(arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Delete(arguments) => delete::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Manual(arguments) => manual::run(&arguments),

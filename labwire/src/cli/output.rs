@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, Stdout, Write};
+use std::path::Path;
 
 use anyhow::Context;
+use labwire_wire::visible;
 
 /// The error that standard output was closed by its reader. The program ends without a message then.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,11 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut output = output();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     written.context("cannot write to standard output")
+}
+
+/// Returns a path for people: file names may contain commands for a terminal.
+pub(super) fn shown(path: impl AsRef<Path>) -> String {
+    visible(&path.as_ref().to_string_lossy())
 }
 
 /// Returns whether the error is that standard output was closed by its reader.
