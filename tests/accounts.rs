@@ -1,5 +1,7 @@
 //! Users who are disabled, and what is known of users.
 
+mod late;
+
 use serde_json::{Value, json};
 
 use super::support::manager::{Home, Manager};

@@ -87,11 +87,12 @@ impl Attachment {
         let is_service = matches!(identity.role, Role::Service { .. });
         let name = format!("{}[{address}]", identity.name);
         let dismissal = Arc::<Dismissal>::default();
-        let (id, log_limit, session) = {
+        let (id, is_admin, log_limit, session) = {
             let mut registry = routing.registry();
             if let Some(end) = registry.end_of_login(principal, routing.present().seconds()) {
                 return Err(end.into());
             }
+            let principal = &registry.as_known(principal);
             if is_service {
                 registry.permit_service(&identity.name, principal, routing.present())?;
             }
@@ -124,6 +125,7 @@ impl Attachment {
             let log_limit = client.map(|client| Arc::clone(&client.log_limit));
             (
                 id,
+                principal.is_admin(),
                 log_limit.unwrap_or_else(|| Arc::new(LogLimit::new())),
                 session,
             )
@@ -140,7 +142,7 @@ impl Attachment {
             },
             outbox,
             log_limit,
-            login: Login::new(principal.is_admin()),
+            login: Login::new(is_admin),
             sent_too_much: None,
             session: session.map(Box::new),
             dismissal,
@@ -252,9 +254,15 @@ impl Attachment {
         Administration::Refused(refusal.unwrap_or_else(unknown))
     }
 
-    /// Checks whether the token of a peer that has logged in as an administrator allows a request.
-    pub(crate) fn permit_by_token(&self, call: &Call) -> Result<(), Refusal> {
+    /// Checks whether a peer that has logged in as an administrator may send a request: whether it is still
+    /// logged in as one, and whether its token allows the request.
+    pub(crate) fn permit_after_login(&self, call: &Call) -> Result<(), Refusal> {
+        self.expect_no_end()?;
         let principal = self.routing.registry().principal_of(self.id);
+        let is_admin = principal.as_ref().is_some_and(|principal| principal.is_admin());
+        if !is_admin {
+            return Err(Refusal::NotAdministrator);
+        }
         if principal.is_none_or(|principal| principal.token().is_none()) {
             return Ok(());
         }
@@ -262,6 +270,14 @@ impl Attachment {
             Administration::Refused(refusal) => Err(refusal),
             Administration::Allowed | Administration::NeedsLogin => Ok(()),
         }
+    }
+
+    /// Refuses a request of a peer whose login has ended, and whose connection ends in a moment.
+    pub(crate) fn expect_no_end(&self) -> Result<(), Refusal> {
+        let executed = Executed::No;
+        self.dismissal
+            .end()
+            .map_or(Ok(()), |end| Err(Refusal::LoginEnded { end, executed }))
     }
 
     /// Notes if the user of a peer that had logged in as an administrator is none any more.
@@ -280,8 +296,10 @@ impl Attachment {
     pub(crate) fn set_principal(&self, principal: Principal) {
         let routing = &self.routing;
         let mut registry = routing.registry();
-        let changed = registry.set_principal(self.id, Arc::new(principal));
-        registry.note_login(self.id, &self.dismissal);
+        let before = registry.principal_of(self.id);
+        let principal = registry.as_known(&Arc::new(principal));
+        let changed = registry.set_principal(self.id, principal);
+        registry.note_further_login(self.id, &self.dismissal, before);
         registry.check_again(self.id);
         let principal = registry.principal(self.id);
         let now = routing.present().seconds();

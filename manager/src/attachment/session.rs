@@ -218,7 +218,8 @@ impl Attachment {
         Counters::count(&routing.counters.resumed);
         let features = parked.outbox.told_features();
         let resumed = resumed.frame(&parked.name, features, routing.name());
-        let attachment = Box::new(parked.attach(routing, principal.is_admin()));
+        let is_admin = routing.registry().is_administrator(parked.id);
+        let attachment = Box::new(parked.attach(routing, is_admin));
         let mut registry = routing.registry();
         registry.note_login(attachment.id, &attachment.dismissal);
         // It may have logged in as somebody who may do less, or with a token.

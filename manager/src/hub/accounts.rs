@@ -4,13 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use labwire_home::present;
 use labwire_store::{Store, ValidLogins};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::Routing;
-use crate::certificates::PeerCertificates;
+use crate::certificates::{PeerCertificate, PeerCertificates};
+use crate::principal::Principal;
 
 /// How often the file is checked for changes by other programs, and the time for tokens that have
 /// ended. Nothing is checked while nobody has logged in.
@@ -76,6 +79,27 @@ impl AccountsSource {
         }
     }
 
+    /// Reads what is needed to decide whether a peer that has connected at `came` may be admitted with its login, which
+    /// was checked since: nobody is followed before. Cancel safe.
+    pub(crate) async fn look_again(&self, principal: &Principal, came: Timestamp) {
+        if principal.user().is_none() {
+            return;
+        }
+        let certificate = principal.from.certificate.as_ref();
+        if let (Some(certificate), Some(judge)) = (certificate, self.certificates.get())
+            && certificate.is_stale(judge.version())
+        {
+            self.check_each(vec![Arc::clone(certificate)], judge).await;
+        }
+        // A connection of the last second is followed soon enough. The clock may have been set back.
+        let age = present().duration_since(came);
+        if age.is_negative() || age >= INTERVAL.try_into().unwrap_or(SignedDuration::MAX) {
+            let file = self.known().as_ref().map(|known| known.file);
+            self.reload_unless(file).await;
+            self.end_logins().await;
+        }
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Option<Arc<ValidLogins>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,9 +110,12 @@ impl AccountsSource {
             return;
         };
         let stale = self.routing.registry().stale_certificates(judge.version());
-        if stale.is_empty() {
-            return;
+        if !stale.is_empty() {
+            self.check_each(stale, judge).await;
         }
+    }
+
+    async fn check_each(&self, stale: Vec<Arc<PeerCertificate>>, judge: &Arc<dyn PeerCertificates>) {
         let judge = Arc::clone(judge);
         let checking = spawn_blocking(move || {
             for certificate in stale {

@@ -71,6 +71,10 @@ impl Session<'_> {
             let attribute = quoted(excerpt(&call.attribute));
             info!("received an admin request {attribute} from {}", from.name);
         }
+        if let Err(refusal) = self.attachment.expect_no_end() {
+            self.refuse_administration(&call, &refusal);
+            return Ok(());
+        }
         match self.attachment.permit_administration(&call) {
             Administration::Allowed => self.execute(call).await,
             Administration::Refused(refusal) => self.refuse_administration(&call, &refusal),
@@ -197,8 +201,10 @@ impl Session<'_> {
                         from: Arc::clone(self.peer),
                     });
                 }
+                self.attachment.follow_demotion();
+                // What ended the login while the password was checked ends the requests, too.
                 for call in calls {
-                    match self.attachment.permit_by_token(&call) {
+                    match self.attachment.permit_after_login(&call) {
                         Ok(()) => self.execute(call).await,
                         Err(refusal) => self.refuse_administration(&call, &refusal),
                     }

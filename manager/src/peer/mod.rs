@@ -132,6 +132,10 @@ pub(crate) async fn serve<S>(
 {
     let Introduction { introduced, splitter } = introduction;
     let name = &introduced.identity.name;
+    if introduced.principal.user().is_some() {
+        // Boxed, to keep the task small for peers that have not logged in.
+        Box::pin(hub.accounts.look_again(&introduced.principal, introduced.came)).await;
+    }
     if let Some(resume) = introduced
         .identity
         .session

@@ -91,7 +91,7 @@ impl Registry {
     /// Removes a peer and everything that belongs to it. Returns `None` if it has left already. A
     /// service is returned with the clients concerned.
     pub(crate) fn leave(&mut self, id: PeerId) -> Option<(Event<'static>, Option<Leaving>)> {
-        let login_end = self.logins.remove(&id).and_then(|dismissal| dismissal.end());
+        let login_end = self.logins.remove(&id).and_then(|login| login.dismissal.end());
         if let Some(client) = self.clients.remove(id) {
             let (unlinked, left_behind) = self.forget_client(id, &client);
             let event = Event::Left {

@@ -10,17 +10,57 @@ use crate::certificates::PeerCertificate;
 use crate::login_end::{Dismissal, LoginEnd};
 use crate::principal::Principal;
 
+/// A connected peer that has logged in as a user.
+#[derive(Debug)]
+pub(super) struct LoggedIn {
+    pub(super) dismissal: Arc<Dismissal>,
+    /// The login with which it was admitted, if it has logged in as somebody else since, for an administrator's
+    /// request. Its connection ends with either.
+    first: Option<Arc<Principal>>,
+}
+
 impl Registry {
+    /// Returns a principal as it is by what is known now: one whose user has become no administrator since the
+    /// login is none.
+    pub(crate) fn as_known(&self, principal: &Arc<Principal>) -> Arc<Principal> {
+        let is_demoted = |valid: &ValidLogins| {
+            let row = principal.row();
+            principal.is_admin() && row.is_some_and(|row| valid.users.is_no_administrator(row))
+        };
+        if self.valid_logins.as_deref().is_some_and(is_demoted) {
+            Arc::new(principal.without_administration())
+        } else {
+            Arc::clone(principal)
+        }
+    }
+
     /// Notes how a connected peer has authenticated, after each change of its principal. `dismissal`
     /// ends its connection.
     pub(crate) fn note_login(&mut self, id: PeerId, dismissal: &Arc<Dismissal>) {
+        self.note_further_login(id, dismissal, None);
+    }
+
+    /// As [`note_login`](Self::note_login), for a peer that has logged in again: `before` is its principal
+    /// before that.
+    pub(crate) fn note_further_login(
+        &mut self,
+        id: PeerId,
+        dismissal: &Arc<Dismissal>,
+        before: Option<Arc<Principal>>,
+    ) {
         let principal = self.principal(id);
         let has_user = principal.is_some_and(|principal| principal.user().is_some());
         if principal.is_some_and(|principal| principal.token().is_some()) {
             self.restrict_tokens();
         }
         if has_user {
-            self.logins.insert(id, Arc::clone(dismissal));
+            let earlier = self.logins.remove(&id).and_then(|login| login.first);
+            let before = before.filter(|before| before.user().is_some());
+            let login = LoggedIn {
+                dismissal: Arc::clone(dismissal),
+                first: earlier.or(before),
+            };
+            self.logins.insert(id, login);
         } else {
             self.logins.remove(&id);
         }
@@ -95,9 +135,11 @@ impl Registry {
         valid: &ValidLogins,
         now: i64,
     ) -> Vec<(PeerId, Arc<Dismissal>, LoginEnd)> {
-        let ended = self.logins.iter().filter_map(|(id, dismissal)| {
-            let end = end_of_login(self.principal(*id)?, valid, now)?;
-            Some((*id, Arc::clone(dismissal), end))
+        let ended = self.logins.iter().filter_map(|(id, login)| {
+            let first = login.first.as_deref();
+            let mut logins = self.principal(*id).into_iter().chain(first);
+            let end = logins.find_map(|principal| end_of_login(principal, valid, now))?;
+            Some((*id, Arc::clone(&login.dismissal), end))
         });
         ended.collect()
     }

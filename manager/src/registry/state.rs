@@ -20,6 +20,7 @@ use super::lease_records::LeaseChanges;
 use super::likeness::Likenesses;
 use super::lock_queue::{LockQueue, Ticket};
 use super::locks::{Lock, Locks};
+use super::logins::LoggedIn;
 use super::manager::ManagerIdentity;
 use super::noted_calls::CallLog;
 use super::owed::Owed;
@@ -36,7 +37,6 @@ use crate::bounds::{FREE_LEASES, FREE_LOCK_WAITS, MOST_LEASES, MOST_LOCK_WAITS};
 use crate::budget::Pool;
 use crate::config::Limits;
 use crate::log_limit::LogLimit;
-use crate::login_end::Dismissal;
 use crate::outbox::Outbox;
 use crate::principal::Principal;
 use crate::progress::{ClientsProgress, WaitingProgress};
@@ -249,7 +249,7 @@ pub(crate) struct Registry {
     /// in with a token so far.
     pub(super) rules: Option<Rules>,
     /// The peers that have logged in as a user.
-    pub(super) logins: HashMap<PeerId, Arc<Dismissal>>,
+    pub(super) logins: HashMap<PeerId, LoggedIn>,
     /// Who may stay logged in, as it was read the last time.
     pub(super) valid_logins: Option<Arc<ValidLogins>>,
     /// The peers that are to be checked by new rules.

@@ -139,6 +139,7 @@ impl Routing {
         if let Some(end) = registry.end_of_login(principal, present.seconds()) {
             return Err(end.into());
         }
+        let principal = &registry.as_known(principal);
         if let Some(name) = registry.service(id).map(|service| Arc::clone(&service.name)) {
             registry.permit_service(&name, principal, present)?;
         }
