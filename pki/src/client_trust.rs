@@ -123,9 +123,10 @@ pub enum ClientTrustError {
 
 /// The authorities of clients and the lists of revoked certificates, as read from their files.
 pub struct ClientAuthorities {
-    /// For handshakes: with an overdue list, no certificate of its authority is accepted.
+    /// For handshakes: with an overdue list, or without one, no certificate of its authority is accepted.
     admitting: Arc<dyn ClientCertVerifier>,
-    /// For clients that are connected: an overdue list still tells what was revoked.
+    /// For clients that are connected: an overdue list still tells what was revoked, and one that is missing revokes
+    /// nothing.
     staying: Arc<dyn ClientCertVerifier>,
     authorities: Vec<String>,
     revoked: Option<usize>,
@@ -224,7 +225,8 @@ impl ClientAuthorities {
     }
 }
 
-/// Creates a verifier. A strict one accepts no certificate by a list that is overdue.
+/// Creates a verifier. A strict one accepts no certificate without a list that tells whether it was revoked, or by
+/// a list that is overdue. Another one refuses what a list revokes, and nothing else for want of one.
 fn verifier(
     roots: &Arc<RootCertStore>,
     lists: &[CertificateRevocationListDer<'static>],
@@ -237,7 +239,7 @@ fn verifier(
     if is_strict {
         builder.enforce_revocation_expiration().build()
     } else {
-        builder.build()
+        builder.allow_unknown_revocation_status().build()
     }
 }
 
@@ -372,8 +374,8 @@ impl ClientTrust {
         check(&*self.current().admitting, chain)
     }
 
-    /// Checks the certificates of a client that is connected, its own first. A list that is overdue
-    /// is no reason to refuse them, since they were accepted before.
+    /// Checks the certificates of a client that is connected, its own first. A list that is overdue or
+    /// missing is no reason to refuse them, since they were accepted before.
     ///
     /// Takes up to some milliseconds.
     ///

@@ -1,0 +1,130 @@
+//! Lists of revoked certificates: which of two is the older one, who has signed one, and what one that is missing
+//! means.
+
+use std::path::PathBuf;
+
+use rcgen::{
+    CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    SigningKey,
+};
+use rustls::CertificateError;
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{Authority, ClientAuthorities, ClientTrust, ClientTrustError, KeyKind, PrivateKey, generate_key};
+
+/// The identifiers of the extensions for the number of a list, and of one that no program knows, in DER form.
+const NUMBER: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x14];
+const UNKNOWN: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x7f];
+
+/// The length of an Ed25519 signature, with which such a list ends.
+const SIGNATURE_BYTES: usize = 64;
+
+/// An authority, and the key with which it signs lists.
+struct Issues {
+    authority: Authority,
+    key: PrivateKey,
+}
+
+impl Issues {
+    fn named(name: &str) -> Self {
+        Self::with_key(name, KeyKind::Ed25519)
+    }
+
+    fn with_key(name: &str, kind: KeyKind) -> Self {
+        let key = generate_key(kind).unwrap();
+        let authority = Authority::create(&key, name, 20.0).unwrap();
+        Self { authority, key }
+    }
+
+    fn pair(&self) -> KeyPair {
+        self.key.signing_pair(None).unwrap()
+    }
+
+    fn issue(&self, user: &str) -> [CertificateDer<'static>; 1] {
+        let key = generate_key(KeyKind::Ed25519).unwrap();
+        [self.authority.issue(&key, user, 1.0).unwrap().der().clone()]
+    }
+
+    /// Returns a list that was made on a day of January 2026, with one revoked certificate or none.
+    fn list(&self, number: Option<u64>, day: u8, revoked: Option<&CertificateDer<'_>>) -> String {
+        let revoked = revoked.map(|der| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&serial(der)),
+            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let parameters = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2026, 1, day),
+            next_update: rcgen::date_time_ymd(2400, 1, 1),
+            crl_number: SerialNumber::from(number.unwrap_or_default()),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.into_iter().collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let issuer = Issuer::from_ca_cert_der(self.authority.der(), self.pair()).unwrap();
+        let mut der = parameters.signed_by(&issuer).unwrap().der().to_vec();
+        if number.is_none() {
+            self.remove_number(&mut der);
+        }
+        pem::encode(&pem::Pem::new("X509 CRL", der))
+    }
+
+    /// Makes the number an extension that no program knows, since rcgen gives each list a number.
+    fn remove_number(&self, list: &mut [u8]) {
+        let at = list.windows(NUMBER.len()).position(|bytes| bytes == NUMBER);
+        let at = at.unwrap();
+        list[at..at + UNKNOWN.len()].copy_from_slice(&UNKNOWN);
+        let (_, parsed) = x509_parser::parse_x509_crl(list).unwrap();
+        let signature = self.pair().sign(parsed.tbs_cert_list.as_ref()).unwrap();
+        let start = list.len() - SIGNATURE_BYTES;
+        list[start..].copy_from_slice(&signature);
+    }
+}
+
+/// Returns the bytes of the serial number of a certificate.
+fn serial(certificate: &CertificateDer<'_>) -> Vec<u8> {
+    let (_, parsed) = X509Certificate::from_der(certificate).unwrap();
+    parsed.raw_serial().to_vec()
+}
+
+/// The files of a manager.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn of(authorities: &[&Issues]) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let certificates: String = authorities.iter().map(|issues| issues.authority.pem()).collect();
+        std::fs::write(files.path("ca.crt"), certificates).unwrap();
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn load(&self, lists: &[&str]) -> Result<ClientAuthorities, ClientTrustError> {
+        std::fs::write(self.path("ca.crl"), lists.concat()).unwrap();
+        ClientAuthorities::load(&self.path("ca.crt"), Some(&self.path("ca.crl")))
+    }
+
+    fn trust(&self, lists: &[&str]) -> ClientTrust {
+        ClientTrust::new(self.load(lists).unwrap())
+    }
+}
+
+#[test]
+fn without_a_list_of_their_authority_new_connections_are_refused_and_others_stay() {
+    let (first, second) = (Issues::named("First"), Issues::named("Second"));
+    let files = Files::of(&[&first, &second]);
+    let ada = first.issue("ada");
+    let [list, other] = [&first, &second].map(|issues| issues.list(Some(1), 20, None));
+    let trust = files.trust(&[&list, &other]);
+    trust.replace(files.load(&[&other]).unwrap()).unwrap();
+    assert_eq!(trust.verify(&ada), Err(CertificateError::UnknownRevocationStatus));
+    assert_eq!(trust.check(&ada), Ok(()));
+    // Those that a list revokes do not.
+    let revoked = first.list(Some(2), 21, Some(&ada[0]));
+    trust.replace(files.load(&[&revoked]).unwrap()).unwrap();
+    assert_eq!(trust.check(&ada), Err(CertificateError::Revoked));
+}
