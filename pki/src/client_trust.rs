@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use labwire_home::present;
@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::describe::printable;
 use crate::files;
-use crate::revocation_lists::{Lists, Numbered};
+use crate::revocation_lists::{List, Lists, Newest};
 
 /// The most certificates that a client may present, its own included.
 const MOST_CERTIFICATES: usize = 8;
@@ -99,10 +99,10 @@ pub enum ClientTrustError {
         /// The reason.
         reason: String,
     },
-    /// A list is older than the one that is in use.
+    /// A list is older than one of the same issuer that was in use since the manager was started.
     #[error(
-        "the list of revoked certificates of '{issuer}' in '{}' is older than the one in use, so what was revoked since \
-         would be accepted again; restore the newest one, or restart the manager to use this one",
+        "the list of revoked certificates of '{issuer}' in '{}' is older than one that was in use before, so what was \
+         revoked since would be accepted again; restore the newest one, or restart the manager to use this one",
         path.display()
     )]
     OlderList {
@@ -131,8 +131,8 @@ pub struct ClientAuthorities {
     authorities: Vec<String>,
     revoked: Option<usize>,
     doubts: Vec<String>,
-    /// The file of the lists, and for each list its issuer in DER form and for people, and its number.
-    lists: Option<(PathBuf, Vec<Numbered>)>,
+    /// The lists, and their file.
+    lists: Option<(PathBuf, Vec<List>)>,
 }
 
 impl fmt::Debug for ClientAuthorities {
@@ -185,27 +185,8 @@ impl ClientAuthorities {
             doubts,
             lists: crls
                 .zip(lists)
-                .map(|(crls, path)| (path.to_owned(), crls.numbers)),
+                .map(|(crls, path)| (path.to_owned(), crls.contents)),
         })
-    }
-
-    /// Checks that no list is older than that of the same issuer before.
-    fn check_newer(&self, before: &Self) -> Result<(), ClientTrustError> {
-        let (Some((path, lists)), Some((_, former))) = (&self.lists, &before.lists) else {
-            return Ok(());
-        };
-        for (issuer, name, number) in lists {
-            let known = former.iter().find(|(known, ..)| known == issuer);
-            let order =
-                |number: &Option<Vec<u8>>| number.as_ref().map(|number| (number.len(), number.clone()));
-            if known.is_some_and(|(.., known)| order(number) < order(known)) {
-                return Err(ClientTrustError::OlderList {
-                    path: path.clone(),
-                    issuer: name.clone(),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Returns the names of the authorities.
@@ -331,7 +312,16 @@ pub(crate) fn day(seconds: i64) -> String {
 /// sent to clients: strangers need not learn them, and a client has one certificate.
 #[derive(Debug)]
 pub struct ClientTrust {
-    current: RwLock<(Arc<ClientAuthorities>, u64)>,
+    current: RwLock<Current>,
+}
+
+/// What is in use.
+#[derive(Debug)]
+struct Current {
+    authorities: Arc<ClientAuthorities>,
+    version: u64,
+    /// Also of lists that were in use before: one that was left out for some time must not return as an older one.
+    newest: Newest,
 }
 
 /// The client has presented too many certificates, or too large ones.
@@ -340,27 +330,40 @@ pub struct ClientTrust {
 struct ChainTooLong;
 
 impl ClientTrust {
-    /// Creates it with first authorities.
+    /// Creates it with first authorities. Their lists may be of any age.
     pub fn new(authorities: ClientAuthorities) -> Self {
+        let mut newest = Newest::default();
+        if let Some((_, lists)) = &authorities.lists {
+            newest.remember(lists);
+        }
         Self {
-            current: RwLock::new((Arc::new(authorities), 1)),
+            current: RwLock::new(Current {
+                authorities: Arc::new(authorities),
+                version: 1,
+                newest,
+            }),
         }
     }
 
-    /// Replaces the authorities and lists.
+    /// Replaces the authorities and lists. The same lists once more are fine.
     ///
     /// # Errors
-    /// [`ClientTrustError::OlderList`] if what was revoked would be accepted again. Nothing is replaced then.
+    /// [`ClientTrustError::OlderList`] if a list is older than any of its issuer that was in use before, so that what
+    /// was revoked would be accepted again. Nothing is replaced then.
     pub fn replace(&self, authorities: ClientAuthorities) -> Result<(), ClientTrustError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        authorities.check_newer(&current.0)?;
-        *current = (Arc::new(authorities), current.1 + 1);
+        if let Some((path, lists)) = &authorities.lists {
+            current.newest.check(path, lists)?;
+            current.newest.remember(lists);
+        }
+        current.authorities = Arc::new(authorities);
+        current.version += 1;
         Ok(())
     }
 
     /// Returns a number that grows when they are replaced.
     pub fn version(&self) -> u64 {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).1
+        self.read().version
     }
 
     /// Verifies the certificates of a client that returns to an earlier TLS session, its own first. The
@@ -386,7 +389,11 @@ impl ClientTrust {
     }
 
     fn current(&self) -> Arc<ClientAuthorities> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0)
+        Arc::clone(&self.read().authorities)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -113,6 +113,70 @@ impl Files {
     }
 }
 
+fn expect_older(result: &Result<(), ClientTrustError>, case: &str) {
+    assert!(
+        matches!(result, Err(ClientTrustError::OlderList { .. })),
+        "{case}: {result:?}"
+    );
+}
+
+#[test]
+fn a_list_that_is_older_than_one_before_the_last_is_not_taken() {
+    let (first, second) = (Issues::named("First"), Issues::named("Second"));
+    let files = Files::of(&[&first, &second]);
+    let ada = first.issue("ada");
+    let [old, new] = [(4, 20, None), (5, 21, Some(&ada[0]))]
+        .map(|(number, day, revoked)| first.list(Some(number), day, revoked));
+    let other = second.list(Some(1), 20, None);
+    let trust = files.trust(&[&new, &other]);
+    // In between there is no list of the first authority.
+    trust.replace(files.load(&[&other]).unwrap()).unwrap();
+    expect_older(&trust.replace(files.load(&[&old, &other]).unwrap()), "old");
+    assert!(trust.verify(&ada).is_err());
+    trust.replace(files.load(&[&new, &other]).unwrap()).unwrap();
+    assert_eq!(trust.verify(&ada), Err(CertificateError::Revoked));
+    // One that was not taken, because of another in the same file, is not in the way.
+    let far = first.list(Some(9), 22, None);
+    let before = second.list(Some(0), 19, None);
+    expect_older(&trust.replace(files.load(&[&far, &before]).unwrap()), "before");
+    let next = first.list(Some(6), 22, None);
+    trust.replace(files.load(&[&next, &other]).unwrap()).unwrap();
+}
+
+#[test]
+fn of_lists_with_the_same_number_or_none_the_one_with_the_earlier_date_is_older() {
+    let issues = Issues::named("Laboratory");
+    let files = Files::of(&[&issues]);
+    let ada = issues.issue("ada");
+    for (known, new, is_older) in [
+        ((Some(7), 20), (Some(7), 19), true),
+        ((Some(7), 20), (Some(7), 20), false),
+        ((Some(7), 20), (Some(7), 21), false),
+        ((None, 20), (None, 19), true),
+        ((None, 20), (None, 20), false),
+        ((None, 20), (None, 21), false),
+        // The number counts first.
+        ((Some(300), 20), (Some(255), 21), true),
+        ((Some(255), 20), (Some(300), 19), false),
+        // With the number of one of them only, an authority has begun to number its lists, and never ends.
+        ((Some(5), 20), (None, 21), true),
+        ((None, 20), (Some(5), 19), true),
+        ((None, 20), (Some(5), 20), false),
+    ] {
+        let case = format!("{known:?}, then {new:?}");
+        let trust = files.trust(&[&issues.list(known.0, known.1, Some(&ada[0]))]);
+        let authorities = files.load(&[&issues.list(new.0, new.1, None)]).unwrap();
+        let replaced = trust.replace(authorities);
+        if is_older {
+            expect_older(&replaced, &case);
+            assert_eq!(trust.verify(&ada), Err(CertificateError::Revoked), "{case}");
+        } else {
+            assert!(replaced.is_ok(), "{case}: {replaced:?}");
+            assert_eq!(trust.verify(&ada), Ok(()), "{case}");
+        }
+    }
+}
+
 #[test]
 fn without_a_list_of_their_authority_new_connections_are_refused_and_others_stay() {
     let (first, second) = (Issues::named("First"), Issues::named("Second"));
