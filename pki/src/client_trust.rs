@@ -85,7 +85,7 @@ pub enum ClientTrustError {
         /// The file.
         path: PathBuf,
     },
-    /// A list of revoked certificates cannot be used.
+    /// A list of revoked certificates cannot be used, or is not signed by its issuer.
     #[error(
         "the list {number} of revoked certificates in '{}' cannot be used: {reason}; lists are of version 2 and tell \
          when the next one comes (with OpenSSL: crl_extensions and a crlnumber)",
@@ -149,13 +149,14 @@ impl ClientAuthorities {
     /// Reads the certificates of authorities, and the lists of revoked certificates, from PEM files.
     ///
     /// With lists, each authority needs one: a certificate whose revocation cannot be looked up is
-    /// refused, and so is one whose list is overdue.
+    /// refused, and so is one whose list is overdue. A list whose issuer is an authority in the file must be signed
+    /// by it. Other lists are those of authorities between, whose keys are known when a client presents them.
     ///
     /// # Errors
     /// See [`ClientTrustError`].
     pub fn load(authorities: &Path, lists: Option<&Path>) -> Result<Self, ClientTrustError> {
         let roots = Roots::read(authorities)?;
-        let crls = lists.map(Lists::read).transpose()?;
+        let crls = lists.map(|path| Lists::read(path, &roots)).transpose()?;
         let mut doubts = roots.doubts();
         if let Some(crls) = &crls {
             doubts.extend(crls.doubts(&roots));
@@ -180,7 +181,7 @@ impl ClientAuthorities {
         Ok(Self {
             admitting: verifier(&store, der, true).map_err(unusable)?,
             staying: verifier(&store, der, false).map_err(unusable)?,
-            authorities: roots.names,
+            authorities: roots.authorities.into_iter().map(|root| root.name).collect(),
             revoked: crls.as_ref().map(|crls| crls.revoked),
             doubts,
             lists: crls
@@ -200,7 +201,7 @@ impl ClientAuthorities {
     }
 
     /// Returns what keeps clients out that should be admitted, now or soon: an authority that has
-    /// expired, or a list that is overdue or missing.
+    /// expired, or a list that is overdue, missing, or signed by another authority of the same name.
     pub fn doubts(&self) -> &[String] {
         &self.doubts
     }
@@ -226,12 +227,20 @@ fn verifier(
 
 /// The certificates of authorities.
 pub(crate) struct Roots {
+    /// Their file.
+    pub(crate) path: PathBuf,
     store: RootCertStore,
-    pub(crate) names: Vec<String>,
-    /// The subjects, in DER form.
-    pub(crate) subjects: Vec<Vec<u8>>,
-    /// The ends of their validity, in seconds since 1970.
-    ends: Vec<i64>,
+    pub(crate) authorities: Vec<Root>,
+}
+
+/// An authority.
+pub(crate) struct Root {
+    pub(crate) name: String,
+    /// The subject, and the public key with its algorithm, in DER form.
+    pub(crate) subject: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+    /// The end of the validity, in seconds since 1970.
+    end: i64,
 }
 
 impl Roots {
@@ -242,10 +251,9 @@ impl Roots {
             path: path.to_owned(),
         })?;
         let mut roots = Self {
+            path: path.to_owned(),
             store: RootCertStore::empty(),
-            names: Vec::new(),
-            subjects: Vec::new(),
-            ends: Vec::new(),
+            authorities: Vec::new(),
         };
         for (index, certificate) in chain.into_iter().enumerate() {
             let damaged = || ClientTrustError::Damaged {
@@ -260,9 +268,12 @@ impl Roots {
                     subject: name,
                 });
             }
-            roots.names.push(name);
-            roots.subjects.push(parsed.subject().as_raw().to_vec());
-            roots.ends.push(parsed.validity().not_after.timestamp());
+            roots.authorities.push(Root {
+                name,
+                subject: parsed.subject().as_raw().to_vec(),
+                key: parsed.public_key().raw.to_vec(),
+                end: parsed.validity().not_after.timestamp(),
+            });
             roots.store.add(certificate).map_err(|_| damaged())?;
         }
         Ok(roots)
@@ -270,8 +281,7 @@ impl Roots {
 
     fn doubts(&self) -> Vec<String> {
         let now = present().as_second();
-        let ends = self.names.iter().zip(&self.ends);
-        let doubts = ends.filter_map(|(name, end)| {
+        let doubts = self.authorities.iter().filter_map(|Root { name, end, .. }| {
             let days = (end - now) / SECONDS_OF_A_DAY;
             if *end < now {
                 Some(format!(

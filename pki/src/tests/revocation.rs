@@ -11,7 +11,9 @@ use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::{Authority, ClientAuthorities, ClientTrust, ClientTrustError, KeyKind, PrivateKey, generate_key};
+use crate::{
+    Authority, ClientAuthorities, ClientTrust, ClientTrustError, Curve, KeyKind, PrivateKey, generate_key,
+};
 
 /// The identifiers of the extensions for the number of a list, and of one that no program knows, in DER form.
 const NUMBER: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x14];
@@ -191,4 +193,72 @@ fn without_a_list_of_their_authority_new_connections_are_refused_and_others_stay
     let revoked = first.list(Some(2), 21, Some(&ada[0]));
     trust.replace(files.load(&[&revoked]).unwrap()).unwrap();
     assert_eq!(trust.check(&ada), Err(CertificateError::Revoked));
+}
+
+#[test]
+fn a_list_that_its_authority_has_not_signed_is_refused() {
+    let (own, other) = (Issues::named("Laboratory"), Issues::named("Laboratory"));
+    let files = Files::of(&[&own]);
+    let forged = other.list(Some(9), 22, None);
+    let error = files.load(&[&forged]).unwrap_err().to_string();
+    assert!(
+        error.contains("the list 1 of")
+            && error.contains("no authority in")
+            && error.contains("has signed it"),
+        "{error}"
+    );
+    // A single bit of the contents, here of its date, counts as well.
+    let list = own.list(Some(9), 22, None);
+    let mut der = pem::parse(&list).unwrap().into_contents();
+    let at = der.windows(6).position(|bytes| bytes == b"260122").unwrap();
+    der[at + 5] ^= 1;
+    let changed = pem::encode(&pem::Pem::new("X509 CRL", der));
+    let error = files.load(&[&changed]).unwrap_err();
+    assert!(
+        matches!(error, ClientTrustError::UnusableList { number: 1, .. }),
+        "{error}"
+    );
+    files.load(&[&list]).unwrap();
+    // The list of an authority that is not in the file may be that of one between.
+    let between = Issues::named("Between").list(Some(1), 20, None);
+    files.load(&[&list, &between]).unwrap();
+}
+
+#[test]
+fn of_two_authorities_of_one_name_the_one_that_has_not_signed_the_list_is_told() {
+    let (own, other) = (Issues::named("Laboratory"), Issues::named("Laboratory"));
+    let files = Files::of(&[&own, &other]);
+    let authorities = files.load(&[&own.list(Some(1), 20, None)]).unwrap();
+    let [doubt] = authorities.doubts() else {
+        panic!("{:?}", authorities.doubts());
+    };
+    assert!(
+        doubt.contains("signed with the key of another authority"),
+        "{doubt}"
+    );
+    let trust = ClientTrust::new(authorities);
+    assert_eq!(trust.verify(&own.issue("ada")), Ok(()));
+    assert!(trust.verify(&other.issue("ada")).is_err());
+}
+
+#[test]
+fn lists_are_signed_with_keys_of_every_kind() {
+    for kind in [
+        KeyKind::Rsa { bits: 2048 },
+        KeyKind::Ecc(Curve::Secp256r1),
+        KeyKind::Ecc(Curve::Secp384r1),
+        KeyKind::Ecc(Curve::Secp521r1),
+        KeyKind::Ed25519,
+    ] {
+        let issues = Issues::with_key("Laboratory", kind);
+        let files = Files::of(&[&issues]);
+        let trust = files.trust(&[&issues.list(Some(1), 20, None)]);
+        assert_eq!(trust.verify(&issues.issue("ada")), Ok(()), "{kind}");
+        let forged = Issues::with_key("Laboratory", kind).list(Some(1), 20, None);
+        let error = files.load(&[&forged]).unwrap_err();
+        assert!(
+            matches!(error, ClientTrustError::UnusableList { number: 1, .. }),
+            "{kind}: {error}"
+        );
+    }
 }
