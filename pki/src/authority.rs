@@ -14,11 +14,11 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::certificate::{Certificate, LONGEST_COMMON_NAME, load_chain, set_validity};
 use crate::client_certificate::hexadecimal;
-use crate::client_trust::lists_from_pem;
 use crate::describe::printable;
 use crate::error::PkiError;
 use crate::files;
 use crate::key::PrivateKey;
+use crate::revocation_lists::lists_from_pem;
 use crate::serve::public_key_bits;
 
 /// The bytes of a random serial number.

@@ -1,8 +1,13 @@
 //! Reads the certificate of a client: for which user it is.
 
 use rustls::pki_types::CertificateDer;
+use x509_parser::asn1_rs::{Class, Tag};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
+
+/// The tags of e-mail addresses and of host names among alternative names (RFC 5280, section 4.2.1.6).
+const RFC822_NAME: Tag = Tag(1);
+const DNS_NAME: Tag = Tag(2);
 
 /// The certificate of a client: whose it is, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +39,8 @@ pub enum ClientNameError {
     /// It has no common name, and several alternative names.
     #[error("it has no common name, and several alternative names")]
     SeveralAlternativeNames,
-    /// The name is neither UTF-8 nor ASCII text.
+    /// The name is neither a `UTF8String`, nor a `PrintableString` or an `IA5String` of ASCII characters.
+    /// An alternative name is an `IA5String`.
     #[error("its name is not of the kinds UTF8String, PrintableString and IA5String")]
     Encoding,
     /// The name is empty or blank.
@@ -74,10 +80,7 @@ impl ClientCertificate {
 fn name(certificate: &X509Certificate<'_>) -> Result<String, ClientNameError> {
     let mut common_names = certificate.subject().iter_common_name();
     match (common_names.next(), common_names.next()) {
-        (Some(name), None) => {
-            let name = name.as_str().map_err(|_| ClientNameError::Encoding)?;
-            return Ok(name.to_owned());
-        }
+        (Some(name), None) => return text(name),
         (Some(_), Some(_)) => return Err(ClientNameError::SeveralCommonNames),
         (None, _) => {}
     }
@@ -86,14 +89,38 @@ fn name(certificate: &X509Certificate<'_>) -> Result<String, ClientNameError> {
     let alternatives = alternatives.map_err(|_| ClientNameError::Missing)?;
     let names = alternatives.iter().flat_map(|names| &names.value.general_names);
     let mut names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+        // The library decodes them as UTF-8.
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) if name.is_ascii() => {
+            Some(Ok((*name).to_owned()))
+        }
+        // What is not even UTF-8 counts too, since other programs read a name there.
+        GeneralName::DNSName(_)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::Invalid(RFC822_NAME | DNS_NAME, _) => Some(Err(ClientNameError::Encoding)),
         _ => None,
     });
     match (names.next(), names.next()) {
-        (Some(name), None) => Ok(name),
+        (Some(name), None) => name,
         (Some(_), Some(_)) => Err(ClientNameError::SeveralAlternativeNames),
         (None, _) => Err(ClientNameError::Missing),
     }
+}
+
+/// Returns the text of a common name. The library would also return the text of a `NumericString`, and decode each
+/// kind as UTF-8.
+fn text(name: &AttributeTypeAndValue<'_>) -> Result<String, ClientNameError> {
+    let value = name.attr_value();
+    let text = std::str::from_utf8(value.data).map_err(|_| ClientNameError::Encoding)?;
+    let is_of_kind = match value.tag() {
+        Tag::Utf8String => true,
+        Tag::PrintableString | Tag::Ia5String => text.is_ascii(),
+        _ => false,
+    };
+    // A text in parts is no DER, and the numbers of tags mean something else in other classes.
+    let is_whole = value.class() == Class::Universal && value.header.is_primitive();
+    (is_of_kind && is_whole)
+        .then(|| text.to_owned())
+        .ok_or(ClientNameError::Encoding)
 }
 
 fn checked(name: String) -> Result<String, ClientNameError> {

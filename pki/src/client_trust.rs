@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use labwire_home::present;
@@ -15,10 +15,11 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::describe::printable;
 use crate::files;
+use crate::revocation_lists::{List, Lists, Newest};
 
 /// The most certificates that a client may present, its own included.
 const MOST_CERTIFICATES: usize = 8;
@@ -84,7 +85,7 @@ pub enum ClientTrustError {
         /// The file.
         path: PathBuf,
     },
-    /// A list of revoked certificates cannot be used.
+    /// A list of revoked certificates cannot be used, or is not signed by its issuer.
     #[error(
         "the list {number} of revoked certificates in '{}' cannot be used: {reason}; lists are of version 2 and tell \
          when the next one comes (with OpenSSL: crl_extensions and a crlnumber)",
@@ -98,10 +99,10 @@ pub enum ClientTrustError {
         /// The reason.
         reason: String,
     },
-    /// A list is older than the one that is in use.
+    /// A list is older than one of the same issuer that was in use since the manager was started.
     #[error(
-        "the list of revoked certificates of '{issuer}' in '{}' is older than the one in use, so what was revoked since \
-         would be accepted again; restore the newest one, or restart the manager to use this one",
+        "the list of revoked certificates of '{issuer}' in '{}' is older than one that was in use before, so what was \
+         revoked since would be accepted again; restore the newest one, or restart the manager to use this one",
         path.display()
     )]
     OlderList {
@@ -122,20 +123,17 @@ pub enum ClientTrustError {
 
 /// The authorities of clients and the lists of revoked certificates, as read from their files.
 pub struct ClientAuthorities {
-    /// For handshakes: with an overdue list, no certificate of its authority is accepted.
+    /// For handshakes: with an overdue list, or without one, no certificate of its authority is accepted.
     admitting: Arc<dyn ClientCertVerifier>,
-    /// For clients that are connected: an overdue list still tells what was revoked.
+    /// For clients that are connected: an overdue list still tells what was revoked, and one that is missing revokes
+    /// nothing.
     staying: Arc<dyn ClientCertVerifier>,
     authorities: Vec<String>,
     revoked: Option<usize>,
     doubts: Vec<String>,
-    /// The file of the lists, and for each list its issuer in DER form and for people, and its number.
-    lists: Option<(PathBuf, Vec<Numbered>)>,
+    /// The lists, and their file.
+    lists: Option<(PathBuf, Vec<List>)>,
 }
-
-/// A list of revoked certificates: its issuer in DER form and for people, and its number, big-endian without zeros in
-/// front.
-type Numbered = (Vec<u8>, String, Option<Vec<u8>>);
 
 impl fmt::Debug for ClientAuthorities {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,13 +149,14 @@ impl ClientAuthorities {
     /// Reads the certificates of authorities, and the lists of revoked certificates, from PEM files.
     ///
     /// With lists, each authority needs one: a certificate whose revocation cannot be looked up is
-    /// refused, and so is one whose list is overdue.
+    /// refused, and so is one whose list is overdue. A list whose issuer is an authority in the file must be signed
+    /// by it. Other lists are those of authorities between, whose keys are known when a client presents them.
     ///
     /// # Errors
     /// See [`ClientTrustError`].
     pub fn load(authorities: &Path, lists: Option<&Path>) -> Result<Self, ClientTrustError> {
         let roots = Roots::read(authorities)?;
-        let crls = lists.map(Lists::read).transpose()?;
+        let crls = lists.map(|path| Lists::read(path, &roots)).transpose()?;
         let mut doubts = roots.doubts();
         if let Some(crls) = &crls {
             doubts.extend(crls.doubts(&roots));
@@ -182,32 +181,13 @@ impl ClientAuthorities {
         Ok(Self {
             admitting: verifier(&store, der, true).map_err(unusable)?,
             staying: verifier(&store, der, false).map_err(unusable)?,
-            authorities: roots.names,
+            authorities: roots.authorities.into_iter().map(|root| root.name).collect(),
             revoked: crls.as_ref().map(|crls| crls.revoked),
             doubts,
             lists: crls
                 .zip(lists)
-                .map(|(crls, path)| (path.to_owned(), crls.numbers)),
+                .map(|(crls, path)| (path.to_owned(), crls.contents)),
         })
-    }
-
-    /// Checks that no list is older than that of the same issuer before.
-    fn check_newer(&self, before: &Self) -> Result<(), ClientTrustError> {
-        let (Some((path, lists)), Some((_, former))) = (&self.lists, &before.lists) else {
-            return Ok(());
-        };
-        for (issuer, name, number) in lists {
-            let known = former.iter().find(|(known, ..)| known == issuer);
-            let order =
-                |number: &Option<Vec<u8>>| number.as_ref().map(|number| (number.len(), number.clone()));
-            if known.is_some_and(|(.., known)| order(number) < order(known)) {
-                return Err(ClientTrustError::OlderList {
-                    path: path.clone(),
-                    issuer: name.clone(),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Returns the names of the authorities.
@@ -221,13 +201,14 @@ impl ClientAuthorities {
     }
 
     /// Returns what keeps clients out that should be admitted, now or soon: an authority that has
-    /// expired, or a list that is overdue or missing.
+    /// expired, or a list that is overdue, missing, or signed by another authority of the same name.
     pub fn doubts(&self) -> &[String] {
         &self.doubts
     }
 }
 
-/// Creates a verifier. A strict one accepts no certificate by a list that is overdue.
+/// Creates a verifier. A strict one accepts no certificate without a list that tells whether it was revoked, or by
+/// a list that is overdue. Another one refuses what a list revokes, and nothing else for want of one.
 fn verifier(
     roots: &Arc<RootCertStore>,
     lists: &[CertificateRevocationListDer<'static>],
@@ -240,18 +221,26 @@ fn verifier(
     if is_strict {
         builder.enforce_revocation_expiration().build()
     } else {
-        builder.build()
+        builder.allow_unknown_revocation_status().build()
     }
 }
 
 /// The certificates of authorities.
-struct Roots {
+pub(crate) struct Roots {
+    /// Their file.
+    pub(crate) path: PathBuf,
     store: RootCertStore,
-    names: Vec<String>,
-    /// The subjects, in DER form.
-    subjects: Vec<Vec<u8>>,
-    /// The ends of their validity, in seconds since 1970.
-    ends: Vec<i64>,
+    pub(crate) authorities: Vec<Root>,
+}
+
+/// An authority.
+pub(crate) struct Root {
+    pub(crate) name: String,
+    /// The subject, and the public key with its algorithm, in DER form.
+    pub(crate) subject: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+    /// The end of the validity, in seconds since 1970.
+    end: i64,
 }
 
 impl Roots {
@@ -262,10 +251,9 @@ impl Roots {
             path: path.to_owned(),
         })?;
         let mut roots = Self {
+            path: path.to_owned(),
             store: RootCertStore::empty(),
-            names: Vec::new(),
-            subjects: Vec::new(),
-            ends: Vec::new(),
+            authorities: Vec::new(),
         };
         for (index, certificate) in chain.into_iter().enumerate() {
             let damaged = || ClientTrustError::Damaged {
@@ -280,9 +268,12 @@ impl Roots {
                     subject: name,
                 });
             }
-            roots.names.push(name);
-            roots.subjects.push(parsed.subject().as_raw().to_vec());
-            roots.ends.push(parsed.validity().not_after.timestamp());
+            roots.authorities.push(Root {
+                name,
+                subject: parsed.subject().as_raw().to_vec(),
+                key: parsed.public_key().raw.to_vec(),
+                end: parsed.validity().not_after.timestamp(),
+            });
             roots.store.add(certificate).map_err(|_| damaged())?;
         }
         Ok(roots)
@@ -290,8 +281,7 @@ impl Roots {
 
     fn doubts(&self) -> Vec<String> {
         let now = present().as_second();
-        let ends = self.names.iter().zip(&self.ends);
-        let doubts = ends.filter_map(|(name, end)| {
+        let doubts = self.authorities.iter().filter_map(|Root { name, end, .. }| {
             let days = (end - now) / SECONDS_OF_A_DAY;
             if *end < now {
                 Some(format!(
@@ -311,104 +301,16 @@ impl Roots {
     }
 }
 
-/// Lists of revoked certificates.
-struct Lists {
-    der: Vec<CertificateRevocationListDer<'static>>,
-    /// For each list: the issuer in DER form and for people, its time and that of the next one.
-    issuers: Vec<(Vec<u8>, String, [i64; 2])>,
-    numbers: Vec<Numbered>,
-    revoked: usize,
-}
-
-impl Lists {
-    fn read(path: &Path) -> Result<Self, ClientTrustError> {
-        let contents = read(path)?;
-        let blocks = lists_from_pem(&contents).ok_or_else(|| ClientTrustError::NoList {
-            path: path.to_owned(),
-        })?;
-        let (mut issuers, mut numbers, mut revoked) = (Vec::<(Vec<u8>, _, _)>::new(), Vec::new(), 0);
-        for (index, block) in blocks.iter().enumerate() {
-            let unusable = |reason: &str| ClientTrustError::UnusableList {
-                path: path.to_owned(),
-                number: index + 1,
-                reason: reason.to_owned(),
-            };
-            let parsed = CertificateRevocationList::from_der(block);
-            let (_, list) = parsed.map_err(|_| unusable("it is damaged"))?;
-            let next = list.next_update();
-            let next = next.ok_or_else(|| unusable("it does not tell when the next one comes"))?;
-            let issuer = list.issuer().as_raw().to_vec();
-            let name = printable(&list.issuer().to_string());
-            if issuers.iter().any(|(known, ..)| *known == issuer) {
-                // Only one of them would count.
-                return Err(unusable(&format!(
-                    "it is the second one of '{name}'; keep the newest one only"
-                )));
-            }
-            let number = list
-                .crl_number()
-                .map(x509_parser::num_bigint::BigUint::to_bytes_be);
-            numbers.push((issuer.clone(), name.clone(), number));
-            revoked += list.iter_revoked_certificates().count();
-            issuers.push((issuer, name, [list.last_update().timestamp(), next.timestamp()]));
-        }
-        let der = blocks.into_iter().map(CertificateRevocationListDer::from);
-        Ok(Self {
-            der: der.collect(),
-            issuers,
-            numbers,
-            revoked,
-        })
-    }
-
-    fn doubts(&self, roots: &Roots) -> Vec<String> {
-        let now = present().as_second();
-        let mut doubts = Vec::new();
-        for (_, name, [from, next]) in &self.issuers {
-            let left = next - now;
-            if left <= 0 {
-                doubts.push(format!(
-                    "the list of revoked certificates of '{name}' is overdue since {}, so its certificates are refused; \
-                     renew it (labwire certgen --crl, or who runs the authority), then send HUP",
-                    day(*next)
-                ));
-            } else if left < (next - from) / 10 {
-                doubts.push(format!(
-                    "the list of revoked certificates of '{name}' must be renewed by {}, or its certificates are refused",
-                    day(*next)
-                ));
-            }
-        }
-        for (subject, name) in roots.subjects.iter().zip(&roots.names) {
-            if !self.issuers.iter().any(|(issuer, ..)| issuer == subject) {
-                doubts.push(format!(
-                    "there is no list of revoked certificates of '{name}', so its certificates are refused; add one \
-                     (labwire certgen --crl)"
-                ));
-            }
-        }
-        doubts
-    }
-}
-
-/// Returns the lists of revoked certificates among the blocks of a PEM file. Returns `None` if there
-/// are none or a block is incomplete.
-pub(crate) fn lists_from_pem(contents: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let text = String::from_utf8_lossy(contents);
-    let blocks = pem::parse_many(text.as_bytes()).ok()?;
-    let lists = blocks.into_iter().filter(|block| block.tag() == "X509 CRL");
-    let lists: Vec<_> = lists.map(pem::Pem::into_contents).collect();
-    (!lists.is_empty()).then_some(lists)
-}
-
-fn read(path: &Path) -> Result<impl AsRef<[u8]> + std::ops::Deref<Target = Vec<u8>>, ClientTrustError> {
+pub(crate) fn read(
+    path: &Path,
+) -> Result<impl AsRef<[u8]> + std::ops::Deref<Target = Vec<u8>>, ClientTrustError> {
     files::read(path).map_err(|reason| ClientTrustError::Read {
         path: path.to_owned(),
         reason,
     })
 }
 
-fn day(seconds: i64) -> String {
+pub(crate) fn day(seconds: i64) -> String {
     let moment = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
     moment.strftime("%Y-%m-%d").to_string()
 }
@@ -420,7 +322,16 @@ fn day(seconds: i64) -> String {
 /// sent to clients: strangers need not learn them, and a client has one certificate.
 #[derive(Debug)]
 pub struct ClientTrust {
-    current: RwLock<(Arc<ClientAuthorities>, u64)>,
+    current: RwLock<Current>,
+}
+
+/// What is in use.
+#[derive(Debug)]
+struct Current {
+    authorities: Arc<ClientAuthorities>,
+    version: u64,
+    /// Also of lists that were in use before: one that was left out for some time must not return as an older one.
+    newest: Newest,
 }
 
 /// The client has presented too many certificates, or too large ones.
@@ -429,27 +340,40 @@ pub struct ClientTrust {
 struct ChainTooLong;
 
 impl ClientTrust {
-    /// Creates it with first authorities.
+    /// Creates it with first authorities. Their lists may be of any age.
     pub fn new(authorities: ClientAuthorities) -> Self {
+        let mut newest = Newest::default();
+        if let Some((_, lists)) = &authorities.lists {
+            newest.remember(lists);
+        }
         Self {
-            current: RwLock::new((Arc::new(authorities), 1)),
+            current: RwLock::new(Current {
+                authorities: Arc::new(authorities),
+                version: 1,
+                newest,
+            }),
         }
     }
 
-    /// Replaces the authorities and lists.
+    /// Replaces the authorities and lists. The same lists once more are fine.
     ///
     /// # Errors
-    /// [`ClientTrustError::OlderList`] if what was revoked would be accepted again. Nothing is replaced then.
+    /// [`ClientTrustError::OlderList`] if a list is older than any of its issuer that was in use before, so that what
+    /// was revoked would be accepted again. Nothing is replaced then.
     pub fn replace(&self, authorities: ClientAuthorities) -> Result<(), ClientTrustError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        authorities.check_newer(&current.0)?;
-        *current = (Arc::new(authorities), current.1 + 1);
+        if let Some((path, lists)) = &authorities.lists {
+            current.newest.check(path, lists)?;
+            current.newest.remember(lists);
+        }
+        current.authorities = Arc::new(authorities);
+        current.version += 1;
         Ok(())
     }
 
     /// Returns a number that grows when they are replaced.
     pub fn version(&self) -> u64 {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).1
+        self.read().version
     }
 
     /// Verifies the certificates of a client that returns to an earlier TLS session, its own first. The
@@ -463,8 +387,8 @@ impl ClientTrust {
         check(&*self.current().admitting, chain)
     }
 
-    /// Checks the certificates of a client that is connected, its own first. A list that is overdue
-    /// is no reason to refuse them, since they were accepted before.
+    /// Checks the certificates of a client that is connected, its own first. A list that is overdue or
+    /// missing is no reason to refuse them, since they were accepted before.
     ///
     /// Takes up to some milliseconds.
     ///
@@ -475,7 +399,11 @@ impl ClientTrust {
     }
 
     fn current(&self) -> Arc<ClientAuthorities> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0)
+        Arc::clone(&self.read().authorities)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -62,6 +62,7 @@ pub mod fuzzing;
 mod health;
 mod key;
 mod kind;
+mod revocation_lists;
 mod serve;
 mod summary;
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn an_older_list_is_not_taken_at_hup() {
     manager.wait_for_log("1 revoked in ca.crl");
     std::fs::copy(file("old.crl"), file("ca.crl")).unwrap();
     manager.signal(Signal::HUP);
-    manager.wait_for_log("is older than the one in use");
+    manager.wait_for_log("is older than one that was in use before");
     assert_eq!(labwire_as(&manager, "ada", &["status"]).status.code(), Some(4));
     assert!(labwire_as(&manager, "root", &["status"]).status.success());
 }

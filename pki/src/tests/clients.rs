@@ -1,7 +1,7 @@
 //! Certificates for clients: whose they are, and which are accepted.
 
-use rcgen::string::BmpString;
-use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue};
+use rcgen::string::{BmpString, Ia5String};
+use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, SanType};
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 
@@ -25,6 +25,92 @@ fn name_of(names: Vec<DnValue>) -> Result<String, ClientNameError> {
         .self_signed(&key().signing_pair(None).unwrap())
         .unwrap();
     ClientCertificate::of(certificate.der()).unwrap().name
+}
+
+/// Returns whose a certificate is, after one value in it was replaced by another of the same length.
+///
+/// The signature is not that of the certificate any more, which is checked elsewhere.
+fn name_after(parameters: &CertificateParams, from: &[u8], to: &[u8]) -> Result<String, ClientNameError> {
+    assert_eq!(from.len(), to.len());
+    let pair = key().signing_pair(None).unwrap();
+    let mut der = parameters.self_signed(&pair).unwrap().der().to_vec();
+    let ends = from.len()..=der.len();
+    let found: Vec<_> = ends
+        .map(|end| end - from.len()..end)
+        .filter(|at| der[at.clone()] == *from)
+        .collect();
+    assert!(!found.is_empty());
+    for at in found {
+        der[at].copy_from_slice(to);
+    }
+    ClientCertificate::of(&der.into()).unwrap().name
+}
+
+/// Returns a value in DER form, with a tag and less than 128 bytes.
+fn value(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[tag, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+#[test]
+fn a_common_name_is_of_one_of_the_kinds_that_all_programs_read_in_the_same_way() {
+    let (accepted, refused) = (|name: &str| Ok(name.to_owned()), Err(ClientNameError::Encoding));
+    for (tag, bytes, expected) in [
+        (0x0c, "ada", accepted("ada")),
+        (0x0c, "zo\u{eb}", accepted("zo\u{eb}")),
+        (0x13, "ada", accepted("ada")),
+        (0x16, "ada", accepted("ada")),
+        // PrintableString and IA5String are ASCII; some programs read Latin-1 or UTF-8 into them.
+        (0x13, "zo\u{eb}", refused.clone()),
+        (0x16, "zo\u{eb}", refused.clone()),
+        // NumericString, TeletexString, VisibleString, GeneralString and an octet string.
+        (0x12, "ada", refused.clone()),
+        (0x12, "123", refused.clone()),
+        (0x14, "ada", refused.clone()),
+        (0x1a, "ada", refused.clone()),
+        (0x1b, "ada", refused.clone()),
+        (0x04, "ada", refused.clone()),
+        // A UTF8String in parts, and one of a class of its own.
+        (0x2c, "ada", refused.clone()),
+        (0x8c, "ada", refused),
+    ] {
+        let placeholder = "Q".repeat(bytes.len());
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        let name = DnValue::Utf8String(placeholder.clone());
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        let from = value(0x0c, placeholder.as_bytes());
+        let name = name_after(&parameters, &from, &value(tag, bytes.as_bytes()));
+        assert_eq!(name, expected, "{tag:#x} {bytes}");
+    }
+}
+
+#[test]
+fn an_alternative_name_is_ascii_and_one_that_is_not_is_counted() {
+    for tag in [0x81, 0x82] {
+        let alternative = |name: &str| {
+            let name = Ia5String::try_from(name).unwrap();
+            if tag == 0x81 {
+                SanType::Rfc822Name(name)
+            } else {
+                SanType::DnsName(name)
+            }
+        };
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.subject_alt_names = vec![alternative("QQQQ")];
+        let name_with = |parameters: &CertificateParams, bytes: &[u8]| {
+            name_after(parameters, &value(tag, b"QQQQ"), &value(tag, bytes))
+        };
+        assert_eq!(name_with(&parameters, b"anna"), Ok("anna".to_owned()));
+        for bytes in ["zo\u{eb}".as_bytes(), b"zo\xeb\xeb"] {
+            assert_eq!(name_with(&parameters, bytes), Err(ClientNameError::Encoding));
+        }
+        parameters.subject_alt_names.push(alternative("ada"));
+        assert_eq!(
+            name_with(&parameters, b"zo\xeb\xeb"),
+            Err(ClientNameError::SeveralAlternativeNames)
+        );
+    }
 }
 
 #[test]

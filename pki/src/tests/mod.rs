@@ -6,6 +6,7 @@ mod clients;
 mod handshakes;
 mod keys;
 mod mutations;
+mod revocation;
 
 use std::fs;
 use std::path::PathBuf;
