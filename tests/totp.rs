@@ -505,6 +505,21 @@ fn a_user_who_is_disabled_is_refused_with_a_code_that_stays_good() {
 }
 
 #[test]
+fn a_lost_key_of_second_factors_is_told_by_the_check_and_at_the_start() {
+    let home = home();
+    enable(&home, "ada");
+    std::fs::remove_file(home.path("manager.sqlite3.totp-key")).unwrap();
+    let told = "1 user(s) have a second factor and cannot log in, since its key ";
+    let check = home.labwire(&["start", "--check", "--port", "0", "--disable-tls", "--auth-login"]);
+    let printed = String::from_utf8(check.stdout).unwrap();
+    assert!(check.status.success(), "{printed}");
+    let line = printed.lines().find(|line| line.contains(told)).unwrap();
+    assert!(line.starts_with("doubtful  second factor"), "{line}");
+    let manager = Manager::start_in(home, &LOGIN);
+    assert!(manager.log().contains(told), "{}", manager.log());
+}
+
+#[test]
 fn without_the_key_beside_the_database_the_login_is_refused_and_the_log_tells_why() {
     let home = home();
     let app = enable(&home, "ada");

@@ -13,6 +13,7 @@ use labwire_client::{Arguments, Array, to_json};
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use labwire_wire::{array_elements, scan_object};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::failure::Failure;
@@ -201,13 +202,31 @@ fn takes_next_word(command: &Command, word: &str) -> bool {
     option.is_some_and(|option| option.get_action().takes_values() && !option.is_require_equals_set())
 }
 
+/// How many characters of a wrong word an error shows.
+const SHOWN: usize = 200;
+
 /// Returns a word as a text, unless it was meant to be a list or an object.
 fn text_of(word: &str, text: String) -> Result<String, Failure> {
     if word.starts_with(['[', '{']) {
-        return Err(Failure::Usage(format!(
-            "'{word}' is not a list or an object; for a text, quote it twice: '{}'",
-            json_string(word)
-        )));
+        // Lists within lists, which are deeper than this computer's JSON is read.
+        let is_deep = serde_json::from_str::<Value>(word)
+            .is_err_and(|error| error.to_string().contains("recursion limit"));
+        let beginning: String = word.chars().take(SHOWN).collect();
+        let shown = if beginning.len() < word.len() {
+            &format!("{beginning}…")
+        } else {
+            word
+        };
+        return Err(Failure::Usage(if is_deep {
+            format!(
+                "'{shown}' is nested too deep for a word of the command line; send it from a program, or as a line by nc"
+            )
+        } else {
+            format!(
+                "'{shown}' is not a list or an object; for a text, quote it twice: '{}'",
+                json_string(shown)
+            )
+        }));
     }
     Ok(text)
 }
@@ -353,6 +372,25 @@ mod tests {
         ] {
             assert_eq!(converted(&[word]).unwrap().0, format!("[{json}]"), "{word}");
         }
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_shown_in_part_with_the_reason() {
+        let told = |word: &str| match converted(&[word]) {
+            Err(Failure::Usage(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            told("[1, x"),
+            "'[1, x' is not a list or an object; for a text, quote it twice: '\"[1, x\"'"
+        );
+        let deep = told(&format!("{}{}", "[".repeat(1_000), "]".repeat(1_000)));
+        assert!(
+            deep.contains("[…' is nested too deep for a word of the command line"),
+            "{deep}"
+        );
+        assert!(deep.len() < 400, "{deep}");
+        assert!(told(&format!("[{}", "x".repeat(5_000))).len() < 700);
     }
 
     #[test]

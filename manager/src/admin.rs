@@ -143,14 +143,20 @@ impl Request {
     }
 }
 
-/// Returns the value of an argument for the record. What is no text in the place of a name may be anything,
-/// such as a name with a password.
+/// Returns the value of an argument for the record. One of another type than its parameter's may be anything, such as
+/// a password in the wrong place.
 fn shown(name: &str, value: &Value) -> String {
-    let is_name = matches!(name, "username" | "user" | "hostname");
-    if is_name && !value.is_string() {
-        return "…".to_owned();
+    let is_in_place = match name {
+        "username" | "user" | "hostname" => value.is_string(),
+        "is_admin" => value.is_boolean(),
+        "rounds" => value.is_number(),
+        _ => true,
+    };
+    if is_in_place {
+        value.to_string()
+    } else {
+        "…".to_owned()
     }
-    value.to_string()
 }
 
 fn refused(error: &StoreError) -> Refusal {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use labwire_wire::quoted;
+use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use crate::access::AccessError;
@@ -149,6 +150,30 @@ impl StoreError {
             | Self::Damaged { .. }
             | Self::TableForeign { .. }
             | Self::Closed => false,
+        }
+    }
+
+    /// Returns whether the file is damaged, or no database.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+            _ => false,
+        }
+    }
+
+    /// Returns whether this user may not read or write the file, or its folder.
+    pub fn is_missing_right(&self) -> bool {
+        match self {
+            Self::Unreachable { reason, .. } => reason.kind() == io::ErrorKind::PermissionDenied,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+            ),
+            _ => false,
         }
     }
 

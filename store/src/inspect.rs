@@ -25,6 +25,8 @@ pub struct DatabaseContents {
     pub users: u32,
     /// The number of administrators among them.
     pub administrators: u32,
+    /// The number of users whose second factor was confirmed.
+    pub second_factors: u32,
     /// The number of trusted hostnames.
     pub hostnames: u32,
     /// The missing tables of MSL-Network and of Labwire, which a manager creates when it starts.
@@ -85,6 +87,7 @@ pub fn inspect(path: &Path) -> Result<DatabaseContents, StoreError> {
     Ok(DatabaseContents {
         users: count("auth_users", "")?,
         administrators: count("auth_users", "WHERE is_admin <> 0")?,
+        second_factors: count("labwire_totp", "WHERE active_since IS NOT NULL")?,
         hostnames: count("auth_hostnames", "")?,
         missing_tables,
     })

@@ -128,12 +128,20 @@ pub(crate) struct StoreCounts {
     pub(crate) readings: AtomicU64,
     /// Changes by this store of users, tokens and accounts.
     pub(crate) logins_changed: AtomicI64,
+    /// The latest time at which a token was looked for, in seconds since 1970.
+    pub(crate) latest: AtomicI64,
 }
 
 impl StoreCounts {
     /// Returns the number of a reading of users, on the thread of the database.
     fn next_reading(&self) -> u64 {
         self.readings.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns the time by which a token has ended or not, in seconds since 1970: `now`, unless the clock has shown
+    /// a later one. A token that has ended stays so if the clock is set back.
+    fn time_for_tokens(&self, now: i64) -> i64 {
+        self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 }
 

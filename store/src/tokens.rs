@@ -130,7 +130,8 @@ impl fmt::Debug for IssuedToken {
 /// [`AccessError::NotOneService`], [`AccessError::ServiceName`] if no service can have the name, and
 /// [`AccessError::Pattern`].
 pub fn token_to_serve(name: &str) -> Result<Vec<Permission>, AccessError> {
-    if name.contains(['*', '?']) {
+    // A permission would read the name as that of a set.
+    if name.contains(['*', '?']) || name.starts_with('@') {
         return Err(AccessError::NotOneService(name.to_owned()));
     }
     check_name(name).map_err(AccessError::ServiceName)?;

@@ -59,6 +59,20 @@ impl Database {
         Ok(rows.next()?.map(|row| integer(row, 0) != 0))
     }
 
+    /// Returns whether MSL-Network can check the password of this user: it has [`COMPATIBLE_ROUNDS`]. `false` for a
+    /// user who is not registered.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] if the database cannot be read.
+    pub fn has_compatible_password(&self, username: &str) -> Result<bool, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT coalesce(record.rounds, ?2) = ?2 FROM auth_users AS user
+                LEFT JOIN labwire_password_rounds AS record ON record.salt = user.salt WHERE user.username = ?1",
+        )?;
+        let mut rows = statement.query(params![username, COMPATIBLE_ROUNDS])?;
+        Ok(rows.next()?.is_some_and(|row| integer(row, 0) != 0))
+    }
+
     /// Adds a user.
     ///
     /// # Errors

@@ -97,6 +97,12 @@ fn a_password_that_looks_like_the_path_of_no_file_is_taken_with_a_warning() {
         assert!(ran.error.contains("looks like the path of a file"), "{ran:?}");
         assert!(!ran.error.contains(password), "{ran:?}");
     }
+    let ran = run(
+        &home,
+        "labwire user add u9 --compatible --password pass.txt enc.crt",
+    );
+    let swallowed = "(all 2 words behind the option: put it last)";
+    assert!(ran.error.contains(swallowed), "{ran:?}");
     let ran = run(&home, "labwire user add ada --compatible --password a good one.");
     assert!(ran.code == 0 && !ran.error.contains("warning"), "{ran:?}");
 

@@ -153,8 +153,8 @@ fn two_folders(home: &Home, theirs: &Home) -> Check {
             ),
         )
         .command(
-            "to use the users, keys and certificates of MSL-Network, start the manager with this variable, and set it \
-             for programs and for the other commands of labwire, too",
+            "to use the users, keys and certificates of MSL-Network, start the manager with this variable and its other \
+             options, and set it for programs and for the other commands of labwire, too",
             start_in(&shell_word(&theirs.root().to_string_lossy())),
         );
     }

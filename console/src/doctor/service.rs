@@ -58,7 +58,8 @@ pub(super) async fn check_manager(connection: &Connection) -> (Check, Option<Ide
         )
         .remedy("give calls a time limit, such as --timeout of labwire call")
         .command(
-            "to use Labwire with the users, keys and certificates of this manager, stop it and start, on its computer",
+            "to use Labwire with the users, keys and certificates of this manager, stop it and start, on its computer and with \
+             its other options",
             start_in("~/.msl/network"),
         )
     };

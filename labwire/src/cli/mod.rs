@@ -48,6 +48,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use labwire_home::nearest;
 use labwire_pki::PkiError;
+use labwire_store::StoreError;
 
 use crate::demo;
 use old_spelling::OldCommand;
@@ -312,7 +313,21 @@ fn explain(error: &anyhow::Error) -> String {
             told.push(text);
         }
     }
+    if let Some(remedy) = error.downcast_ref().and_then(remedy) {
+        told.push(remedy.to_owned());
+    }
     told.join(": ")
+}
+
+/// Returns what to do about an error of the database that does not tell it itself.
+fn remedy(error: &StoreError) -> Option<&'static str> {
+    if error.is_missing_right() {
+        return Some("run the command as the user of the manager, whose file it is");
+    }
+    let is_told = matches!(error, StoreError::Damaged { .. });
+    (error.is_damage() && !is_told).then_some(
+        "it is damaged, or no database: restore a copy, or save what can be read with: sqlite3 FILE .recover",
+    )
 }
 
 /// Writes a line to standard error, and ignores a failure: there is no other place to report it.
@@ -357,6 +372,10 @@ mod tests {
         std::fs::write(&path, [7; 8192]).unwrap();
         let opened = labwire_store::Database::open(&path).map(|_| ());
         let error = anyhow::Error::from(opened.unwrap_err());
-        assert_eq!(explain(&error), "the database: file is not a database");
+        let told = explain(&error);
+        assert!(
+            told.starts_with("the database: file is not a database: it is damaged, or no"),
+            "{told}"
+        );
     }
 }

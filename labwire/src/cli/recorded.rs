@@ -5,6 +5,7 @@ use std::path::Path;
 
 use labwire_home::{create_private_file, give_to_owner_of, hostname};
 use labwire_record::{Entry, Kind, RecordError, append};
+use labwire_wire::visible;
 
 use super::database::Chosen;
 use super::tell;
@@ -19,7 +20,7 @@ pub(super) fn done(
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
     record(chosen, command, what);
-    writeln!(output, "{what}")?;
+    writeln!(output, "{}", visible(what))?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ const UTF16_MARKS: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 /// If the secret is empty, or the file or standard input cannot be read.
 pub(crate) fn resolve(words: &[String], prompt: &str) -> anyhow::Result<String> {
     let secret = match words {
-        words if !is_elsewhere(words) => written(&words.join(" "))?,
+        words if !is_elsewhere(words) => written(&words.join(" "), words.len())?,
         _ if stdin().is_terminal() => ask(prompt)?,
         _ => first_line(stdin().lock()).context("cannot read the password from standard input")?,
     };
@@ -70,14 +70,15 @@ fn ask(prompt: &str) -> anyhow::Result<String> {
     }
 }
 
-/// Returns the text itself as the secret, or the first line of the file that it names.
-fn written(text: &str) -> anyhow::Result<String> {
+/// Returns the text itself, which was typed as that many words, as the secret, or the first line of the file that it
+/// names.
+fn written(text: &str, words: usize) -> anyhow::Result<String> {
     let path = Path::new(text);
     match path.metadata() {
         // A pipe is accepted like a file: a shell passes `<(command)` as the path of a pipe.
         Ok(metadata) if !metadata.is_dir() => {}
-        Ok(_) => return Ok(itself(text, "it is a folder")),
-        Err(error) if is_no_path(&error) => return Ok(itself(text, "there is no such file")),
+        Ok(_) => return Ok(itself(text, words, "it is a folder")),
+        Err(error) if is_no_path(&error) => return Ok(itself(text, words, "there is no such file")),
         // It is unknown whether the path leads to a file. The path must not become the password,
         // since everyone who knows the command line could guess it.
         Err(error) => {
@@ -92,7 +93,7 @@ fn written(text: &str) -> anyhow::Result<String> {
 
 /// Returns the text as the secret itself, with a warning if it looks like a path. `reason` states
 /// why it is not the path of a secret's file.
-fn itself(text: &str, reason: &str) -> String {
+fn itself(text: &str, words: usize, reason: &str) -> String {
     // As `ada.txt`: nobody notices that the file is missing, and that its name is the password.
     let has_extension = text.rsplit_once('.').is_some_and(|(stem, extension)| {
         let length = extension.len();
@@ -101,8 +102,14 @@ fn itself(text: &str, reason: &str) -> String {
             && extension.bytes().all(|byte| byte.is_ascii_alphabetic())
     });
     if text.contains(['/', '\\']) || text.starts_with(['~', '.']) || has_extension {
+        let swallowed = if words > 1 {
+            format!(" (all {words} words behind the option: put it last)")
+        } else {
+            String::new()
+        };
         tell(format_args!(
-            "warning: the password looks like the path of a file, but {reason}: what was typed is the password itself"
+            "warning: the password looks like the path of a file, but {reason}: what was typed is the password \
+             itself{swallowed}"
         ));
     }
     text.to_owned()

@@ -146,7 +146,7 @@ pub enum AccessError {
     ),
     /// The name of a service for a token is a pattern.
     #[error(
-        "{}: the name of one service has no * or ?; for several services, allow 'register PATTERN' and 'notify PATTERN'",
+        "{}: the name of one service has no * or ?, and no @ in front; for several services, allow 'register PATTERN' and 'notify PATTERN'",
         quoted(.0)
     )]
     NotOneService(

@@ -197,7 +197,7 @@ impl Store {
         let counts = Arc::clone(&self.counts);
         let (found, read) = self
             .ask(move |database| {
-                let found = database.login_with_token(&name, &given, now)?;
+                let found = database.login_with_token(&name, &given, counts.time_for_tokens(now))?;
                 Ok((found, counts.next_reading()))
             })
             .await?;
@@ -268,7 +268,7 @@ impl Store {
         let counts = Arc::clone(&self.counts);
         let (credentials, read) = self
             .ask(move |database| {
-                let credentials = database.login(&name, &given, now)?;
+                let credentials = database.login(&name, &given, counts.time_for_tokens(now))?;
                 Ok((credentials, counts.next_reading()))
             })
             .await?;

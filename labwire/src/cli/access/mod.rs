@@ -18,6 +18,7 @@ mod until;
 use std::io::Write;
 
 use clap::Args;
+use labwire_wire::visible;
 use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
@@ -63,13 +64,17 @@ fn write_lists<'a>(
         }
         return Ok(());
     }
+    let lists = lists.into_iter();
+    let lists: Vec<_> = lists
+        .map(|(name, members)| (visible(name), visible(&members.join(", "))))
+        .collect();
     let width = lists
         .iter()
         .map(|(name, _)| name.chars().count())
         .max()
         .unwrap_or_default();
     for (name, members) in lists {
-        let line = format!("{name:width$}  {}", members.join(", "));
+        let line = format!("{name:width$}  {members}");
         writeln!(output, "{}", line.trim_end())?;
     }
     Ok(())

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use labwire_access::{Access, Permission, Policy, Scope, permissions_to_use};
 use labwire_home::present;
 use labwire_store::{AccessError, Database, NewToken, Token, token_to_serve};
+use labwire_wire::visible;
 use serde_json::json;
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, notes, until};
@@ -200,7 +201,7 @@ pub(super) fn execute(args: &TokenArgs, chosen: &Chosen, output: &mut impl Write
                 let width = tokens.iter().map(|token| token.id.to_string().len()).max();
                 let width = width.unwrap_or_default();
                 for token in &tokens {
-                    writeln!(output, "{:width$}  {}", token.id, listed(token))?;
+                    writeln!(output, "{:width$}  {}", token.id, visible(&listed(token)))?;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use clap::{Args, Subcommand};
 use labwire_home::present;
 use labwire_store::{Database, IssuedTotp, StoreError, TotpState};
+use labwire_wire::visible;
 use serde_json::json;
 
 use super::{ChangeArgs, Chosen, ListArgs, choose, until};
@@ -186,7 +187,9 @@ fn confirm(user: &str, code: &str, chosen: &Chosen, output: &mut impl Write) -> 
     chosen.open()?.confirm_totp(user, code, present().as_second())?;
     let what = format!("{user} needs a code to log in from now on");
     done(chosen, "totp confirm", &what, output)?;
-    tell("it is typed behind the password, without a space: secret123456");
+    tell(
+        "it is typed behind the password, without a space: secret123456; this code is used up, so log in with the next one",
+    );
     Ok(())
 }
 
@@ -225,10 +228,11 @@ fn list(database: &Database, is_json: bool, output: &mut impl Write) -> anyhow::
     } else if states.is_empty() {
         writeln!(output, "There are no second factors")?;
     } else {
-        let width = states.iter().map(|state| state.user.chars().count()).max();
+        let names: Vec<_> = states.iter().map(|state| visible(&state.user)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max();
         let width = width.unwrap_or_default();
-        for state in &states {
-            writeln!(output, "{:width$}  {}", state.user, listed(state))?;
+        for (name, state) in names.iter().zip(&states) {
+            writeln!(output, "{name:width$}  {}", listed(state))?;
         }
     }
     Ok(())

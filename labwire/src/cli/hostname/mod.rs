@@ -6,6 +6,7 @@ use std::io::Write;
 
 use anyhow::bail;
 use labwire_store::StoreError;
+use labwire_wire::visible;
 use serde_json::json;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
@@ -85,7 +86,7 @@ fn execute(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::
                 chosen.path.display()
             )?;
             for hostname in hostnames {
-                writeln!(output, "  {hostname}")?;
+                writeln!(output, "  {}", visible(&hostname))?;
             }
             Ok(())
         }

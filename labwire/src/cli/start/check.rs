@@ -129,6 +129,10 @@ pub(super) fn run(arguments: StartArgs) -> anyhow::Result<()> {
     if let Some(empty) = hints::empty_variables() {
         report.tell("authentication", &Doubtful(empty))?;
     }
+    let second_factors = contents.map_or(0, |contents| contents.second_factors);
+    if let Some(missing) = super::without_totp_key(&path, second_factors as usize) {
+        report.tell("second factor", &Doubtful(missing))?;
+    }
     if options.roles.unwrap_or(false) {
         report.tell("roles", &roles(&options))?;
     }
@@ -251,6 +255,7 @@ fn database(path: &Path) -> (Finding, Option<DatabaseContents>) {
     let DatabaseContents {
         users,
         administrators,
+        second_factors: _,
         hostnames,
         missing_tables,
     } = &contents;

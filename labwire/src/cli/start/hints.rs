@@ -31,7 +31,11 @@ pub(super) fn next_steps(plan: &Plan, port: u16, tls: Option<&TlsFiles>) -> [Str
                 host.to_owned()
             };
             let certificate = for_shell(&files.certificate);
-            format!("openssl s_client -quiet -connect {host}:{port} -CAfile {certificate}")
+            let own = match plan.authentication {
+                Authentication::Certificate => " -cert NAME.crt -key NAME.key",
+                _ => "",
+            };
+            format!("openssl s_client -quiet -connect {host}:{port} -CAfile {certificate}{own}")
         }
     };
     let database = if plan.names_database() {

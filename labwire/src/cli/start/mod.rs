@@ -26,6 +26,7 @@ use labwire_manager::{
     Authentication, Level, LogControl, Manager, ManagerHandle, TERMINAL_TARGET, may_be_log, start_logging,
 };
 use labwire_pki::{CertificateHealth, TlsFiles, load_certified_key};
+use labwire_store::totp_key_file;
 use rustls::sign::CertifiedKey;
 use tracing::{error, info, warn};
 
@@ -327,6 +328,18 @@ fn overlooked(home: &Home) -> Option<String> {
         "found an installation of MSL-Network in {other}, which is not used: this manager has files of its own in {own}; \
          to use those of MSL-Network, start it with the environment variable MSL_NETWORK_HOME={other}"
     ))
+}
+
+/// Returns what is wrong with the key of second factors, which as many users have; `None` if they can log in.
+fn without_totp_key(database: &Path, second_factors: usize) -> Option<String> {
+    let key = totp_key_file(database);
+    (second_factors > 0 && !key.exists()).then(|| {
+        format!(
+            "{second_factors} user(s) have a second factor and cannot log in, since its key {} is missing; put it back from \
+             a copy, or take the second factor away: labwire totp disable USER",
+            key.display()
+        )
+    })
 }
 
 fn tell_authentication(authentication: &Authentication) {

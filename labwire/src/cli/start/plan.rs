@@ -9,7 +9,7 @@ use labwire_device::DEFAULT_PORT;
 use labwire_home::{Home, others_can_read};
 use labwire_manager::{Authentication, BindError, Limits, LogControl, Manager, Settings, try_listening};
 use labwire_pki::{ReloadableCertificate, TlsFiles, server_config, server_config_with_clients};
-use labwire_store::{Store, StoreOptions};
+use labwire_store::{Database, Store, StoreOptions, totp_key_file};
 use tracing::{info, warn};
 
 use super::certificate::{self, Prepared};
@@ -59,6 +59,19 @@ pub(crate) struct Ready {
     record: record::Prepared,
     database: PathBuf,
     is_new_database: bool,
+    /// What is to be warned of once there is a log.
+    doubts: Vec<String>,
+}
+
+/// Returns what is wrong if users have a second factor and its key is not there. What else is wrong with the database,
+/// others tell.
+fn lost_totp_key(database: &Path) -> Option<String> {
+    if totp_key_file(database).exists() {
+        return None;
+    }
+    let states = Database::open(database).ok()?.totp_states().ok()?;
+    let active = states.iter().filter(|state| state.is_active).count();
+    super::without_totp_key(database, active)
 }
 
 impl Plan {
@@ -77,8 +90,9 @@ impl Plan {
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
         let record = record::prepare(&self.options, &database)?;
-        record::note(&record, &database);
+        let doubts = [record::note(&record, &database), lost_totp_key(&database)];
         Ok(Ready {
+            doubts: doubts.into_iter().flatten().collect(),
             prepared,
             clients,
             store,
@@ -163,6 +177,9 @@ impl Ready {
         match &self.record.told {
             Ok(told) => info!("{told}"),
             Err(told) => warn!("{told}"),
+        }
+        for doubt in &self.doubts {
+            warn!("{doubt}");
         }
     }
 

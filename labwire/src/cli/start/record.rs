@@ -7,7 +7,6 @@ use clap::ValueEnum;
 use labwire_manager::Recording;
 use labwire_record::{RecordOptions, Recorder};
 use labwire_store::Database;
-use tracing::warn;
 
 use super::options::Options;
 use super::values::{RecordWhat, Size};
@@ -68,16 +67,18 @@ pub(crate) fn record_in(options: &Options) -> RecordPlace {
         .map_or(RecordPlace::Usual, RecordPlace::Named)
 }
 
-/// Notes in the database where its manager records, for commands that change the database.
-pub(super) fn note(record: &Prepared, database: &Path) {
+/// Notes in the database where its manager records, for commands that change the database. Returns why they do not
+/// learn it, if so.
+pub(super) fn note(record: &Prepared, database: &Path) -> Option<String> {
     let file = record.file.as_deref().map(std::path::absolute).transpose();
     let noted = file.map_err(anyhow::Error::from).and_then(|file| {
         Database::open(database)?.note_record(file.as_deref())?;
         Ok(())
     });
-    if let Err(error) = noted {
-        warn!("commands do not learn where this manager records: {error}");
-    }
+    let error = noted.err()?;
+    Some(format!(
+        "commands do not learn where this manager records: {error}"
+    ))
 }
 
 /// Returns the limits of the record.

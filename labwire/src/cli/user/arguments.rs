@@ -2,7 +2,7 @@
 //! MSL-Network, in which all options belong to all actions and may come first.
 
 use clap::{Args, Subcommand, ValueEnum};
-use labwire_store::{DEFAULT_ROUNDS, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
+use labwire_store::{COMPATIBLE_ROUNDS, DEFAULT_ROUNDS, MAXIMUM_ROUNDS, MINIMUM_ROUNDS};
 
 use super::{Request, Verb};
 use crate::cli::database::{CreateArgs, DatabaseArgs};
@@ -281,6 +281,17 @@ pub(super) struct PasswordArgs {
     /// only.
     #[arg(long)]
     pub(super) compatible: bool,
+}
+
+impl PasswordArgs {
+    /// Returns the number of hash rounds of the password.
+    pub(super) fn chosen_rounds(&self) -> u32 {
+        if self.compatible {
+            COMPATIBLE_ROUNDS
+        } else {
+            self.rounds
+        }
+    }
 }
 
 /// The command line in the spelling of MSL-Network: all actions take the arguments of `add`, and the

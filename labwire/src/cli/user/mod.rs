@@ -9,6 +9,7 @@ use labwire_home::present;
 use labwire_store::{
     Account, AccountChange, COMPATIBLE_ROUNDS, Disabled, HashedPassword, StoreError, check_username,
 };
+use labwire_wire::visible;
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs, with_nearest_user};
 use super::output::output;
@@ -147,6 +148,7 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
         };
         return Err(with_nearest_user(error, &database));
     };
+    let was_compatible = database.has_compatible_password(username)?;
     let words = args.password.words.as_deref();
     let password = words
         .map(|words| new_password(username, words, args))
@@ -158,6 +160,11 @@ fn update(args: &Request, chosen: &Chosen, output: &mut impl Write) -> anyhow::R
     let changed = changed(password.is_some(), was_admin, rights);
     record(chosen, "user update", &format!("{what}: {changed}"));
     writeln!(output, "{what}")?;
+    if was_compatible && password.is_some() && args.password.chosen_rounds() != COMPATIBLE_ROUNDS {
+        tell(
+            "MSL-Network's manager can check the old password, and not this one; for one that both check: --compatible",
+        );
+    }
     if was_admin && rights == Some(false) {
         tell(format_args!(
             "{username} is no administrator any more; to be one again: labwire user update {username} --admin"
@@ -218,13 +225,16 @@ fn change_account(args: &Request, chosen: &Chosen, output: &mut impl Write) -> a
     let changed = database.change_account(&change, present().as_second());
     changed.map_err(|error| with_nearest_user(error, &database))?;
     record(chosen, &format!("user {}", args.verb.word()), &recorded);
-    writeln!(output, "{said}")?;
+    writeln!(output, "{}", visible(&said))?;
     Ok(())
 }
 
 fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
     const TITLE: &str = "Username";
-    let users = chosen.open()?.accounts()?;
+    let mut users = chosen.open()?.accounts()?;
+    for user in &mut users {
+        user.username = visible(&user.username);
+    }
     if users.is_empty() {
         writeln!(output, "There are no users in the database")?;
         return Ok(());
@@ -248,7 +258,7 @@ fn list(chosen: &Chosen, output: &mut impl Write) -> anyhow::Result<()> {
         let factor = has_second_factor.then(|| "second factor".to_owned());
         let disabled = disabled.map(|Disabled { reason, .. }| format!("disabled: {reason}"));
         let notes: Vec<_> = factor.into_iter().chain(disabled).collect();
-        let line = format!("{username:width$} {is_admin:13} {}", notes.join("; "));
+        let line = format!("{username:width$} {is_admin:13} {}", visible(&notes.join("; ")));
         writeln!(output, "{}", line.trim_end())?;
     }
     Ok(())
@@ -280,12 +290,11 @@ fn named(args: &Request) -> anyhow::Result<&str> {
 fn new_password(username: &str, words: &[String], args: &Request) -> anyhow::Result<HashedPassword> {
     let password = secret::resolve_new(words, &format!("Password for {username}: "));
     let password = password.context("--password")?;
-    let rounds = if args.password.compatible {
-        COMPATIBLE_ROUNDS
-    } else {
-        args.password.rounds
-    };
-    Ok(HashedPassword::new(username, &password, rounds)?)
+    Ok(HashedPassword::new(
+        username,
+        &password,
+        args.password.chosen_rounds(),
+    )?)
 }
 
 #[cfg(test)]
@@ -384,6 +393,15 @@ mod tests {
         assert_eq!(shell.types(&["update", "a.smith"]).unwrap(), "Updated a.smith\n");
         let list = shell.types(&["list"]).unwrap();
         assert!(list.ends_with("a.smith  False\nj.doe    True\n"), "{list}");
+        // A name forges no line, and is no command for the terminal.
+        let forged = "m\nroot     True\u{1b}]0;x\u{7}\u{202e}";
+        shell.types(&["add", forged, "-p", "x"]).unwrap();
+        let list = shell.types(&["list"]).unwrap();
+        assert!(
+            list.contains("\nm\u{fffd}root     True\u{fffd}]0;x\u{fffd}\u{fffd} False\n"),
+            "{list:?}"
+        );
+        shell.types(&["remove", forged]).unwrap();
         assert!(shell.lets_in("a.smith", "!PaSsWoRd*"));
 
         assert_eq!(
