@@ -49,6 +49,7 @@ mod buffers;
 mod certificates;
 mod clock;
 mod config;
+mod connection;
 mod conversions;
 mod counters;
 mod event_rate;

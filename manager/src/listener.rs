@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use labwire_tcp::{KeepAlive, Watch, WatchedSocket, WatchedStream};
 use labwire_wire::frames;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::certificates::{PeerCertificate, refused_certificate};
+use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::hub::{Hub, Phase};
 use crate::names::PeerAddress;
@@ -245,7 +246,7 @@ impl Gate {
         let Some(acceptor) = self.tls.clone() else {
             return self
                 .admit(
-                    stream,
+                    Connection::Plain(stream),
                     remote,
                     Some(socket),
                     address,
@@ -271,7 +272,7 @@ impl Gate {
         match shaken {
             Some(Ok(Begun::Tls(stream, certificate))) => {
                 self.admit(
-                    *stream,
+                    Connection::Tls(stream),
                     remote,
                     Some(socket),
                     address.with_tls(certificate),
@@ -355,6 +356,7 @@ impl Gate {
         };
         let own = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), hub.operation.port());
         if let Some(address) = self.describe(remote, own, deadline, &mut unidentified).await {
+            let stream = Connection::Attached(stream);
             self.admit(stream, remote, None, address, deadline, (unidentified, place))
                 .await;
         }
@@ -387,17 +389,15 @@ impl Gate {
     }
 
     /// Performs the handshake with a peer, then serves it.
-    async fn admit<S>(
+    async fn admit(
         &self,
-        mut stream: S,
+        mut stream: Connection,
         remote: SocketAddr,
         socket: Option<WatchedSocket>,
         address: Arc<PeerAddress>,
         deadline: Instant,
         (mut unidentified, place): (UnidentifiedPlace, OwnedSemaphorePermit),
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    ) {
         let hub = Arc::clone(&self.hub);
         let introducing = peer::introduce(&hub, &address, &mut stream, deadline);
         let introduction = tokio::select! {
