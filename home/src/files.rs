@@ -33,6 +33,23 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     folder_for_owner(DirBuilder::new().recursive(true)).create(path)
 }
 
+/// Creates a folder for this user only, as [`create_private_folder`] does, in a folder that exists. If there is anything
+/// at the path, it stays unchanged and the error is of the kind [`io::ErrorKind::AlreadyExists`].
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use labwire_home::create_new_private_folder;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// let copy = scratch.path().join("copy");
+/// create_new_private_folder(&copy)?;
+/// assert_eq!(create_new_private_folder(&copy).unwrap_err().kind(), ErrorKind::AlreadyExists);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn create_new_private_folder(path: &Path) -> io::Result<()> {
+    folder_for_owner(&mut DirBuilder::new()).create(path)
+}
+
 /// Creates a file that only this user can read and write (mode 0600), and opens it for writing. On
 /// Windows, it has the access rights of its folder.
 ///

@@ -53,7 +53,7 @@ mod worker;
 pub use calls::{Call, CallSeries, Caller};
 pub use entry::{Cost, Entry, Kind, Outcome, RecordedEntry, Repeats};
 pub use error::RecordError;
-pub use reader::{Filter, LONGEST_PATTERN, MOST_ENTRIES, Order, Page, Reader, inspect_record};
+pub use reader::{Filter, LONGEST_PATTERN, MOST_ENTRIES, Order, Page, Reader, copy_record, inspect_record};
 pub use recorder::{RecordOptions, Recorder, append};
 pub use time::{Bound, parse_time};
 pub use verify::{Fault, Verified};

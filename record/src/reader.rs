@@ -113,17 +113,6 @@ impl Reader {
         Ok(Self { connection, version })
     }
 
-    /// Copies the record, as of one moment, to a file that is empty or does not exist. A manager may write the record
-    /// meanwhile. The path of the copy is absolute.
-    ///
-    /// # Errors
-    /// [`RecordError::Database`] if the record cannot be read, or the copy cannot be written, also since there is
-    /// something in the file. A copy that has failed may be left in part.
-    pub fn copy_to(&self, copy: &str) -> Result<(), RecordError> {
-        self.connection.execute("VACUUM INTO ?1", [copy])?;
-        Ok(())
-    }
-
     /// Returns some entries: at most `limit`, and at most [`MOST_ENTRIES`].
     ///
     /// # Errors
@@ -264,6 +253,24 @@ fn glob(name: &str) -> String {
         }
     }
     pattern
+}
+
+/// Copies a record, as of one moment, to a file that is empty or does not exist. A manager may write the record
+/// meanwhile, or begin to. The path of the copy is absolute.
+///
+/// # Errors
+/// As [`Reader::open`], and [`RecordError::Database`] if the copy cannot be written, also since there is something in
+/// the file. A copy that has failed may be left in part.
+pub fn copy_record(record: &Path, copy: &str) -> Result<(), RecordError> {
+    expect_no_pipe(record)?;
+    // With the right to write: SQLite removes its files beside a record that nobody else uses when it closes it, and
+    // its locks count while a manager starts. SQLite reads the file all the same if this user may not write it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = Connection::open_with_flags(record, flags).map_err(|error| why_not(record, error))?;
+    connection.busy_timeout(PATIENCE)?;
+    expect_record(&connection, record)?;
+    connection.execute("VACUUM INTO ?1", [copy])?;
+    Ok(())
 }
 
 /// The flags for reading.
@@ -414,11 +421,13 @@ mod tests {
             .unwrap();
         // Part of it is in its log.
         let [open, closed] = ["open copy", "closed copy"].map(|name| folder.path().join(name));
-        let copy_to = |copy: &Path| Reader::open(&path).unwrap().copy_to(copy.to_str().unwrap());
-        copy_to(&open).unwrap();
+        copy_record(&path, open.to_str().unwrap()).unwrap();
         drop(file);
         assert!(is_at_rest(&path));
-        copy_to(&closed).unwrap();
+        copy_record(&path, closed.to_str().unwrap()).unwrap();
+        assert!(is_at_rest(&path), "the copying has left files beside the record");
+        let error = copy_record(&path, closed.to_str().unwrap()).unwrap_err();
+        assert!(matches!(error, RecordError::Database(_)), "{error}");
         for copy in [open, closed] {
             let reader = Reader::open(&copy).unwrap();
             assert_eq!(ids(&reader, &Filter::default()), [1, 2], "{}", copy.display());

@@ -31,7 +31,7 @@ fn a_request_that_waits_for_a_login_is_not_executed_once_the_login_has_ended() {
     let mut root = client(&manager, "root");
     let mut peers = ["eve", "demoted"].map(|user| (client(&manager, "ada"), user));
     // From now on a password takes long to be checked, whoever's it is.
-    let slow = json!({ "username": "slow", "password": "x", "is_admin": false, "rounds": 4_000_000 });
+    let slow = json!({ "username": "slow", "password": "x", "is_admin": false, "rounds": 6_000_000 });
     assert_eq!(administer(&mut root, "users_table.insert", slow)["error"], false);
     let shutdown = request("Manager", "shutdown_manager");
     for (ada, user) in &mut peers {

@@ -31,13 +31,7 @@ fn a_backup_of_a_running_manager_takes_the_place_of_its_home_folder() {
     let names = ["manager.sqlite3", "manager.record.sqlite3", "labwire.toml"];
     let copied = names.map(|name| manager.home().argument(&format!("copy/{name}")));
     assert_eq!(ran.succeeded().lines().collect::<Vec<_>>(), copied);
-    run(manager.home(), line).failed(
-        1,
-        &[
-            "there is something in the folder",
-            "name a folder that is to be made",
-        ],
-    );
+    run(manager.home(), line).failed(1, &["/copy already; name a folder that is to be made"]);
     // It is not in the copy.
     manager.home().prepare(&["user", "remove", "late"]);
     let home = manager.end();

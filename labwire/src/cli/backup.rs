@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use labwire_home::{Existing, Home, Readers, create_private_file, create_private_folder, write_whole_file};
-use labwire_record::Reader;
+use labwire_home::{
+    Existing, Home, Readers, create_new_private_folder, create_private_file, create_private_folder,
+    give_to_owner_of, write_whole_file,
+};
+use labwire_record::copy_record;
 use labwire_store::{Database, totp_key_file};
 
 use super::database::{Chosen, CreateArgs, DatabaseArgs};
@@ -20,8 +23,9 @@ Copy what a manager keeps to a new folder: the database, the record, keys, certi
 the configuration.
 
 The manager may run meanwhile: each of the two databases is copied as of one moment. The folder is \
-readable for its owner only, and is there when all of it is on the disk, or not at all. It can \
-take the place of the home folder: `LABWIRE_HOME=FOLDER labwire start --check` checks it.
+readable for the owner of the database only, and is there when all of it is on the disk, or not at all. It can \
+take the place of the home folder: `LABWIRE_HOME=FOLDER labwire start --check` checks it. What the \
+configuration names elsewhere, such as a certificate, is told and not copied.
 
 The key of second factors is left out, unless it is asked for: with it, who has the copy also has \
 the second factors. Logs are not copied.";
@@ -54,7 +58,7 @@ pub(crate) struct BackupArgs {
 /// Runs the command. Writes the paths of the copies to standard output.
 ///
 /// # Errors
-/// If the folder exists already and is not empty, or something cannot be copied. Then there is no folder.
+/// If there is something at the path, or something cannot be copied. Then there is no folder.
 pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
     let chosen = args.database.choose(&CreateArgs::default())?;
     execute(args, &chosen, &Home::resolve()?, &mut output())
@@ -62,161 +66,235 @@ pub(crate) fn run(args: &BackupArgs) -> anyhow::Result<()> {
 
 fn execute(args: &BackupArgs, chosen: &Chosen, home: &Home, output: &mut impl Write) -> anyhow::Result<()> {
     let folder = absolute(&args.folder).context("the folder has no path")?;
-    expect_nothing_at(&folder)?;
+    let unfinished = place_of(&folder, home)?;
     let database = chosen.open()?;
-    let unfinished = beside(&folder)?;
-    let made = make(args, chosen, (&database, home), &unfinished).and_then(|names| {
-        // Windows replaces no folder.
-        let _ = fs::remove_dir(&folder);
-        fs::rename(&unfinished, &folder)
-            .with_context(|| format!("cannot make the folder {}", shown(&folder)))?;
-        Ok(names)
+    create_new_private_folder(&unfinished)
+        .with_context(|| format!("cannot make the folder {}", shown(&unfinished)))?;
+    let mut backup = Backup {
+        source: &chosen.path,
+        copy: Home::at(&unfinished),
+        made: Vec::new(),
+        notes: Vec::new(),
+    };
+    let made = backup.make(args, chosen, (&database, home)).and_then(|()| {
+        fs::rename(&unfinished, &folder).with_context(|| format!("cannot make the folder {}", shown(&folder)))
     });
     if made.is_err() {
         let _ = fs::remove_dir_all(&unfinished);
     }
-    for name in made? {
+    made?;
+    for path in &backup.made {
+        let name = path.strip_prefix(&unfinished).unwrap_or(path);
         writeln!(output, "{}", shown(args.folder.join(name)))?;
     }
-    tell_what_is_missing(args, chosen, home);
+    for note in backup.notes {
+        tell(note);
+    }
     Ok(())
 }
 
-fn expect_nothing_at(folder: &Path) -> anyhow::Result<()> {
-    let is_empty = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        entries => entries
-            .with_context(|| format!("cannot make the folder {}", shown(folder)))?
-            .next()
-            .is_none(),
-    };
-    if !is_empty {
+/// Returns the path of the folder in which the backup grows, beside the one that it becomes.
+fn place_of(folder: &Path, home: &Home) -> anyhow::Result<PathBuf> {
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    if is_there(folder) {
         bail!(
-            "there is something in the folder {}; name a folder that is to be made",
+            "there is {} already; name a folder that is to be made",
             shown(folder)
         );
     }
-    Ok(())
-}
-
-/// Makes the folder in which the backup grows, and returns its path.
-fn beside(folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut name = folder.file_name().context("the folder has no name")?.to_owned();
+    let (Some(name), Some(parent)) = (folder.file_name(), folder.parent()) else {
+        bail!("{} is no name of a folder that is to be made", shown(folder));
+    };
+    // A path that is mistyped, or a stick that is not there: its folder would be made on another disk.
+    if !parent.is_dir() {
+        bail!("there is no folder {} in which to make the backup", shown(parent));
+    }
+    if let Some(copied) = FOLDERS
+        .iter()
+        .filter_map(|name| absolute(home.root().join(name)).ok())
+        .find(|copied| folder.starts_with(copied))
+    {
+        bail!("{} is copied itself; name a folder elsewhere", shown(copied));
+    }
+    let mut name = name.to_owned();
     name.push(".unfinished");
     let unfinished = folder.with_file_name(name);
-    let made = match unfinished.symlink_metadata() {
-        Ok(_) => {
-            bail!(
-                "there is {} of a backup that is being made or was interrupted; delete it if no other command makes one",
-                shown(&unfinished)
-            )
-        }
-        Err(_) => create_private_folder(&unfinished),
-    };
-    made.with_context(|| format!("cannot make the folder {}", shown(&unfinished)))?;
+    if is_there(&unfinished) {
+        bail!(
+            "there is {} of a backup that is being made or was interrupted; delete it if no other command makes one",
+            shown(&unfinished)
+        );
+    }
     Ok(unfinished)
 }
 
-/// Makes the copies, under the names that they have in a home folder. Returns the names.
-fn make(
-    args: &BackupArgs,
-    chosen: &Chosen,
-    (database, home): (&Database, &Home),
-    folder: &Path,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let copy = Home::at(folder);
-    let mut made = vec![copy.database()];
-    copy_database(&copy.database(), |path| Ok(database.copy_to(path)?))
-        .with_context(|| format!("cannot copy the database {}", shown(&chosen.path)))?;
-    if let Some(record) = chosen.record()?.filter(|record| record.exists()) {
-        let path = record_beside(&copy.database());
-        copy_database(&path, |path| Ok(Reader::open(&record)?.copy_to(path)?))
-            .with_context(|| format!("cannot copy the record {}", shown(&record)))?;
-        made.push(path);
-    }
-    let mut files = Vec::new();
-    for name in ["keys", "certs"] {
-        let part = home.root().join(name);
-        find(&part, &folder.join(name), &mut files)
-            .with_context(|| format!("cannot read the folder {}", shown(&part)))?;
-    }
-    files.sort();
-    let profiles = home.root().join("config.toml");
-    if profiles.is_file() {
-        files.push((profiles, folder.join("config.toml")));
-    }
-    if let Some(config) = args.database.config() {
-        files.push((config.to_owned(), folder.join("labwire.toml")));
-    }
-    let key = totp_key_file(&chosen.path);
-    if args.totp_key && key.exists() {
-        files.push((key, totp_key_file(&copy.database())));
-    }
-    for (from, to) in files {
-        let copied = fs::read(&from)
-            .and_then(|contents| write_whole_file(&to, &contents, Readers::Owner, Existing::Keep));
-        copied.with_context(|| format!("cannot copy {}", shown(&from)))?;
-        made.push(to);
-    }
-    let names = made.iter().filter_map(|path| path.strip_prefix(folder).ok());
-    Ok(names.map(Path::to_owned).collect())
+/// The folders of a home folder that are copied.
+const FOLDERS: [&str; 2] = ["certs", "keys"];
+
+/// A backup that is being made.
+struct Backup<'a> {
+    /// The database that is copied: what is made belongs to its owner, also if root makes it.
+    source: &'a Path,
+    /// The copies, under the names that they have in a home folder.
+    copy: Home,
+    /// The paths of the copies.
+    made: Vec<PathBuf>,
+    /// What to tell at the end.
+    notes: Vec<String>,
 }
 
-/// Lets SQLite write a copy into a file for this user only, and waits until it is on the disk.
-fn copy_database(path: &Path, copy: impl FnOnce(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    create_private_file(path)?;
-    copy(path.to_str().context("the path of the folder is no text")?)?;
-    OpenOptions::new().write(true).open(path)?.sync_all()?;
-    Ok(())
-}
-
-/// Collects the files of a folder and its subfolders, each with the path of its copy. Does not follow a link to a
-/// folder. A missing folder contains no files.
-fn find(folder: &Path, copy: &Path, files: &mut Vec<(PathBuf, PathBuf)>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let (path, copy) = (entry.path(), copy.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            find(&path, &copy, files)?;
-        } else if path.is_file() {
-            files.push((path, copy));
+impl Backup<'_> {
+    fn make(
+        &mut self,
+        args: &BackupArgs,
+        chosen: &Chosen,
+        (database, home): (&Database, &Home),
+    ) -> anyhow::Result<()> {
+        give_to_owner_of(self.copy.root(), self.source);
+        self.database(&self.copy.database(), |path| Ok(database.copy_to(path)?))
+            .with_context(|| format!("cannot copy the database {}", shown(&chosen.path)))?;
+        match chosen.record() {
+            Ok(Some(record)) if record.try_exists().unwrap_or(true) => {
+                self.database(&record_beside(&self.copy.database()), |path| {
+                    Ok(copy_record(&record, path)?)
+                })
+                .with_context(|| format!("cannot copy the record {}", shown(&record)))?;
+            }
+            Ok(Some(record)) => self.notes.push(format!(
+                "There is no record {}, so there is none in the backup",
+                shown(&record)
+            )),
+            Ok(None) => {}
+            Err(error) => self
+                .notes
+                .push(format!("The record is not in the backup: {error:#}")),
         }
-    }
-    Ok(())
-}
-
-/// Tells which files of the manager are elsewhere, and were not copied.
-fn tell_what_is_missing(args: &BackupArgs, chosen: &Chosen, home: &Home) {
-    if !args.totp_key && totp_key_file(&chosen.path).exists() {
-        tell(format_args!(
-            "The key of second factors, {}, is not in the backup: copy it to another place, or add --totp-key",
-            shown(totp_key_file(&chosen.path))
-        ));
-    }
-    let options = args
-        .database
-        .config()
-        .and_then(|config| Options::from_file(config).ok());
-    let Some(options) = options else { return };
-    let named = [
-        ("cert-file", options.cert_file),
-        ("key-file", options.key_file),
-        ("client-ca", options.client_ca),
-        ("client-crl", options.client_crl),
-    ];
-    let copied = ["keys", "certs"].map(|name| home.root().join(name));
-    for (option, file) in named {
-        if let Some(file) = file
-            && !copied.iter().any(|folder| file.starts_with(folder))
-        {
-            tell(format_args!(
-                "{}, which {option} names, is not in the backup: copy it, too",
-                shown(&file)
+        for name in FOLDERS {
+            let part = home.root().join(name);
+            self.folder(&part, &self.copy.root().join(name))
+                .with_context(|| format!("cannot copy the folder {}", shown(&part)))?;
+        }
+        let profiles = home.root().join("config.toml");
+        if profiles.try_exists()? {
+            self.file(&profiles, &self.copy.root().join("config.toml"))?;
+        }
+        if let Some(config) = args.database.config() {
+            self.file(config, &self.copy.root().join("labwire.toml"))?;
+            self.note_what_is_elsewhere(config, home);
+        }
+        let key = totp_key_file(&chosen.path);
+        if args.totp_key {
+            self.file(&key, &totp_key_file(&self.copy.database()))?;
+        } else if key.try_exists()? {
+            self.notes.push(format!(
+                "The key of second factors, {}, is not in the backup: copy it to another place, or add --totp-key",
+                shown(&key)
             ));
+        }
+        Ok(())
+    }
+
+    /// Lets SQLite write a copy into a file for this user only, and waits until it is on the disk.
+    fn database(&mut self, path: &Path, copy: impl FnOnce(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        create_private_file(path)?;
+        copy(path.to_str().context("the path of the folder is no text")?)?;
+        OpenOptions::new().write(true).open(path)?.sync_all()?;
+        self.note_made(path);
+        Ok(())
+    }
+
+    fn file(&mut self, from: &Path, to: &Path) -> anyhow::Result<()> {
+        let copied = fs::read(from)
+            .and_then(|contents| write_whole_file(to, &contents, Readers::Owner, Existing::Keep));
+        copied.with_context(|| format!("cannot copy {}", shown(from)))?;
+        self.note_made(to);
+        Ok(())
+    }
+
+    /// Copies the files of a folder and its subfolders. Does not follow a link to a folder. A missing folder contains
+    /// no files.
+    fn folder(&mut self, folder: &Path, copy: &Path) -> anyhow::Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        create_private_folder(copy)?;
+        give_to_owner_of(copy, self.source);
+        let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (path, copy) = (entry.path(), copy.join(entry.file_name()));
+            if entry.file_type()?.is_dir() {
+                self.folder(&path, &copy)?;
+            } else if path.is_file() {
+                self.file(&path, &copy)?;
+            } else {
+                let note = format!("{} is not in the backup: it leads to no file", shown(&path));
+                self.notes.push(note);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_made(&mut self, path: &Path) {
+        give_to_owner_of(path, self.source);
+        self.made.push(path.to_owned());
+    }
+
+    /// Notes which files the configuration names, and which are elsewhere in a copy or not in it.
+    fn note_what_is_elsewhere(&mut self, config: &Path, home: &Home) {
+        // The manager tells what is wrong with it.
+        let Ok(options) = Options::from_file(config) else {
+            return;
+        };
+        let renamed = [
+            ("database", options.database, self.copy.database()),
+            (
+                "record-file",
+                options.record_file,
+                record_beside(&self.copy.database()),
+            ),
+        ];
+        for (option, file, copy) in renamed {
+            if let Some(file) = file {
+                let copy = copy
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                self.notes.push(format!(
+                    "The configuration names {} ({option}), which is in the backup as {copy}: correct {option} in its \
+                     labwire.toml if it is restored to another place",
+                    shown(&file)
+                ));
+            }
+        }
+        let secret = |words: Option<Vec<String>>| {
+            let path = PathBuf::from(words?.join(" "));
+            path.is_file().then_some(path)
+        };
+        let named = [
+            ("cert-file", options.cert_file),
+            ("key-file", options.key_file),
+            ("key-file-password", secret(options.key_file_password)),
+            ("client-ca", options.client_ca),
+            ("client-crl", options.client_crl),
+            ("auth-password", secret(options.auth_password)),
+        ];
+        let copied = FOLDERS.map(|name| home.root().join(name));
+        let is_in = |file: &Path, folder: &PathBuf| match (absolute(file), absolute(folder)) {
+            (Ok(file), Ok(folder)) => file.starts_with(folder),
+            _ => false,
+        };
+        for (option, file) in named {
+            if let Some(file) = file
+                && !copied.iter().any(|folder| is_in(&file, folder))
+            {
+                self.notes.push(format!(
+                    "{}, which {option} names, is not in the backup: copy it, too",
+                    shown(&file)
+                ));
+            }
         }
     }
 }
@@ -297,15 +375,29 @@ mod tests {
         }
         assert_eq!(names(folder.path()), ["copy", "home"]);
         fs::remove_dir_all(&copy).unwrap();
-        fs::create_dir(&copy).unwrap();
         let copied = types(folder.path(), &["--totp-key"]).unwrap();
         assert!(copied.ends_with("\nmanager.sqlite3.totp-key\n"), "{copied}");
+        fs::remove_dir_all(&copy).unwrap();
+        fs::remove_file(folder.path().join("home/manager.sqlite3.totp-key")).unwrap();
+        let error = types(folder.path(), &["--totp-key"]).unwrap_err();
+        assert!(error.contains("manager.sqlite3.totp-key: "), "{error}");
+        assert_eq!(names(folder.path()), ["home"]);
     }
 
     #[test]
     fn what_cannot_be_copied_leaves_no_folder_and_nothing_is_replaced() {
         let folder = furnished();
         let copy = folder.path().join("copy");
+        let home = Home::at(folder.path().join("home"));
+        let args = ["backup", "/nonexistent/stick/copy"];
+        let args = Typed::try_parse_from(args).unwrap().args;
+        let error = execute(&args, &in_home(&home.database()), &home, &mut Vec::new()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("there is no folder /nonexistent/stick in"),
+            "{error}"
+        );
         let error = types(folder.path(), &["--config", "/nonexistent/labwire.toml"]).unwrap_err();
         assert!(
             error.starts_with("cannot copy /nonexistent/labwire.toml: "),
@@ -316,7 +408,10 @@ mod tests {
         fs::create_dir(&copy).unwrap();
         fs::write(copy.join("a file"), "kept").unwrap();
         let error = types(folder.path(), &[]).unwrap_err();
-        assert!(error.starts_with("there is something in the folder /"), "{error}");
+        assert!(
+            error.ends_with("/copy already; name a folder that is to be made"),
+            "{error}"
+        );
         assert_eq!(names(&copy), ["a file"]);
         fs::remove_dir_all(&copy).unwrap();
         fs::create_dir(folder.path().join("copy.unfinished")).unwrap();

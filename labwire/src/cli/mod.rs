@@ -322,7 +322,9 @@ fn explain(error: &anyhow::Error) -> String {
 /// Returns what to do about an error of the database that does not tell it itself.
 fn remedy(error: &StoreError) -> Option<&'static str> {
     if error.is_missing_right() {
-        return Some("run the command as the user of the manager, whose file it is");
+        return Some(
+            "if the file is another user's, run the command as that user; otherwise see whether the disk is read-only",
+        );
     }
     let is_told = matches!(error, StoreError::Damaged { .. });
     (error.is_damage() && !is_told).then_some(

@@ -95,8 +95,9 @@ impl AccountsSource {
         let age = present().duration_since(came);
         if age.is_negative() || age >= INTERVAL.try_into().unwrap_or(SignedDuration::MAX) {
             let file = self.known().as_ref().map(|known| known.file);
-            self.reload_unless(file).await;
-            self.end_logins().await;
+            if self.reload_unless(file).await {
+                self.end_logins().await;
+            }
         }
     }
 
@@ -127,18 +128,25 @@ impl AccountsSource {
         }
     }
 
-    async fn reload_unless(&self, unless: Option<i64>) {
+    /// Reads the database unless it is as at that number. Returns whether something newer is known now.
+    async fn reload_unless(&self, unless: Option<i64>) -> bool {
         match self.store.valid_logins(unless).await {
             Ok(loaded) => {
                 self.is_failing.store(false, Ordering::Relaxed);
-                if loaded.is_some() {
-                    *self.known() = loaded.map(Arc::new);
+                let Some(loaded) = loaded else { return false };
+                let mut known = self.known();
+                // Two readings may end in the other order.
+                let is_newer = known.as_ref().is_none_or(|known| loaded.is_newer_than(known));
+                if is_newer {
+                    *known = Some(Arc::new(loaded));
                 }
+                is_newer
             }
             Err(error) => {
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
                     warn!("cannot read who may stay logged in, nobody is disconnected for a change: {error}");
                 }
+                false
             }
         }
     }

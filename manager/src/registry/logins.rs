@@ -34,9 +34,9 @@ impl Registry {
         }
     }
 
-    /// Notes how a connected peer has authenticated, after each change of its principal. `dismissal`
-    /// ends its connection.
+    /// Notes how a peer has authenticated that was admitted, also to its session. `dismissal` ends its connection.
     pub(crate) fn note_login(&mut self, id: PeerId, dismissal: &Arc<Dismissal>) {
+        self.logins.remove(&id);
         self.note_further_login(id, dismissal, None);
     }
 

@@ -67,6 +67,13 @@ pub struct ValidLogins {
     pub file: i64,
 }
 
+impl ValidLogins {
+    /// Returns whether it was read after another one of the same store.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.users.read > other.users.read
+    }
+}
+
 /// When the store was opened, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Opened {
@@ -96,6 +103,8 @@ impl Store {
     /// [`ValidLogins::file`] was read.
     pub async fn valid_logins(&self, unless: Option<i64>) -> Result<Option<ValidLogins>, StoreError> {
         let counts = Arc::clone(&self.counts);
+        // What ends now has ended for later logins, too.
+        counts.time_for_tokens(self.opened.present());
         self.ask(move |database| {
             let own = counts.logins_changed.load(Ordering::Relaxed);
             let file = database.version_of_others()?.wrapping_add(own);
