@@ -381,8 +381,8 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            told("[1, x"),
-            "'[1, x' is not a list or an object; for a text, quote it twice: '\"[1, x\"'"
+            told("[1, x]"),
+            "'[1, x]' is not a list or an object; for a text, quote it twice: '\"[1, x]\"'"
         );
         let deep = told(&format!("{}{}", "[".repeat(1_000), "]".repeat(1_000)));
         assert!(
@@ -390,7 +390,7 @@ mod tests {
             "{deep}"
         );
         assert!(deep.len() < 400, "{deep}");
-        assert!(told(&format!("[{}", "x".repeat(5_000))).len() < 700);
+        assert!(told(&format!("[{}]", "x".repeat(5_000))).len() < 700);
     }
 
     #[test]
