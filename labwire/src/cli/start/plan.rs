@@ -63,15 +63,32 @@ pub(crate) struct Ready {
     doubts: Vec<String>,
 }
 
+/// Notes in the database where its manager records. Returns what is to be warned of: that commands do not learn it, or
+/// that users have a second factor whose key is not there.
+fn doubts(record: &record::Prepared, file: &Path) -> Vec<String> {
+    let mut database = match Database::open(file) {
+        Ok(database) => database,
+        Err(error) => return vec![record::not_noted(&error)],
+    };
+    let noted = record::note(record, &mut database);
+    let lost = lost_totp_key(&database, file);
+    noted
+        .err()
+        .map(|error| record::not_noted(&error))
+        .into_iter()
+        .chain(lost)
+        .collect()
+}
+
 /// Returns what is wrong if users have a second factor and its key is not there. What else is wrong with the database,
 /// others tell.
-fn lost_totp_key(database: &Path) -> Option<String> {
-    if totp_key_file(database).exists() {
+fn lost_totp_key(database: &Database, file: &Path) -> Option<String> {
+    if totp_key_file(file).exists() {
         return None;
     }
-    let states = Database::open(database).ok()?.totp_states().ok()?;
+    let states = database.totp_states().ok()?;
     let active = states.iter().filter(|state| state.is_active).count();
-    super::without_totp_key(database, active)
+    super::without_totp_key(file, active)
 }
 
 impl Plan {
@@ -90,9 +107,8 @@ impl Plan {
         let is_new_database = !database.exists();
         let store = Store::open(&database, &store_options(&self.options)).with_context(|| self.unusable())?;
         let record = record::prepare(&self.options, &database)?;
-        let doubts = [record::note(&record, &database), lost_totp_key(&database)];
         Ok(Ready {
-            doubts: doubts.into_iter().flatten().collect(),
+            doubts: doubts(&record, &database),
             prepared,
             clients,
             store,

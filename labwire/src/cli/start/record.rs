@@ -1,5 +1,6 @@
 //! The record of a manager: its file, and what is written to it.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -67,18 +68,15 @@ pub(crate) fn record_in(options: &Options) -> RecordPlace {
         .map_or(RecordPlace::Usual, RecordPlace::Named)
 }
 
-/// Notes in the database where its manager records, for commands that change the database. Returns why they do not
-/// learn it, if so.
-pub(super) fn note(record: &Prepared, database: &Path) -> Option<String> {
-    let file = record.file.as_deref().map(std::path::absolute).transpose();
-    let noted = file.map_err(anyhow::Error::from).and_then(|file| {
-        Database::open(database)?.note_record(file.as_deref())?;
-        Ok(())
-    });
-    let error = noted.err()?;
-    Some(format!(
-        "commands do not learn where this manager records: {error}"
-    ))
+/// Notes in the database where its manager records, for commands that change the database.
+pub(super) fn note(record: &Prepared, database: &mut Database) -> anyhow::Result<()> {
+    let file = record.file.as_deref().map(std::path::absolute).transpose()?;
+    Ok(database.note_record(file.as_deref())?)
+}
+
+/// Returns the warning that [`note`] failed.
+pub(super) fn not_noted(error: &dyn Display) -> String {
+    format!("commands do not learn where this manager records: {error}")
 }
 
 /// Returns the limits of the record.
