@@ -1,6 +1,6 @@
 //! What a person is told of a call that waits for approval.
 
-use labwire_client::{Approval, Call, CallError};
+use labwire_client::{Approval, Call, CallError, Pending};
 
 use crate::moment::localized;
 use crate::output::one_line;
@@ -34,12 +34,30 @@ pub(crate) async fn told<T: 'static>(
     name: &str,
     say: impl Fn(String),
 ) -> Result<T, CallError> {
-    let mut pending = call.send().await?;
+    heard(call, |news| say(line(name, news))).await
+}
+
+/// Makes a call, and passes what is decided about it meanwhile to `hear`.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn heard<T: 'static>(call: Call<T>, hear: impl Fn(&Approval)) -> Result<T, CallError> {
+    awaited(call.send().await?, hear).await
+}
+
+/// Waits for the outcome of a call, and passes what is decided about it to `hear`, also what was decided before.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn awaited<T: 'static>(
+    mut pending: Pending<T>,
+    hear: impl Fn(&Approval),
+) -> Result<T, CallError> {
     let mut approval = pending.approval().await;
     loop {
         tokio::select! {
             outcome = &mut pending => return outcome,
-            Some(news) = approval.changed() => say(line(name, &news)),
+            Some(news) = approval.changed() => hear(&news),
         }
     }
 }

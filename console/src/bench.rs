@@ -1,21 +1,23 @@
 //! `labwire bench`: how many calls a service answers, and how long they take.
 
 use std::pin::pin;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use labwire_client::{Arguments, CallError, Link};
+use labwire_client::{Approval, Arguments, Call, CallError, Link};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
+use crate::approval;
 use crate::breaks::{Breaks, is_unread};
 use crate::connection::ConnectionArgs;
 use crate::counted::counted;
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::linking::{call_failure, check_call, link};
-use crate::output::{OutputArgs, one_line, say, say_json};
+use crate::output::{OutputArgs, one_line, say, say_json, tell};
 use crate::seconds::Seconds;
 use crate::stop::Stop;
 use crate::times::{Percentiles, Times};
@@ -46,6 +48,9 @@ Exit codes: see `labwire --help`; that of the first error, if there was one.";
 
 /// The longest time to wait for the last calls.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+
+/// The time after which a call may wait for approval.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub struct BenchArgs {
@@ -87,11 +92,19 @@ struct Measured<'a> {
 
 type Timed = Result<Duration, CallError>;
 
+/// What is told once if calls wait for approval.
+struct Waiting {
+    /// The name of the calls for people.
+    name: String,
+    told: Once,
+}
+
 /// The calls of one run.
 struct Calls<'a> {
     arguments: &'a BenchArgs,
     values: Arguments,
     link: &'a Link,
+    waiting: Arc<Waiting>,
     begun: u64,
     in_flight: JoinSet<Timed>,
     times: Times,
@@ -108,9 +121,11 @@ impl Calls<'_> {
             .call::<()>(&self.arguments.attribute, self.values.clone())
             .raw();
         self.begun += 1;
+        let waiting = Arc::clone(&self.waiting);
         self.in_flight.spawn(async move {
             let begun = Instant::now();
-            in_flight(call).await.map(|_| begun.elapsed())
+            in_flight(outcome(call, &waiting)).await?;
+            Ok(begun.elapsed())
         });
     }
 
@@ -174,6 +189,24 @@ impl Calls<'_> {
     }
 }
 
+impl Waiting {
+    fn tell(&self, news: &Approval) {
+        self.told
+            .call_once(|| tell(format_args!("labwire: {}", approval::line(&self.name, news))));
+    }
+}
+
+/// Makes a call, and waits for its outcome.
+async fn outcome(call: Call<String>, waiting: &Waiting) -> Result<(), CallError> {
+    let mut pending = call.send().await?;
+    // A fast call is not asked whether it waits: that would be measured, too.
+    let outcome = match timeout(SLOW, &mut pending).await {
+        Ok(outcome) => outcome,
+        Err(_) => approval::awaited(pending, |news| waiting.tell(news)).await,
+    };
+    outcome.map(drop)
+}
+
 impl Measured<'_> {
     fn show(&self, form: OutputArgs) -> Result<(), Failure> {
         if form.json {
@@ -212,6 +245,10 @@ pub(crate) async fn run(arguments: &BenchArgs, stop: Stop) -> Result<(), Failure
         arguments,
         values,
         link: &link,
+        waiting: Arc::new(Waiting {
+            name: approval::named(&arguments.service, &arguments.attribute),
+            told: Once::new(),
+        }),
         begun: 0,
         in_flight: JoinSet::new(),
         times: Times::default(),

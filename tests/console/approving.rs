@@ -357,3 +357,54 @@ fn the_status_says_how_many_calls_of_a_client_wait_and_the_history_what_was_to_b
         });
     }
 }
+
+/// Without this, a person sees only that nothing comes.
+#[test]
+fn a_recording_and_a_bench_say_that_their_calls_wait() {
+    let (manager, mut dmm) = with_approval();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.csv");
+    let poll = [
+        "record",
+        file.to_str().unwrap(),
+        "--poll",
+        "DMM.read every 1h timeout 1",
+    ];
+    let mut recording = Process::spawn("record", &mut as_user(&manager, "ada", &poll));
+    let one = waiting(&manager);
+    let id = one["id"].as_str().unwrap();
+    let expected = format!(
+        "no reply within 1 s; it waits for approval as {id}; somebody else lets it go on with: labwire \
+         approve {id}; the next calls wait for it"
+    );
+    recording.wait_for("that it waits", |line| line.contains(&expected).then_some(()));
+    let approve = |id: &str| {
+        assert_eq!(
+            run(&mut as_user(&manager, "boss", &["approve", id])).code,
+            Some(0)
+        );
+    };
+    approve(id);
+    answer(&mut dmm);
+    recording.wait_for("the result", |line| {
+        line.ends_with("DMM.read works again").then_some(())
+    });
+    recording.signal(Signal::INT);
+    assert_eq!(recording.wait().code(), Some(0));
+    let recorded = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(recorded.matches(&expected).count(), 1, "{recorded}");
+
+    let bench = ["bench", "DMM", "read", "--calls", "2", "--in-flight", "2"];
+    let mut bench = Process::spawn("bench", &mut as_user(&manager, "ada", &bench));
+    bench.wait_for("that its calls wait", |line| {
+        line.starts_with("labwire: DMM.read waits for approval as ")
+            .then_some(())
+    });
+    for _ in 0..2 {
+        approve(waiting(&manager)["id"].as_str().unwrap());
+        answer(&mut dmm);
+    }
+    assert_eq!(bench.wait().code(), Some(0));
+    let printed = bench.everything_printed();
+    assert_eq!(printed.matches("waits for approval").count(), 1, "{printed}");
+}

@@ -1,20 +1,21 @@
 //! Repeats a call on its schedule.
 
 use std::convert::Infallible;
-use std::future::IntoFuture;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use labwire_client::{CallError, Link};
+use labwire_client::{Approval, CallError, Link};
 use labwire_home::present;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::sources::Poll;
+use crate::approval;
 use crate::failure::Failure;
 use crate::feed::{Event, Events, Outcome, Polled, send};
 use crate::near::did_you_mean;
+use crate::output::one_line;
 
 /// Calls on schedule, and sends each outcome as an event. One call is in flight at a time; calls
 /// that are due meanwhile are left out.
@@ -71,10 +72,17 @@ async fn told(poll: &Poll, events: &Events, time: Timestamp, outcome: Outcome) {
 /// calls would only queue up.
 async fn call(poll: &Poll, link: &Link, links: &mut watch::Receiver<Option<Link>>, events: &Events) {
     let (time, begun) = (present(), Instant::now());
-    let replied = link
-        .call::<()>(&poll.attribute, poll.arguments.clone())
-        .raw()
-        .into_future();
+    let request = link.call::<()>(&poll.attribute, poll.arguments.clone()).raw();
+    // What it waited for; it does so once.
+    let waiting = OnceLock::new();
+    let replied = approval::heard(request, |news| {
+        if let Approval::Waits { id, .. } = news {
+            let id = one_line(id);
+            let _ = waiting.set(format!(
+                "it waits for approval as {id}; somebody else lets it go on with: labwire approve {id}; "
+            ));
+        }
+    });
     let reply = async {
         tokio::select! {
             biased;
@@ -88,8 +96,9 @@ async fn call(poll: &Poll, link: &Link, links: &mut watch::Receiver<Option<Link>
         reply
     } else {
         let message = format!(
-            "no reply within {} s; the next calls wait for it",
-            poll.timeout.as_secs_f64()
+            "no reply within {} s; {}the next calls wait for it",
+            poll.timeout.as_secs_f64(),
+            waiting.get().map_or("", String::as_str)
         );
         let late = Outcome::Error {
             message,
