@@ -8,6 +8,10 @@ use crate::encoding::{Encoding, escaped};
 use crate::framing::{Framing, block_data};
 use crate::value::Value;
 
+/// The most values of a list. One takes some 80 bytes on its way to the client; an array of a block takes as many as the
+/// instrument sends.
+const MOST_PARTS: usize = 1_000_000;
+
 /// The form of an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -133,7 +137,7 @@ impl Answer {
                 let parts = if text.is_empty() {
                     Vec::new()
                 } else {
-                    separator.split(text)
+                    separator.split(text, count.unwrap_or(MOST_PARTS))?
                 };
                 if let Some(count) = count.filter(|count| *count != parts.len()) {
                     return Err(format!("it has {} parts, not {count}", parts.len()));
@@ -142,7 +146,7 @@ impl Answer {
                 Ok(Value::List(values?))
             }
             Form::Fields { separator, fields } => {
-                let parts = separator.split(text);
+                let parts = separator.split(text, fields.len())?;
                 if parts.len() != fields.len() {
                     return Err(format!("it has {} parts, not {}", parts.len(), fields.len()));
                 }
@@ -254,9 +258,19 @@ fn unquoted(text: &str) -> String {
 
 impl Separator {
     /// Splits a text where the separator stands outside of quotation marks.
-    fn split<'a>(&self, text: &'a str) -> Vec<&'a str> {
+    ///
+    /// # Errors
+    /// If it has more than `most` parts, a text for people.
+    fn split<'a>(&self, text: &'a str, most: usize) -> Result<Vec<&'a str>, String> {
+        let too_many = || Err(format!("it has more than {most} parts"));
         if self.0 == " " {
-            return text.split_whitespace().collect();
+            let mut parts = text.split_whitespace();
+            let first = parts.by_ref().take(most).collect();
+            return if parts.next().is_none() {
+                Ok(first)
+            } else {
+                too_many()
+            };
         }
         let (mut parts, mut start, mut at, mut is_quoted) = (Vec::new(), 0, 0, false);
         while let Some(character) = text[at..].chars().next() {
@@ -265,6 +279,9 @@ impl Separator {
             }
             if !is_quoted && text[at..].starts_with(&self.0) {
                 parts.push(&text[start..at]);
+                if parts.len() >= most {
+                    return too_many();
+                }
                 at += self.0.len();
                 start = at;
             } else {
@@ -272,7 +289,7 @@ impl Separator {
             }
         }
         parts.push(&text[start..]);
-        parts
+        Ok(parts)
     }
 }
 
@@ -400,8 +417,29 @@ mod tests {
         assert_eq!(parse(&fields, "T= 21.5   C"), Ok(expected));
         assert_eq!(parse(&fields, "T=21.5"), Err("it has 1 parts, not 2".to_owned()));
         assert_eq!(
+            parse(&fields, "T=1 C 2"),
+            Err("it has more than 2 parts".to_owned())
+        );
+        assert_eq!(
             parse(&fields, "21.5 C"),
             Err("it does not begin with 'T='".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_list_has_a_limit() {
+        let list = answer(Form::List {
+            separator: Separator(",".to_owned()),
+            item: Item::Integer,
+            count: None,
+        });
+        let mut most = "1,".repeat(MOST_PARTS - 1);
+        most.push('1');
+        assert!(parse(&list, &most).is_ok());
+        most.push_str(",1");
+        assert_eq!(
+            parse(&list, &most),
+            Err("it has more than 1000000 parts".to_owned())
         );
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +13,10 @@ use tracing::{debug, warn};
 
 use crate::answer::Answer;
 use crate::definition::{Definition, Poll};
-use crate::session::{ExchangeError, OpenError, Session, nobody};
+use crate::session::{ExchangeError, OpenError, Outstanding, Session, nobody};
 use crate::state::{Moment, SharedState, State};
 use crate::value::Value;
+use crate::waiting::{Next, NotQueued, Waiting};
 
 /// The most requests that wait for the instrument.
 const WAITING: usize = 1_000;
@@ -26,6 +26,15 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The first wait between two attempts to connect. It doubles up to that of the file.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// A connection that has lasted this long was a good one, also if nothing was asked.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// The most lines for people in [`TOLD_TIME`].
+const MOST_TOLD: u32 = 20;
+
+/// See [`MOST_TOLD`].
+const TOLD_TIME: Duration = Duration::from_mins(1);
 
 /// What is to be done with the instrument.
 #[derive(Debug)]
@@ -40,6 +49,7 @@ pub(crate) enum Work {
     Errors,
 }
 
+#[derive(Debug)]
 struct Job {
     work: Work,
     request: Request,
@@ -49,7 +59,7 @@ struct Job {
 /// The queue of the thread. When it is dropped, the thread closes the connection and ends.
 #[derive(Debug)]
 pub(crate) struct Bus {
-    jobs: SyncSender<Job>,
+    jobs: Arc<Waiting<Job>>,
     state: Arc<SharedState>,
     address: String,
 }
@@ -62,21 +72,22 @@ impl Bus {
     /// tried again.
     pub(crate) fn start(definition: Arc<Definition>, notifier: Notifier) -> io::Result<Self> {
         let name = definition.name.clone();
-        let (link, state) = match Session::open(&definition, nobody(), true) {
+        let mut outstanding = Outstanding::default();
+        let (link, state) = match Session::open(&definition, nobody(), &mut outstanding, true) {
             Ok(session) => (Link::up(session), None),
             Err(error @ OpenError::Wrong { .. }) => return Err(io::Error::other(error.to_string())),
             Err(error) => {
                 let why = error.to_string();
                 (
                     Link::Down {
-                        retry: FIRST_RETRY,
                         at: Instant::now() + FIRST_RETRY,
+                        outstanding,
                     },
                     Some(why),
                 )
             }
         };
-        let (jobs, queue) = sync_channel(WAITING);
+        let jobs = Arc::new(Waiting::new(WAITING));
         let address = definition.address();
         let state = Arc::new(SharedState::new(match (&link, state) {
             (Link::Up(session), _) => ready(session),
@@ -94,10 +105,17 @@ impl Bus {
             due: definition.polls.iter().map(|_| begin).collect(),
             failing: vec![false; definition.polls.len()],
             definition,
-            queue,
+            jobs: Arc::clone(&jobs),
             state: Arc::clone(&state),
             link,
             notifier,
+            opened: begin,
+            has_worked: false,
+            retry: FIRST_RETRY,
+            told: Told {
+                since: begin,
+                lines: 0,
+            },
         };
         thread::Builder::new()
             .name("instrument".to_owned())
@@ -117,7 +135,7 @@ impl Bus {
         &self.address
     }
 
-    /// Puts work into the queue, behind all that was put there before.
+    /// Queues work, behind all that the same client has queued before.
     ///
     /// # Errors
     /// If the instrument is not reachable, or too many requests wait.
@@ -131,14 +149,24 @@ impl Bus {
         }
         let (reply, result) = oneshot::channel();
         let job = Job { work, request, reply };
-        match self.jobs.try_send(job) {
+        let client = job.request.requester().to_owned();
+        match self.jobs.push(&client, job) {
             Ok(()) => Ok(result),
-            Err(TrySendError::Full(_)) => Err(ServiceError::new(
+            Err(NotQueued::Full { own }) => Err(ServiceError::new(
                 "RuntimeError",
-                format!("{WAITING} requests wait for the instrument already; nothing was sent"),
+                format!(
+                    "too many requests wait for the instrument, {own} of them of this client; nothing was sent: wait \
+                     for replies before the next requests"
+                ),
             )),
-            Err(TrySendError::Disconnected(_)) => Err(gone()),
+            Err(NotQueued::Closed) => Err(gone()),
         }
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.jobs.close();
     }
 }
 
@@ -153,10 +181,10 @@ pub(crate) fn gone() -> ServiceError {
 enum Link {
     Up(Box<Session>),
     Down {
-        /// The wait after the next attempt.
-        retry: Duration,
         /// When the next attempt is due.
         at: Instant,
+        /// What may still be answered.
+        outstanding: Outstanding,
     },
 }
 
@@ -173,16 +201,35 @@ fn ready(session: &Session) -> State {
     }
 }
 
+/// How many lines were told.
+struct Told {
+    since: Instant,
+    lines: u32,
+}
+
 struct BusThread {
     definition: Arc<Definition>,
-    queue: Receiver<Job>,
+    jobs: Arc<Waiting<Job>>,
     state: Arc<SharedState>,
     link: Link,
+    /// When it was opened.
+    opened: Instant,
+    /// Whether the instrument has answered a command since.
+    has_worked: bool,
+    /// The wait before the next attempt to connect, if the last connection was no good one.
+    retry: Duration,
+    told: Told,
     notifier: Notifier,
     /// When each poll is due.
     due: Vec<Instant>,
     /// Which polls have failed the last time.
     failing: Vec<bool>,
+}
+
+impl Drop for BusThread {
+    fn drop(&mut self) {
+        self.jobs.abandon();
+    }
 }
 
 impl BusThread {
@@ -205,13 +252,10 @@ impl BusThread {
                 }
                 Link::Up(_) => now + LOOK,
             };
-            match self
-                .queue
-                .recv_timeout(wake.saturating_duration_since(Instant::now()))
-            {
-                Ok(job) => self.serve(job),
-                Err(RecvTimeoutError::Timeout) => self.look(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            match self.jobs.next(wake) {
+                Next::One(job) => self.serve(job),
+                Next::Nothing => self.look(),
+                Next::Closed => return,
             }
         }
     }
@@ -241,7 +285,11 @@ impl BusThread {
             return Err(ServiceError::new("ConnectionError", refusal));
         };
         let done = match work {
-            Work::Command { text, answer, limit } => session.execute(text, answer.as_ref(), *limit),
+            Work::Command { text, answer, limit } => {
+                let done = session.execute(text, answer.as_ref(), *limit);
+                self.has_worked |= has_answered(&done) && answer.is_some();
+                done
+            }
             Work::Errors => session
                 .read_errors("errors()")
                 .map(|errors| Value::List(errors.into_iter().map(Value::Text).collect())),
@@ -261,51 +309,83 @@ impl BusThread {
         }
     }
 
-    /// Closes the connection, and connects again at once.
+    /// Closes the connection, and connects again: at once if it was a good one. An instrument that accepts connections
+    /// and closes them is tried with waits that double, as one that accepts none.
     fn lose(&mut self, why: &str) {
-        tell(
-            &self.definition.name,
-            &format!("{why}; connecting to the instrument again"),
-        );
+        self.tell(&format!("{why}; connecting to the instrument again"));
         self.state.set(State::unreachable(why));
-        self.link = Link::Down {
-            retry: FIRST_RETRY,
-            at: Instant::now(),
+        let now = Instant::now();
+        let down = Link::Down {
+            at: now,
+            outstanding: Outstanding::default(),
         };
+        let outstanding = match std::mem::replace(&mut self.link, down) {
+            Link::Up(session) => session.close(),
+            Link::Down { outstanding, .. } => outstanding,
+        };
+        let at = if self.has_worked || self.opened.elapsed() >= STEADY {
+            self.retry = FIRST_RETRY;
+            now
+        } else {
+            now + self.next_wait()
+        };
+        self.link = Link::Down { at, outstanding };
+    }
+
+    /// Returns the wait before the next attempt to connect. The one after that is twice as long.
+    fn next_wait(&mut self) -> Duration {
+        let longest = self.definition.connection.retry;
+        let wait = self.retry.min(longest);
+        self.retry = (self.retry * 2).min(longest);
+        wait
     }
 
     fn connect(&mut self) {
-        let Link::Down { retry, .. } = self.link else {
+        let Link::Down { outstanding, .. } = &mut self.link else {
             return;
         };
-        match Session::open(&self.definition, nobody(), false) {
+        let mut outstanding = std::mem::take(outstanding);
+        match Session::open(&self.definition, nobody(), &mut outstanding, false) {
             Ok(session) => {
                 let identity = session.identity().unwrap_or("it does not identify itself");
-                tell(
-                    &self.definition.name,
-                    &format!("the instrument is reachable: {identity}"),
-                );
+                self.tell(&format!("the instrument is reachable: {identity}"));
                 self.state.set(ready(&session));
                 self.link = Link::up(session);
+                self.opened = Instant::now();
+                self.has_worked = false;
             }
             Err(error) => {
                 debug!("cannot connect: {error}");
                 if let State::Unreachable { since, why } = self.state.get() {
                     let told = error.to_string();
                     if told != why {
-                        tell(
-                            &self.definition.name,
-                            &format!("the instrument is not reachable: {told}"),
-                        );
+                        self.tell(&format!("the instrument is not reachable: {told}"));
                     }
                     self.state.set(State::Unreachable { since, why: told });
                 }
-                let longest = self.definition.connection.retry;
                 self.link = Link::Down {
-                    retry: (retry * 2).min(longest),
-                    at: Instant::now() + retry.min(longest),
+                    at: Instant::now() + self.next_wait(),
+                    outstanding,
                 };
             }
+        }
+    }
+
+    /// Tells people what has happened. A connection that comes and goes all the time does not fill their log.
+    fn tell(&mut self, event: &str) {
+        let now = Instant::now();
+        if now.duration_since(self.told.since) >= TOLD_TIME {
+            self.told = Told { since: now, lines: 0 };
+        }
+        self.told.lines += 1;
+        match self.told.lines {
+            MOST_TOLD => {
+                let time = TOLD_TIME.as_secs();
+                let event = format!("{event}; further lines within {time} s after the first are left out");
+                tell(&self.definition.name, &event);
+            }
+            lines if lines < MOST_TOLD => tell(&self.definition.name, event),
+            _ => debug!("{event}"),
         }
     }
 
@@ -332,22 +412,18 @@ impl BusThread {
             return;
         };
         let limit = poll.timeout.unwrap_or(definition.connection.timeout);
-        match session.execute(&poll.text, Some(&poll.answer), limit) {
+        let done = session.execute(&poll.text, Some(&poll.answer), limit);
+        self.has_worked |= has_answered(&done);
+        match done {
             Ok(value) => {
                 if std::mem::take(&mut self.failing[index]) {
-                    tell(
-                        &definition.name,
-                        &format!("the poll '{}' succeeds again", poll.name),
-                    );
+                    self.tell(&format!("the poll '{}' succeeds again", poll.name));
                 }
                 self.publish(poll, &value);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing[index], true) {
-                    tell(
-                        &definition.name,
-                        &format!("the poll '{}' failed: {error}", poll.name),
-                    );
+                    self.tell(&format!("the poll '{}' failed: {error}", poll.name));
                 }
                 self.end_session_after(&error);
             }
@@ -373,6 +449,14 @@ impl BusThread {
             debug!("the poll '{}' is not heard: {error}", poll.name);
         }
     }
+}
+
+/// Whether the instrument has answered a query.
+fn has_answered(done: &Result<Value, ExchangeError>) -> bool {
+    matches!(
+        done,
+        Ok(_) | Err(ExchangeError::Instrument { .. } | ExchangeError::Form { .. })
+    )
 }
 
 /// Writes a line for people to standard error, as the service does about its manager.

@@ -17,10 +17,10 @@ pub(crate) enum Framing {
 pub(crate) enum Arrived {
     /// More has to come.
     Partly,
-    /// All but the line end has come, and it is in this range.
-    AllButTheEnd(Range<usize>),
-    /// The answer is in this range.
-    Whole(Range<usize>),
+    /// All but the line end has come: an answer of this length.
+    AllButTheEnd(usize),
+    /// An answer of this length, which has this one with its line end.
+    Whole { answer: usize, with_end: usize },
     /// It is longer than allowed.
     TooLong,
     /// It cannot be an answer; contains what is wrong.
@@ -44,12 +44,18 @@ impl Framing {
         // A part of the line end may have been there. Looking at all again would take quadratic time.
         let from = looked.saturating_sub(end.len()).min(bytes.len());
         let arrived = match find(&bytes[from..], end) {
-            Some(at) => Arrived::Whole(0..from + at),
-            None if is_message && !bytes.is_empty() => Arrived::Whole(0..bytes.len()),
+            Some(at) => Arrived::Whole {
+                answer: from + at,
+                with_end: from + at + end.len(),
+            },
+            None if is_message && !bytes.is_empty() => Arrived::Whole {
+                answer: bytes.len(),
+                with_end: bytes.len(),
+            },
             None => Arrived::Partly,
         };
         match arrived {
-            Arrived::Whole(range) if range.len() > longest => Arrived::TooLong,
+            Arrived::Whole { answer, .. } if answer > longest => Arrived::TooLong,
             Arrived::Partly if bytes.len() > longest.saturating_add(end.len()) => Arrived::TooLong,
             arrived => arrived,
         }
@@ -68,11 +74,25 @@ fn look_at_block(bytes: &[u8], end: &[u8], is_message: bool, longest: usize) -> 
     let Some(rest) = bytes.get(whole..) else {
         return Arrived::Partly;
     };
-    if rest.starts_with(end) || is_message || rest.len() >= end.len() {
-        Arrived::Whole(0..whole)
-    } else {
-        Arrived::AllButTheEnd(0..whole)
+    let with_end = |length| Arrived::Whole {
+        answer: whole,
+        with_end: length,
+    };
+    if is_message {
+        return with_end(bytes.len());
     }
+    // Blanks, such as the first half of "\r\n" where the line end is "\n", may stand before the line end.
+    for at in 0..=rest.len() {
+        match &rest[at..] {
+            line_end if line_end.starts_with(end) => return with_end(whole + at + end.len()),
+            part if end.starts_with(part) => break,
+            [first, ..] if !first.is_ascii_whitespace() => {
+                return Arrived::Wrong("something else than a line end stands behind the block");
+            }
+            _ => {}
+        }
+    }
+    Arrived::AllButTheEnd(whole)
 }
 
 enum Header {
@@ -121,22 +141,34 @@ mod tests {
 
     use super::*;
 
+    fn whole(answer: usize, with_end: usize) -> Arrived {
+        Arrived::Whole { answer, with_end }
+    }
+
     #[test]
     fn an_answer_ends_with_its_line_or_its_length() {
         use Framing::{Block, Line};
         for (framing, bytes, is_message, expected) in [
             (Line, &b""[..], false, Arrived::Partly),
             (Line, b"1.5\r", false, Arrived::Partly),
-            (Line, b"1.5\r\n", false, Arrived::Whole(0..3)),
-            (Line, b"1.5", true, Arrived::Whole(0..3)),
-            (Line, b"a\r\nb\r\n", false, Arrived::Whole(0..1)),
+            (Line, b"1.5\r\n", false, whole(3, 5)),
+            (Line, b"1.5", true, whole(3, 3)),
+            (Line, b"a\r\nb\r\n", false, whole(1, 3)),
             (Line, b"12345678901234567", false, Arrived::TooLong),
             (Block, b"#", false, Arrived::Partly),
             (Block, b"#15\r\n", false, Arrived::Partly),
-            (Block, b"#15\r\n\r\nx", false, Arrived::AllButTheEnd(0..8)),
-            (Block, b"#15\r\n\r\nx\r", false, Arrived::AllButTheEnd(0..8)),
-            (Block, b"#15\r\n\r\nx\r\n", false, Arrived::Whole(0..8)),
-            (Block, b"#15\r\n\r\nx", true, Arrived::Whole(0..8)),
+            (Block, b"#15\r\n\r\nx", false, Arrived::AllButTheEnd(8)),
+            (Block, b"#15\r\n\r\nx\r", false, Arrived::AllButTheEnd(8)),
+            (Block, b"#15\r\n\r\nx\r\n", false, whole(8, 10)),
+            (Block, b"#15\r\n\r\nx\r\r\n1", false, whole(8, 11)),
+            (Block, b"#15\r\n\r\nx\n", false, Arrived::AllButTheEnd(8)),
+            (
+                Block,
+                b"#15\r\n\r\nx 1",
+                false,
+                Arrived::Wrong("something else than a line end stands behind the block"),
+            ),
+            (Block, b"#15\r\n\r\nx", true, whole(8, 8)),
             (Block, b"#299", false, Arrived::TooLong),
             (Block, b"#9999999999", false, Arrived::TooLong),
             (Block, b"#2x", false, Arrived::Partly),
@@ -146,7 +178,7 @@ mod tests {
                 false,
                 Arrived::Wrong("the length of the block is not a number"),
             ),
-            (Block, b"-1\r\n", false, Arrived::Whole(0..2)),
+            (Block, b"-1\r\n", false, whole(2, 4)),
         ] {
             assert_eq!(
                 framing.look(bytes, 0, b"\r\n", is_message, 14),
@@ -156,7 +188,13 @@ mod tests {
             );
         }
         // The line end has come in two parts.
-        assert_eq!(Line.look(b"1.5\r\n", 4, b"\r\n", false, 14), Arrived::Whole(0..3));
+        assert_eq!(Line.look(b"1.5\r\n", 4, b"\r\n", false, 14), whole(3, 5));
+        // A line end whose parts come apart, where only the second one is expected.
+        assert_eq!(
+            Block.look(b"#13abc\r", 6, b"\n", false, 14),
+            Arrived::AllButTheEnd(6)
+        );
+        assert_eq!(Block.look(b"#13abc\r\n", 7, b"\n", false, 14), whole(6, 8));
         assert_eq!(block_data(b"#13abc"), Some(&b"abc"[..]));
         assert_eq!(block_data(b"#14abc"), None);
     }
@@ -168,8 +206,12 @@ mod tests {
             is_message: bool,
         ) {
             for framing in [Framing::Line, Framing::Block] {
-                if let Arrived::Whole(range) | Arrived::AllButTheEnd(range) = framing.look(&bytes, 0, b"\n", is_message, 20) {
-                    prop_assert!(range.end <= bytes.len() && range.len() <= 20);
+                match framing.look(&bytes, 0, b"\n", is_message, 20) {
+                    Arrived::Whole { answer, with_end } => {
+                        prop_assert!(answer <= with_end && with_end <= bytes.len() && answer <= 20);
+                    }
+                    Arrived::AllButTheEnd(answer) => prop_assert!(answer <= bytes.len() && answer <= 20),
+                    _ => {}
                 }
             }
         }

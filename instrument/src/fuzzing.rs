@@ -67,9 +67,9 @@ fn check_command(instrument: &Definition, command: &Command, args: &str, kwargs:
     for first in [answer.len() / 2, answer.len().saturating_sub(1)] {
         check_pieces(form.framing(), answer, first, end, &whole);
     }
-    if let Arrived::Whole(range) | Arrived::AllButTheEnd(range) = whole {
+    if let Arrived::Whole { answer: length, .. } | Arrived::AllButTheEnd(length) = whole {
         // Either a value or a text for people.
-        let _ = form.parse(&answer[range], connection.encoding);
+        let _ = form.parse(&answer[..length], connection.encoding);
     }
 }
 

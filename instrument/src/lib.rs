@@ -27,6 +27,7 @@ mod state;
 mod transport;
 mod trial;
 mod value;
+mod waiting;
 
 pub use definition::Definition;
 pub use problem::Problem;

@@ -10,7 +10,7 @@ use crate::command::ArgumentError;
 use crate::definition::Definition;
 use crate::parameter::Rules;
 use crate::service::raw_command;
-use crate::session::{ExchangeError, OpenError, Session, Traced};
+use crate::session::{ExchangeError, OpenError, Outstanding, Session, Traced};
 use crate::value::Value;
 
 /// A command that is tried on the instrument itself.
@@ -128,7 +128,7 @@ impl Trial {
     /// See the example of [`Trial`].
     pub fn run(self, listener: impl FnMut(Traced<'_>) + Send + 'static) -> Result<Tried, TrialError> {
         let definition = Arc::new(self.definition);
-        let session = Session::open(&definition, Box::new(listener), true);
+        let session = Session::open(&definition, Box::new(listener), &mut Outstanding::default(), true);
         let mut session = session.map_err(|error| {
             let text = format!(
                 "the instrument at {} cannot be used: {error}",

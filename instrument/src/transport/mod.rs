@@ -40,6 +40,10 @@ pub(crate) trait Port: Send {
 
     /// Whether a new connection has nothing to do with late answers on this one.
     fn forgets(&self) -> bool;
+
+    /// Whether the instrument drops an answer that was not read when the next command comes, as IEEE 488.2 demands of
+    /// one with an output queue (its error -410). Nothing is read there unless it was asked for.
+    fn drops_unread(&self) -> bool;
 }
 
 /// Opens the connection. Blocks for the connect timeout at most, and as long as the system needs to

@@ -76,4 +76,8 @@ impl Port for Open {
     fn forgets(&self) -> bool {
         false
     }
+
+    fn drops_unread(&self) -> bool {
+        false
+    }
 }

@@ -88,4 +88,8 @@ impl Port for Tcp {
     fn forgets(&self) -> bool {
         true
     }
+
+    fn drops_unread(&self) -> bool {
+        false
+    }
 }

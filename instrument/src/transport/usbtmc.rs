@@ -73,5 +73,9 @@ mod device {
         fn forgets(&self) -> bool {
             false
         }
+
+        fn drops_unread(&self) -> bool {
+            true
+        }
     }
 }
