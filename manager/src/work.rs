@@ -20,9 +20,13 @@ pub(crate) const FRESH_BYTES_PER_WORK: usize = BYTES_PER_WORK / 2;
 /// The number of queues that receive a notification, a value or an event in one unit.
 pub(crate) const QUEUES_PER_WORK: usize = 16;
 
+/// The work of an event of the manager for one peer that watches it, beside [`QUEUES_PER_WORK`]: its queue takes fresh
+/// memory, since one that is read late is the rule.
+pub(crate) const EVENT_WORK: usize = 2;
+
 /// The number of subscriptions that are compared with a topic, or of topics with a subscription, in
 /// one unit.
-pub(crate) const COMPARED_PER_WORK: usize = 16;
+pub(crate) const COMPARED_PER_WORK: usize = 4;
 
 /// The number of permissions that are compared with a short name in one unit: patterns with several `*` take 0.1 µs.
 pub(crate) const PERMISSIONS_PER_WORK: usize = 4;

@@ -1,5 +1,6 @@
 //! Routes the lines of clients: requests for services and for the manager itself.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,10 @@ use crate::outbox::FrameWriter;
 use crate::record::About;
 use crate::refusal::{Refusal, excerpt};
 use crate::registry::{Acquired, Forwarded, Listing, RequestTerms, Subject};
-use crate::work::{BYTES_PER_WORK, REFUSAL_WORK, TURN_WORK};
+use crate::work::{BYTES_PER_WORK, FRAME_WORK, REFUSAL_WORK, TURN_WORK};
+
+/// The answer to `help`, as JSON text.
+static HELP: LazyLock<String> = LazyLock::new(terminal::help);
 
 /// An answer of the manager.
 enum Answer {
@@ -74,10 +78,12 @@ impl Router<'_> {
                 return self.refuse_malformed(from, &Uid::EMPTY, &Refusal::AlreadyConnected);
             }
             TerminalLine::Help => {
-                from.answer(&Uid::EMPTY, |frame| frame.copied(terminal::help().as_bytes()));
+                let written = from.answer(&Uid::EMPTY, |frame| frame.copied(HELP.as_bytes()));
+                self.work += REFUSAL_WORK + written / BYTES_PER_WORK;
                 return Step::Next;
             }
             TerminalLine::WhoAmI => {
+                self.work += FRAME_WORK;
                 let name = frames::json_string(from.name);
                 from.answer(&Uid::EMPTY, |frame| frame.copied(name.as_bytes()));
                 return Step::Next;
@@ -288,7 +294,8 @@ impl Router<'_> {
         };
         match answer {
             Ok(Answer::Text(result)) => {
-                from.answer(uid, |writer| writer.shared(&result));
+                let written = from.answer(uid, |writer| writer.shared(&result));
+                self.work += FRAME_WORK + written / BYTES_PER_WORK;
             }
             Ok(Answer::Listing(listing)) => return self.answer_listing(from, uid, listing),
             Ok(Answer::Later) => {}

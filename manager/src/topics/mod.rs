@@ -16,10 +16,10 @@ use labwire_wire::{MANAGERS_TOPICS, Topic, TopicPattern};
 use serde_json::Value;
 
 use crate::counters::Counters;
-use crate::outbox::Outbox;
+use crate::outbox::{Deferred, FrameWriter, Outbox};
 use crate::refusal::Refusal;
 use crate::registry::{Eyes, PeerId, Subject};
-use crate::work::{BYTES_PER_WORK, COMPARED_PER_WORK, QUEUES_PER_WORK};
+use crate::work::{BYTES_PER_WORK, COMPARED_PER_WORK, EVENT_WORK, QUEUES_PER_WORK};
 
 pub(crate) use frame::topic_frame;
 pub(crate) use subscribers::Receivers;
@@ -32,6 +32,23 @@ pub(crate) const MANAGERS_EVENTS: &str = "manager.>";
 
 /// The topic of requests that need approval.
 pub(crate) const APPROVALS: &str = "manager.approval";
+
+/// How many kept values are written at once; more of them when the queue of the subscriber comes to them.
+const WRITTEN_AT_ONCE: usize = 64;
+
+/// Kept values on their way to a subscriber, of which there may be thousands.
+#[derive(Debug)]
+struct KeptFrames(std::vec::IntoIter<Bytes>);
+
+impl Deferred for KeptFrames {
+    fn write(&mut self, writer: &mut FrameWriter<'_>) -> bool {
+        for frame in self.0.by_ref().take(WRITTEN_AT_ONCE) {
+            // A peer that does not read may subscribe to all of them, and so may many.
+            writer.referenced(&frame);
+        }
+        !self.0.as_slice().is_empty()
+    }
+}
 
 /// The subscriptions of all peers, and the values that are kept.
 #[derive(Debug, Default)]
@@ -102,23 +119,29 @@ impl Topics {
     ) -> Result<usize, Refusal> {
         let mut state = self.state();
         let watches = usize::from(subscription.can_match_managers());
-        let mut bytes = 0;
         let matching = subscription.clone();
         let (is_new, mut compared) = state.subscribers.add(peer, outbox, subscription)?;
         if is_new {
             self.watching.fetch_add(watches, Ordering::Relaxed);
         }
-        if matching == Subscription::Manager {
-            // No value of the manager is kept.
+        // No value of the manager is kept.
+        let Subscription::Pattern(pattern) = matching else {
             return Ok(compared / COMPARED_PER_WORK);
+        };
+        let (frames, of_kept) = state.retained.matching(&pattern);
+        compared += of_kept;
+        let bytes = frames.iter().map(Bytes::len).sum();
+        let work = compared / COMPARED_PER_WORK + bytes / BYTES_PER_WORK + frames.len();
+        let fits_at_once = frames.len() <= WRITTEN_AT_ONCE;
+        let mut frames = KeptFrames(frames.into_iter());
+        if fits_at_once {
+            outbox.push_always(|writer| {
+                frames.write(writer);
+            });
+        } else {
+            outbox.push_deferred(bytes, Box::new(frames));
         }
-        compared += state.retained.sizes()[0];
-        for frame in state.retained.matching(&matching) {
-            bytes += frame.len();
-            // A peer that does not read may subscribe to all of them, and so may many.
-            outbox.push_always(|writer| writer.referenced(frame));
-        }
-        Ok(compared / COMPARED_PER_WORK + bytes / BYTES_PER_WORK)
+        Ok(work)
     }
 
     /// Removes a subscription. Returns the [work](crate::work), or `None` if the peer does not have
@@ -225,15 +248,17 @@ impl Topics {
             return work + receivers.len() / QUEUES_PER_WORK;
         }
         let frame = topic_frame(&topic, value().to_string().as_bytes(), manager, false);
+        let mut queued = 0;
         for (_, outbox) in seeing {
             if outbox.is_filling() {
                 Counters::count(&counters.events_left_out);
             } else {
                 outbox.push_always(|writer| writer.shared(&frame));
                 Counters::count(&counters.deliveries);
+                queued += 1;
             }
         }
-        1 + work + receivers.len() / QUEUES_PER_WORK
+        1 + work + receivers.len() / QUEUES_PER_WORK + queued * EVENT_WORK
     }
 
     /// Returns the numbers of subscriptions, of kept values, and of their bytes.
@@ -319,6 +344,26 @@ mod tests {
         assert!(frame.is_unique());
     }
 
+    #[tokio::test]
+    async fn a_subscriber_gets_thousands_of_kept_values_in_their_order() {
+        let topics = Topics::default();
+        let mut expected = String::new();
+        for number in 1_000..3_000 {
+            let topic = topic(&format!("a.{number}"));
+            let frame = topic_frame(&topic, b"1", "a[h:1]", true);
+            expected += std::str::from_utf8(&frame).unwrap();
+            topics.retain(&topic, PeerId::default(), Some(frame)).unwrap();
+        }
+        let outbox = Outbox::alone(10_000);
+        let work = topics
+            .subscribe(PeerId::default(), &outbox, pattern("a.*"))
+            .unwrap();
+        assert!(work > 2_000, "{work}");
+        assert_eq!(outbox.queued(), expected.len());
+        outbox.push_always(|writer| writer.copied(b"behind"));
+        assert_eq!(outbox.close_and_read().await, expected + "behind");
+    }
+
     #[test]
     fn who_links_with_the_manager_is_compared_with_no_value_of_others() {
         let topics = Topics::default();
@@ -334,10 +379,18 @@ mod tests {
         }
         assert_eq!(topics.unsubscribe(peer, &Subscription::Manager), Some(0));
         let compared = 2_000 / COMPARED_PER_WORK;
-        assert_eq!(topics.subscribe(peer, &outbox, pattern("b.*")), Ok(compared));
-        let again = topics.subscribe(peer, &outbox, pattern("b.*"));
+        assert_eq!(topics.subscribe(peer, &outbox, pattern("*.b")), Ok(compared));
+        let again = topics.subscribe(peer, &outbox, pattern("*.b"));
         assert_eq!(again, Ok(compared / 2), "it has it");
-        assert_eq!(topics.unsubscribe(peer, &pattern("b.*")), Some(compared / 2));
+        assert_eq!(topics.unsubscribe(peer, &pattern("*.b")), Some(compared / 2));
+        // Of the values that are kept, those are compared that begin as the pattern does.
+        for (text, kept) in [("b.*", 0), ("a.99.>", 0), ("a.99", 11)] {
+            let subscribed = topics.subscribe(peer, &outbox, pattern(text));
+            let matching = usize::from(text == "a.99");
+            let expected = (1_000 + kept) / COMPARED_PER_WORK + matching;
+            assert_eq!(subscribed, Ok(expected), "{text}");
+            topics.unsubscribe(peer, &pattern(text)).unwrap();
+        }
     }
 
     #[tokio::test]

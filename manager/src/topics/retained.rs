@@ -1,12 +1,12 @@
 //! The values that are kept for later subscribers.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use labwire_wire::Topic;
+use labwire_wire::{Topic, TopicPattern};
 
-use super::Subscription;
 use super::departed::Departed;
 use crate::bounds::{FREE_RETAINED, FREE_RETAINED_BYTES, MOST_RETAINED, MOST_RETAINED_BYTES};
 use crate::budget::Pool;
@@ -186,10 +186,17 @@ impl Retained {
         Some(kept)
     }
 
-    /// Returns the frames whose topic matches, in the order of their topics.
-    pub(super) fn matching(&self, subscription: &Subscription) -> impl Iterator<Item = &Bytes> {
-        let matching = self.kept.iter().filter(|(topic, _)| subscription.matches(topic));
-        matching.map(|(_, kept)| &kept.frame)
+    /// Returns the frames whose topic matches, in the order of their topics, and the number of topics that were
+    /// compared.
+    pub(super) fn matching(&self, pattern: &TopicPattern) -> (Vec<Bytes>, usize) {
+        let prefix = pattern.prefix();
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let candidates = self.kept.range::<str, _>(from);
+        let candidates = candidates.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
+        let mut compared = 0;
+        let matching = candidates.inspect(|_| compared += 1);
+        let matching = matching.filter(|(topic, _)| pattern.matches(topic));
+        (matching.map(|(_, kept)| kept.frame.clone()).collect(), compared)
     }
 
     /// Returns the number of values, and of the bytes that count for them.
