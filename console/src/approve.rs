@@ -15,6 +15,7 @@ use crate::connection::{Connection, ConnectionArgs};
 use crate::failure::Failure;
 use crate::in_flight::in_flight;
 use crate::output::{OutputArgs, one_line, say, say_json, say_table};
+use crate::report::check_labwire;
 use crate::stop::Stop;
 use crate::times::readable_age;
 
@@ -153,6 +154,7 @@ pub(crate) async fn run(arguments: &ApproveArgs, stop: Stop) -> Result<(), Failu
         return arguments.watch(stop).await;
     }
     let connection = arguments.connection.connect("approve").await?;
+    check_labwire(&connection, "approvals").await?;
     match &arguments.id {
         Some(id) => arguments.decide(&connection, id).await?,
         None => arguments.list(&connection).await?,

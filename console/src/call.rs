@@ -16,6 +16,7 @@ use crate::approval;
 use crate::array;
 use crate::batch::Batch;
 use crate::breaks::{Breaks, is_unread};
+use crate::connection::Connection;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::linking::{call_failure, check_call, link_for_call};
@@ -25,6 +26,7 @@ use crate::output::{
     OutputArgs, json_line, json_or_text, one_line, readable, say_line, say_result, shell_argument,
     shell_word, tell,
 };
+use crate::report::is_reported;
 use crate::result_file::ResultFile;
 use crate::seconds::Seconds;
 use crate::spelling::Spelled;
@@ -45,6 +47,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Values:
   3, -1.5e-6, 0x1F            numbers (1.5 has a point: 1,5 is the list [1, 5])
   true, false, null, none
+  NaN, Infinity, -Infinity    numbers, too
   [1, 2], {\"a\": 1}, (1, 2)   lists and objects of JSON or Python
   volt, 'two words'           texts: anything else
   '\"5\"', '\"true\"'          texts that look like something else
@@ -352,6 +355,24 @@ impl CallArgs {
         }
     }
 
+    /// Checks that the manager does what the options want. A measurement must not go on without the deadline that
+    /// somebody counts on.
+    async fn check_manager(&self, connection: &Connection) -> Result<(), Failure> {
+        let wanted = [
+            (self.deadline.is_some(), "--deadline"),
+            (self.cancel_on_interrupt, "--cancel-on-interrupt"),
+        ];
+        let wanted: Vec<_> = wanted.iter().filter(|(is_wanted, _)| *is_wanted).collect();
+        if wanted.is_empty() || is_reported(&connection.identities().await?) {
+            return Ok(());
+        }
+        let options: Vec<_> = wanted.iter().map(|(_, option)| *option).collect();
+        Err(Failure::Usage(format!(
+            "{} cannot be used with this manager: it is not one of Labwire",
+            options.join(" and ")
+        )))
+    }
+
     async fn run_batch(&self, path: &Path, mut file: Option<ResultFile>) -> Result<(), Failure> {
         let callee = self.callee();
         if callee.is_none() && self.service.is_some() {
@@ -404,6 +425,7 @@ pub(crate) async fn run(arguments: &CallArgs, stop: Stop) -> Result<(), Failure>
         return Err(arguments.without_attribute());
     };
     let connection = arguments.connection.connect("call").await?;
+    arguments.check_manager(&connection).await?;
     let link = link_for_call(&connection, service, attribute).await?;
     check_call(&link, attribute, &values)?;
     let breaks = Breaks::report(connection.client());

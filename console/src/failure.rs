@@ -133,7 +133,8 @@ fn unanswered(NoAnswer(question): NoAnswer) -> Failure {
         Question::Username { manager } => (
             format!("{} asks for a username", one_line(&manager)),
             "use --username NAME (or LABWIRE_USERNAME, or username in a profile), and set the environment variable \
-             LABWIRE_PASSWORD or answer at a terminal",
+             LABWIRE_PASSWORD or answer at a terminal; if there is no user yet, on the manager's computer: labwire \
+             user add NAME --admin",
         ),
         Question::Password { username } => (
             format!("the password of '{}' is asked for", one_line(&username)),

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::feed::{Cause, Event, Events, send_of_topics};
 use crate::following::{BACKOFF, Forbidden, connected};
 use crate::permission::is_lacking;
-use crate::report::check_topics;
+use crate::report::check_labwire;
 
 /// Subscribes over each connection, and sends the values as events.
 ///
@@ -52,7 +52,7 @@ pub(crate) async fn follow(
 /// Subscribes over this connection, and sends the values until it is lost.
 async fn values(connection: &Connection, pattern: &Arc<str>, events: &Events) -> Result<(), Failure> {
     let client = connection.client();
-    check_topics(connection).await?;
+    check_labwire(connection, "topics").await?;
     let mut values = connection.in_time(client.subscribe(pattern)).await?;
     let (time, manager) = (present(), client.manager());
     send_of_topics(events, pattern, Event::Linked { time, manager }).await;

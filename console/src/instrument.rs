@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::output::{OutputArgs, message, one_line, printable, say, say_json, say_result, tell};
 use crate::stop::Stop;
 use crate::words;
+use labwire_home::read_text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -127,8 +128,7 @@ pub(crate) async fn run(arguments: &InstrumentArgs, stop: Stop) -> Result<(), Fa
 /// Reads a file, and writes its problems to standard error.
 fn read(path: &Path) -> Result<Definition, Failure> {
     let shown = one_line(&path.display().to_string());
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
+    let text = read_text(path).map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
     Definition::parse(&text).map_err(|problems| {
         for problem in &problems {
             tell(format_args!("{shown}:{}", printable(&problem.to_string())));

@@ -95,16 +95,28 @@ impl<'a> Values<'a> {
             return Some(*value);
         }
         let (first, rest) = key.parts.split_first()?;
-        let value = match named(first) {
-            Some((_, value)) => value,
-            None => self.positional.get(first.parse::<usize>().ok()?)?,
+        let value: &'a str = match (named(first), self.labelled()) {
+            (Some((_, value)), _) => value,
+            (None, Some((label, value))) if *label == *key.text => return Some(value),
+            (None, Some((label, value))) if label == *first => value,
+            _ => self.positional.get(first.parse::<usize>().ok()?)?,
         };
-        rest.iter().try_fold(*value, |value, part| inside(value, part))
+        rest.iter().try_fold(value, |value, part| inside(value, part))
+    }
+
+    /// Returns the name and the value of a notification of two positional values of which the first is the name of the
+    /// other, as those of a poll of `labwire instrument`.
+    fn labelled(&self) -> Option<(String, &'a str)> {
+        match self.positional[..] {
+            [label, value] => Some((serde_json::from_str::<String>(label).ok()?, value)),
+            _ => None,
+        }
     }
 
     /// Returns the message about a notification that has no value of a key.
     pub(crate) fn without(&self, key: &Key) -> String {
-        let known: Vec<_> = self.all().map(|(key, _)| key).collect();
+        let label = self.labelled().map(|(label, _)| label);
+        let known: Vec<_> = label.into_iter().chain(self.all().map(|(key, _)| key)).collect();
         let hint = match did_you_mean(&key.text, known.iter().map(String::as_str)) {
             Some(hint) => hint,
             None if known.is_empty() => "it has no values".to_owned(),
@@ -231,6 +243,26 @@ mod tests {
         }
         for key in ["", ".", "a.", "a..b", "a[", "a[x]", "a[1", "a]["] {
             assert!(key.parse::<Key>().is_err(), "{key}");
+        }
+    }
+
+    /// As the polls of `labwire instrument` notify.
+    #[test]
+    fn a_name_before_a_value_selects_it() {
+        let values = Values::new(r#"["voltage", {"dc": [1.5, 2]}]"#, r#"{"unit": "V"}"#);
+        let get = |key: &str| values.get(&key.parse().unwrap());
+        assert_eq!(get("voltage.dc[1]"), Some("2"));
+        assert_eq!(get("voltage"), get("1"));
+        assert_eq!((get("0"), get("unit")), (Some("\"voltage\""), Some("\"V\"")));
+        assert_eq!(get("current"), None);
+        let missing = values.without(&"pressure".parse().unwrap());
+        assert!(missing.ends_with("it has voltage, 0, 1, unit"), "{missing}");
+        // Three values, or a first one that is no text, have no name.
+        for positional in [r#"["voltage", 1, 2]"#, r#"[["voltage"], 1]"#, r#"["voltage"]"#] {
+            assert_eq!(
+                Values::new(positional, "{}").get(&"voltage".parse().unwrap()),
+                None
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
-use crate::report::check_topics;
+use crate::report::check_labwire;
 use crate::words;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -43,7 +43,7 @@ pub struct PublishArgs {
 pub(crate) async fn run(arguments: &PublishArgs) -> Result<(), Failure> {
     let value = words::value(&arguments.value)?;
     let connection = arguments.connection.connect("publish").await?;
-    check_topics(&connection).await?;
+    check_labwire(&connection, "topics").await?;
     let (client, topic) = (connection.client(), &arguments.topic);
     if arguments.retain {
         connection

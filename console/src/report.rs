@@ -255,15 +255,18 @@ pub(crate) fn is_reported(identities: &Identities) -> bool {
     identities.language.starts_with(LABWIRE)
 }
 
-/// Checks that a manager has topics. MSL-Network's manager would treat a request for them as one that
-/// needs an administrator.
-pub(crate) async fn check_topics(connection: &Connection) -> Result<(), Failure> {
+/// Checks that a manager is one of Labwire, which `what` need. MSL-Network's manager would treat a request for them as
+/// one that needs an administrator.
+///
+/// # Errors
+/// [`Failure::Refused`] if it is another one.
+pub(crate) async fn check_labwire(connection: &Connection, what: &str) -> Result<(), Failure> {
     if is_reported(&connection.identities().await?) {
         return Ok(());
     }
-    Err(Failure::Refused(
-        "topics need a manager of Labwire, this is another one".to_owned(),
-    ))
+    Err(Failure::Refused(format!(
+        "{what} need a manager of Labwire, this is another one"
+    )))
 }
 
 impl Report {

@@ -22,6 +22,7 @@ use crate::numbers::check_numbers;
 use crate::output::one_line;
 use crate::shell::{is_unclosed, split, split_key, typed_name};
 use crate::spelling::Spelled;
+use labwire_home::read_text;
 
 /// Checks that a value which begins with a bracket ends with one, perhaps after a key.
 ///
@@ -70,8 +71,8 @@ pub(crate) fn value_in(path: &str) -> Result<String, Failure> {
     if npy::is_named(Path::new(path)) {
         return to_json(&array_in(path)?).map_err(|error| Failure::Failed(error.to_string()));
     }
-    let text =
-        fs::read_to_string(path).map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
+    let text = read_text(Path::new(path));
+    let text = text.map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
     json_document(&text, path)
 }
 

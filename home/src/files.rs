@@ -1,7 +1,7 @@
 //! Creates files and folders that only this user may read, and opens named pipes in place of files.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,6 +90,41 @@ pub fn create_private_file(path: &Path) -> io::Result<File> {
 /// ```
 pub fn open_to_read(path: &Path) -> io::Result<File> {
     system::open_to_read_within(path, PIPE_PATIENCE)
+}
+
+/// Reads a file of text, without the byte order mark that some editors write before it. Waits for a named pipe as
+/// [`open_to_read`] does.
+///
+/// # Errors
+/// Those of reading, and [`io::ErrorKind::InvalidData`] if it is no UTF-8 text, with what it is and the remedy.
+///
+/// ```
+/// use labwire_home::read_text;
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let path = scratch.path().join("meter.toml");
+/// std::fs::write(&path, b"\xef\xbb\xbfunit = 'V'\n")?;
+/// assert_eq!(read_text(&path)?, "unit = 'V'\n");
+/// std::fs::write(&path, b"name = 'a'\nunit = '\xb0C'\n")?;
+/// assert_eq!(read_text(&path).unwrap_err().to_string(), "line 2 is not UTF-8 text, save the file as UTF-8");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    open_to_read(path)?.read_to_end(&mut bytes)?;
+    let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return wrong("it is UTF-16 text, save the file as UTF-8".to_owned());
+    }
+    let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    match std::str::from_utf8(&bytes[start..]) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let before = &bytes[..start + error.valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            wrong(format!("line {line} is not UTF-8 text, save the file as UTF-8"))
+        }
+    }
 }
 
 /// Opens a file for writing, with these options. If it is a named pipe (FIFO) without a reader,

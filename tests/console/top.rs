@@ -49,6 +49,44 @@ fn the_reference_manager_counts_nothing() {
     assert!(done.errors.contains("not one of Labwire"), "{done:?}");
 }
 
+/// Its own error would be that an object of Python has no such attribute.
+#[test]
+fn what_the_reference_manager_lacks_is_refused_by_its_name() {
+    let manager = Manager::start_reference(Home::new(), &[]);
+    let _echo = service(&manager, "Echo");
+    for (arguments, code, text) in [
+        (
+            &["history"][..],
+            4,
+            "entries of a record need a manager of Labwire, this is another one",
+        ),
+        (
+            &["approve"],
+            4,
+            "approvals need a manager of Labwire, this is another one",
+        ),
+        (
+            &["approve", "ab-1"],
+            4,
+            "approvals need a manager of Labwire, this is another one",
+        ),
+        (
+            &["call", "Echo", "echo", "--deadline", "1"],
+            2,
+            "--deadline cannot be used with this manager: it is not one of Labwire",
+        ),
+        (
+            &["call", "Echo", "echo", "--deadline", "1", "--cancel-on-interrupt"],
+            2,
+            "--deadline and --cancel-on-interrupt cannot be used with this manager",
+        ),
+    ] {
+        let done = labwire(&manager, arguments);
+        assert_eq!(done.code, Some(code), "{arguments:?}: {done:?}");
+        assert!(done.errors.contains(text), "{arguments:?}: {done:?}");
+    }
+}
+
 #[test]
 fn the_rates_go_on_after_a_restart_of_the_manager() {
     let port = free_port();

@@ -91,6 +91,10 @@ pub(super) fn described(entry: &RecordedEntry) -> String {
         told = format!("{told}, {}", cost(entry, micros));
     }
     match &entry.text {
+        Some(text) if (&*entry.kind, &*entry.outcome) == ("approval", "asked") => visible(&format!(
+            "{told}: {}",
+            with_local_end(text, entry.time, &local_time_zone())
+        )),
         Some(text) if (&*entry.kind, is_ok) != ("login", true) => visible(&format!("{told}: {text}")),
         _ => visible(&told),
     }
@@ -120,6 +124,18 @@ fn since_when(since: Timestamp, until: Timestamp, zone: &TimeZone) -> String {
         "%Y-%m-%d %H:%M:%S"
     };
     since.strftime(form).to_string()
+}
+
+/// Returns the text of a request for approval, as `request ID, until TIME`, with its time as people read it beside that
+/// of the entry.
+fn with_local_end(text: &str, time: Timestamp, zone: &TimeZone) -> String {
+    let parsed = text
+        .rsplit_once(", until ")
+        .and_then(|(words, end)| Some((words, end.parse::<Timestamp>().ok()?)));
+    match parsed {
+        Some((words, end)) => format!("{words}, until {}", since_when(end, time, zone)),
+        None => text.to_owned(),
+    }
 }
 
 /// Returns words with the text of an entry behind them.
@@ -218,6 +234,25 @@ mod tests {
         let [since, soon, later] = times.map(|time| time.parse().unwrap());
         assert_eq!(since_when(since, soon, &TimeZone::UTC), "12:00:00");
         assert_eq!(since_when(since, later, &TimeZone::UTC), "2026-11-29 12:00:00");
+    }
+
+    #[test]
+    fn the_end_of_a_request_for_approval_is_a_local_time() {
+        let zone = TimeZone::fixed(jiff::tz::offset(-5));
+        let time = "2026-11-30T08:55:12Z".parse().unwrap();
+        for (text, told) in [
+            (
+                "request ab-1, until 2026-11-30T09:05:12.31306905Z",
+                "request ab-1, until 04:05:12",
+            ),
+            (
+                "request ab-1, until 2026-12-01T09:05:12Z",
+                "request ab-1, until 2026-12-01 04:05:12",
+            ),
+            ("request ab-1, until then", "request ab-1, until then"),
+        ] {
+            assert_eq!(with_local_end(text, time, &zone), told);
+        }
     }
 
     #[test]

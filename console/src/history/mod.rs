@@ -16,6 +16,7 @@ use crate::breaks::Breaks;
 use crate::connection::ConnectionArgs;
 use crate::failure::Failure;
 use crate::output::{one_line, say, tell};
+use crate::report::check_labwire;
 use crate::stop::Stop;
 use shown::{Form, Printer, local};
 use source::{Question, Source};
@@ -224,6 +225,9 @@ pub(crate) async fn run(arguments: &HistoryArgs, stop: Stop) -> Result<(), Failu
         None if arguments.follow => Source::Manager(arguments.connection.connect_lasting("history").await?),
         None => Source::Manager(arguments.connection.connect("history").await?),
     };
+    if let Some(connection) = source.connection() {
+        check_labwire(connection, "entries of a record").await?;
+    }
     let mut printer = Printer::new(arguments.form(), arguments.bom);
     let newest = arguments.show(&source, &question, &mut printer).await?;
     if arguments.follow {

@@ -22,7 +22,8 @@ pub(super) enum Source {
 
 /// Opens a record.
 pub(super) fn reader(path: &Path) -> Result<Reader, Failure> {
-    Reader::open(path).map_err(|error| Failure::Failed(one_line(&error.to_string())))
+    let named = |error: &dyn std::fmt::Display| one_line(&format!("{}: {error}", path.display()));
+    Reader::open(path).map_err(|error| Failure::Failed(named(&error)))
 }
 
 impl Source {

@@ -109,10 +109,13 @@ fn place_of(folder: &Path, home: &Home) -> anyhow::Result<PathBuf> {
     if !parent.is_dir() {
         bail!("there is no folder {} in which to make the backup", shown(parent));
     }
+    // Also by another name, as through a link.
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let place = real(parent).join(name);
     if let Some(copied) = FOLDERS
         .iter()
-        .filter_map(|name| absolute(home.root().join(name)).ok())
-        .find(|copied| folder.starts_with(copied))
+        .map(|name| real(&home.root().join(name)))
+        .find(|copied| place.starts_with(copied))
     {
         bail!("{} is copied itself; name a folder elsewhere", shown(copied));
     }
@@ -404,6 +407,21 @@ mod tests {
             "{error}"
         );
         assert_eq!(names(folder.path()), ["home"]);
+        // Also by other names of the folder.
+        for path in ["home/keys/copy", "home/logs/../keys/copy", "home/certs/old/copy"] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(folder.path().join("home/logs")).unwrap();
+            let args = ["backup", path.to_str().unwrap()];
+            let args = Typed::try_parse_from(args).unwrap().args;
+            let error = execute(&args, &in_home(&home.database()), &home, &mut Vec::new()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .ends_with(" is copied itself; name a folder elsewhere"),
+                "{error}"
+            );
+            assert!(!path.exists());
+        }
 
         fs::create_dir(&copy).unwrap();
         fs::write(copy.join("a file"), "kept").unwrap();

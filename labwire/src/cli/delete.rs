@@ -234,6 +234,7 @@ impl<I: BufRead, O: Write> Deletion<'_, I, O> {
         // Without the secrets that it encrypts, it is of no use.
         found.extend(file(totp_key_file(&chosen.path)));
         self.say(&format!("\nThe following database will be deleted: {chosen}\n"))?;
+        self.say("Stop a manager that uses it first: until its end, it goes on with the deleted one\n")?;
         self.list(&found)?;
         self.delete_if_wanted(&found)
     }

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     ///
     /// Several words are one password, joined with single spaces. If the text is the path of a
     /// file, the password is the first line of the file; if no such file exists, the text itself is
-    /// the password, with a warning. A lone '-' reads the first line of standard input. Without a
+    /// the password, with a warning if it looks like a path. A lone '-' reads the first line of standard input. Without a
     /// word, a prompt asks for the password.
     #[arg(short, long, value_name = "WORD", num_args = 0..)]
     password: Option<Vec<String>>,

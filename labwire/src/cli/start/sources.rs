@@ -1,12 +1,11 @@
 //! The sources of options: the command line and the environment, completed by the file.
 
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
 use clap::{Args, Command};
-use labwire_home::{nearest, open_to_read};
+use labwire_home::{nearest, read_text};
 use toml::de::DeTable;
 
 use super::options::{Options, StartArgs};
@@ -28,17 +27,12 @@ impl Options {
     /// # Errors
     /// If it cannot be read or is wrong. The error contains no value, which might be a password.
     pub(crate) fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let mut text = String::new();
-        open_to_read(path)
-            .and_then(|mut file| file.read_to_string(&mut text))
-            .with_context(|| {
-                format!(
-                    "cannot read the configuration {} (name another one with --config or LABWIRE_CONFIG)",
-                    path.display()
-                )
-            })?;
-        // Some editors write a byte order mark at the beginning.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let text = &read_text(path).with_context(|| {
+            format!(
+                "cannot read the configuration {} (name another one with --config or LABWIRE_CONFIG)",
+                path.display()
+            )
+        })?;
         let wrong = |span: Option<Range<usize>>, reason: &str| {
             let place = span.map_or_else(String::new, |span| {
                 let before = text.get(..span.start).unwrap_or_default();

@@ -53,7 +53,8 @@ pub(super) fn port(text: &str) -> Result<u16, &'static str> {
 pub(super) fn port_in_file<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u16>, D::Error> {
-    let port = u16::deserialize(deserializer).map_err(|_| serde::de::Error::custom(WRONG_PORT))?;
+    let wrong = |_| serde::de::Error::custom(format!("{WRONG_PORT}, without quotation marks"));
+    let port = u16::deserialize(deserializer).map_err(wrong)?;
     Ok(Some(port))
 }
 

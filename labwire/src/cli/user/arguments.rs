@@ -261,7 +261,7 @@ pub(super) struct PasswordArgs {
     ///
     /// To keep the password out of your shell's history, give the path of a file whose first line
     /// is the password, or "-" to read it from standard input, or no word to get a prompt. If no
-    /// such file exists, the text itself is the password, with a warning.
+    /// such file exists, the text itself is the password, with a warning if it looks like a path.
     #[arg(short = 'p', long = "password", value_name = "WORD", num_args = 0..)]
     pub(super) words: Option<Vec<String>>,
 
