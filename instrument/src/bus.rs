@@ -27,8 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The first wait between two attempts to connect. It doubles up to that of the file.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 
-/// A connection that has lasted this long was a good one, also if nothing was asked.
-const STEADY: Duration = Duration::from_secs(10);
+/// A connection that has lasted this long was a good one, also if nothing was answered.
+const STEADY: Duration = Duration::from_secs(1);
 
 /// The most lines for people in [`TOLD_TIME`].
 const MOST_TOLD: u32 = 20;

@@ -30,12 +30,18 @@ pub(super) fn of_call(permission: &Permission) -> Option<String> {
     ))
 }
 
-/// Returns a note about a grant on a pattern with a dot, which may be meant for attributes, if the role
-/// allows calls.
+/// Returns a note about a grant on a pattern that may mean something else: one with the name of a set, or one with a dot,
+/// which may be meant for attributes, if the role allows calls.
 pub(super) fn of_grant(grant: &Grant, rows: &Rows) -> Option<String> {
     let Scope::Pattern(on) = &grant.on else {
         return None;
     };
+    if rows.sets.iter().any(|(set, _)| set == on.as_str()) {
+        let name = on.as_str();
+        return Some(format!(
+            "labwire: the grant is on the service or topic '{name}'; for what is in the set of this name: --on '@{name}'"
+        ));
+    }
     let calls = |permission: &Permission| permission.action == Action::Call;
     let built_in = permissions_of_built_in(&grant.role);
     let of_role = rows.roles.iter().filter(|(role, _)| *role == grant.role);

@@ -324,6 +324,7 @@ fn what_a_rule_means_is_noted_where_something_else_may_be_meant() {
             ("caller".to_owned(), "call DMM.read*".parse().unwrap()),
             ("publisher".to_owned(), "publish".parse().unwrap()),
         ],
+        sets: vec![("bench3".to_owned(), "DMM-*".parse().unwrap())],
         ..labwire_access::Rows::default()
     };
     let note = |role: &str, on: &str| {
@@ -343,6 +344,12 @@ fn what_a_rule_means_is_noted_where_something_else_may_be_meant() {
     assert_eq!(note("publisher", "lab.*"), None);
     assert_eq!(note("observer", "lab.*"), None);
     assert_eq!(note("caller", "DMM*"), None);
+    assert!(
+        note("observer", "bench3")
+            .unwrap()
+            .ends_with("the set of this name: --on '@bench3'")
+    );
+    assert_eq!(note("observer", "@bench3"), None);
 
     for (text, meant) in [
         ("lok PSU", Some("'lock PSU'")),

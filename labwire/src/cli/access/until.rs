@@ -37,14 +37,15 @@ fn at(text: &str, zone: &TimeZone) -> anyhow::Result<i64> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_second());
     }
+    let spelled = text.trim().replacen(' ', "T", 1);
     // In these forms only: others could mean a day without its hours, or another time zone.
-    let local = match Date::strptime("%Y-%m-%d", text) {
+    let local = match Date::strptime("%Y-%m-%d", &spelled) {
         Ok(day) => day
             .tomorrow()
             .ok()
             .map(|next| next.to_datetime(jiff::civil::Time::midnight())),
-        Err(_) => DateTime::strptime("%Y-%m-%dT%H:%M:%S", text)
-            .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M", text))
+        Err(_) => DateTime::strptime("%Y-%m-%dT%H:%M:%S", &spelled)
+            .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M", &spelled))
             .ok(),
     };
     let time = local.and_then(|local| zone.to_timestamp(local).ok());
@@ -112,6 +113,7 @@ mod tests {
             ("1970-01-02", 2 * 86_400),
             ("1970-01-02T00:00:00", 86_400),
             ("1970-01-01T00:01:00", 60),
+            ("1970-01-01 00:01", 60),
             ("1970-01-01T00:01:00Z", 60),
             ("1970-01-01T01:01:00+01:00", 60),
         ] {
