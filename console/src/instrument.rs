@@ -1,8 +1,10 @@
 //! `labwire instrument`: instruments that a file describes.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use labwire_home::text_of_file;
 use labwire_instrument::{Definition, InstrumentService, Trial, TrialError, Value};
 use labwire_service::{RunError, to_json};
 use serde::Serialize;
@@ -13,7 +15,6 @@ use crate::failure::Failure;
 use crate::output::{OutputArgs, message, one_line, printable, say, say_json, say_result, tell};
 use crate::stop::Stop;
 use crate::words;
-use labwire_home::read_text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -128,7 +129,9 @@ pub(crate) async fn run(arguments: &InstrumentArgs, stop: Stop) -> Result<(), Fa
 /// Reads a file, and writes its problems to standard error.
 fn read(path: &Path) -> Result<Definition, Failure> {
     let shown = one_line(&path.display().to_string());
-    let text = read_text(path).map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
+    let text = fs::read(path)
+        .and_then(|bytes| text_of_file(&bytes))
+        .map_err(|error| Failure::Failed(format!("cannot read {shown}: {error}")))?;
     Definition::parse(&text).map_err(|problems| {
         for problem in &problems {
             tell(format_args!("{shown}:{}", printable(&problem.to_string())));

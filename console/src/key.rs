@@ -97,8 +97,9 @@ impl<'a> Values<'a> {
         let (first, rest) = key.parts.split_first()?;
         let value: &'a str = match (named(first), self.labelled()) {
             (Some((_, value)), _) => value,
-            (None, Some((label, value))) if *label == *key.text => return Some(value),
-            (None, Some((label, value))) if label == *first => value,
+            // An index is one, also where a number is the name.
+            (None, Some((label, value))) if *label == *key.text && !is_index(first) => return Some(value),
+            (None, Some((label, value))) if label == *first && !is_index(first) => value,
             _ => self.positional.get(first.parse::<usize>().ok()?)?,
         };
         rest.iter().try_fold(value, |value, part| inside(value, part))
@@ -113,9 +114,25 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Returns whether the notification names its value, and the key may be the name of another one. Such
+    /// notifications come in turn.
+    pub(crate) fn is_of_another(&self, key: &Key) -> bool {
+        let first = key.parts.first().is_some_and(|first| is_index(first));
+        self.labelled().is_some() && self.get(key).is_none() && !first
+    }
+
     /// Returns the message about a notification that has no value of a key.
     pub(crate) fn without(&self, key: &Key) -> String {
         let label = self.labelled().map(|(label, _)| label);
+        if let Some(label) = label.as_ref().filter(|_| self.is_of_another(key)) {
+            let hint = did_you_mean(&key.text, std::iter::once(label.as_str()));
+            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+            return format!(
+                "a notification of '{}', not of '{}'{hint}",
+                one_line(label),
+                one_line(&key.text)
+            );
+        }
         let known: Vec<_> = label.into_iter().chain(self.all().map(|(key, _)| key)).collect();
         let hint = match did_you_mean(&key.text, known.iter().map(String::as_str)) {
             Some(hint) => hint,
@@ -255,8 +272,22 @@ mod tests {
         assert_eq!(get("voltage"), get("1"));
         assert_eq!((get("0"), get("unit")), (Some("\"voltage\""), Some("\"V\"")));
         assert_eq!(get("current"), None);
-        let missing = values.without(&"pressure".parse().unwrap());
-        assert!(missing.ends_with("it has voltage, 0, 1, unit"), "{missing}");
+        for (key, told) in [
+            ("pressure", "a notification of 'voltage', not of 'pressure'"),
+            (
+                "voltag",
+                "a notification of 'voltage', not of 'voltag'; did you mean 'voltage'?",
+            ),
+            ("5", "a notification without '5': it has voltage, 0, 1, unit"),
+        ] {
+            let key = key.parse().unwrap();
+            assert_eq!(values.without(&key), told);
+            assert_eq!(values.is_of_another(&key), told.contains("not of"));
+        }
+        // A number is an index.
+        let numbered = Values::new(r#"["1", 2.5]"#, "{}");
+        assert_eq!(numbered.get(&"1".parse().unwrap()), Some("2.5"));
+        assert_eq!(numbered.get(&"0".parse().unwrap()), Some("\"1\""));
         // Three values, or a first one that is no text, have no name.
         for positional in [r#"["voltage", 1, 2]"#, r#"[["voltage"], 1]"#, r#"["voltage"]"#] {
             assert_eq!(

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use clap::{Arg, Command};
 use labwire_client::{Arguments, Array, to_json};
+use labwire_home::text_of_file;
 use labwire_wire::frames::json_string;
 use labwire_wire::terminal::{self, TerminalError, TerminalLine};
 use labwire_wire::{array_elements, scan_object};
@@ -22,7 +23,6 @@ use crate::numbers::check_numbers;
 use crate::output::one_line;
 use crate::shell::{is_unclosed, split, split_key, typed_name};
 use crate::spelling::Spelled;
-use labwire_home::read_text;
 
 /// Checks that a value which begins with a bracket ends with one, perhaps after a key.
 ///
@@ -71,7 +71,8 @@ pub(crate) fn value_in(path: &str) -> Result<String, Failure> {
     if npy::is_named(Path::new(path)) {
         return to_json(&array_in(path)?).map_err(|error| Failure::Failed(error.to_string()));
     }
-    let text = read_text(Path::new(path));
+    // A pipe may have to be waited for: somebody measures.
+    let text = fs::read(path).and_then(|bytes| text_of_file(&bytes));
     let text = text.map_err(|error| Failure::Failed(format!("cannot read {path}: {error}")))?;
     json_document(&text, path)
 }

@@ -112,6 +112,21 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
 pub fn read_text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     open_to_read(path)?.read_to_end(&mut bytes)?;
+    text_of_file(&bytes)
+}
+
+/// Returns the text of a file with these bytes, without a byte order mark.
+///
+/// # Errors
+/// As those of [`read_text`] about the text.
+///
+/// ```
+/// use labwire_home::text_of_file;
+///
+/// let error = text_of_file(b"\xff\xfeV\0").unwrap_err();
+/// assert_eq!(error.to_string(), "it is UTF-16 text, save the file as UTF-8");
+/// ```
+pub fn text_of_file(bytes: &[u8]) -> io::Result<String> {
     let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return wrong("it is UTF-16 text, save the file as UTF-8".to_owned());

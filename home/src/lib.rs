@@ -32,7 +32,7 @@ pub use computer::{hostname, local_addresses, operating_system};
 pub use durations::parse_duration;
 pub use files::{
     create_new_private_folder, create_private_file, create_private_folder, open_to_read, open_to_write,
-    read_text,
+    read_text, text_of_file,
 };
 pub use fingerprint::{fingerprint_sha1, fingerprint_sha256, hex_with_colons};
 pub use folder::{Home, HomeError};

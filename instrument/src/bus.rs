@@ -201,6 +201,21 @@ fn ready(session: &Session) -> State {
     }
 }
 
+/// Why work has no result.
+enum Failed {
+    /// The connection was closed, and nothing was sent.
+    NotSent(ServiceError),
+    Other(ServiceError),
+}
+
+impl Failed {
+    fn into_error(self) -> ServiceError {
+        match self {
+            Self::NotSent(error) | Self::Other(error) => error,
+        }
+    }
+}
+
 /// How many lines were told.
 struct Told {
     since: Instant,
@@ -275,14 +290,31 @@ impl BusThread {
         let _ = job.reply.send(result);
     }
 
+    /// Executes work. If the connection turns out to be closed before anything was sent, as after a while without
+    /// commands, it is opened again first, once.
     fn work(&mut self, work: &Work) -> Result<Value, ServiceError> {
+        self.try_work(work).or_else(|error| match error {
+            Failed::NotSent(error) => {
+                if let Link::Down { at, .. } = &self.link
+                    && *at <= Instant::now()
+                {
+                    self.connect();
+                    return self.try_work(work).map_err(Failed::into_error);
+                }
+                Err(error)
+            }
+            Failed::Other(error) => Err(error),
+        })
+    }
+
+    fn try_work(&mut self, work: &Work) -> Result<Value, Failed> {
         let Link::Up(session) = &mut self.link else {
             let refusal = self
                 .state
                 .get()
                 .refusal(&self.definition.address())
                 .unwrap_or_default();
-            return Err(ServiceError::new("ConnectionError", refusal));
+            return Err(Failed::Other(ServiceError::new("ConnectionError", refusal)));
         };
         let done = match work {
             Work::Command { text, answer, limit } => {
@@ -296,7 +328,11 @@ impl BusThread {
         };
         done.map_err(|error| {
             self.end_session_after(&error);
-            ServiceError::new(error.kind(), error.to_string())
+            let failed = ServiceError::new(error.kind(), error.to_string());
+            match error {
+                ExchangeError::NotSent(_) => Failed::NotSent(failed),
+                _ => Failed::Other(failed),
+            }
         })
     }
 

@@ -12,6 +12,9 @@ pub(crate) enum Framing {
     Block,
 }
 
+/// The most bytes between a block and its line end, which are blanks.
+const MOST_BLANKS: usize = 64;
+
 /// How far an answer has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
@@ -84,6 +87,9 @@ fn look_at_block(bytes: &[u8], end: &[u8], is_message: bool, longest: usize) -> 
     // Blanks, such as the first half of "\r\n" where the line end is "\n", may stand before the line end.
     for at in 0..=rest.len() {
         match &rest[at..] {
+            _ if at > MOST_BLANKS => {
+                return Arrived::Wrong("no line end stands behind the block");
+            }
             line_end if line_end.starts_with(end) => return with_end(whole + at + end.len()),
             part if end.starts_with(part) => break,
             [first, ..] if !first.is_ascii_whitespace() => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use labwire_client::Arguments;
-use labwire_record::{Filter, Kind, MOST_ENTRIES, Order, Outcome, Page, Reader};
+use labwire_record::{Filter, Kind, MOST_ENTRIES, Order, Outcome, Page, Reader, RecordError};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -22,8 +22,14 @@ pub(super) enum Source {
 
 /// Opens a record.
 pub(super) fn reader(path: &Path) -> Result<Reader, Failure> {
-    let named = |error: &dyn std::fmt::Display| one_line(&format!("{}: {error}", path.display()));
-    Reader::open(path).map_err(|error| Failure::Failed(named(&error)))
+    Reader::open(path).map_err(|error| {
+        // The others name it.
+        let text = match error {
+            RecordError::Database(reason) => format!("cannot read {}: {reason}", path.display()),
+            error => error.to_string(),
+        };
+        Failure::Failed(one_line(&text))
+    })
 }
 
 impl Source {

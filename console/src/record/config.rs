@@ -8,14 +8,15 @@
 //! poll = ["DMM.read(3) every 1s"]
 //! ```
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use labwire_home::text_of_file;
 use serde::Deserialize;
 use toml_edit::DocumentMut;
 
 use crate::failure::Failure;
 use crate::toml_file::check_keys;
-use labwire_home::read_text;
 
 /// The keys of the file.
 const KEYS: [&str; 6] = ["file", "format", "rotate", "watch", "topic", "poll"];
@@ -42,7 +43,8 @@ impl Config {
     /// # Errors
     /// If it cannot be read, or has a key that is not known or a value of another type.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = read_text(path)
+        let text = fs::read(path)
+            .and_then(|bytes| text_of_file(&bytes))
             .map_err(|error| Failure::Failed(format!("cannot read {}: {error}", path.display())))?;
         let wrong = |error: &str| Failure::Usage(format!("{}: {}", path.display(), error.trim()));
         let document: DocumentMut = text

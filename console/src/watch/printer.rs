@@ -178,7 +178,7 @@ impl Printer {
         if let Some((key, value)) = selected {
             if std::mem::take(&mut self.is_key_new) && value.is_none() {
                 let missing = values.without(key);
-                if self.is_key_required {
+                if self.is_key_required && !values.is_of_another(key) {
                     return Err(Failure::Failed(missing));
                 }
                 self.narrator.tell(&missing);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::error::{ExchangeError, OpenError};
 use super::outstanding::Asked;
 use super::{CHUNK, LINE_END, Session, Traced};
-use crate::answer::Answer;
 use crate::definition::Identification;
 use crate::encoding::escaped;
 use crate::framing::Framing;
@@ -28,53 +27,57 @@ pub(super) enum Doubt {
 }
 
 impl Session {
-    /// Returns what a command asked whose answer has not come, for a definition with an identification.
-    pub(super) fn asked(&self, answer: Option<&Answer>) -> Asked {
-        let (Some(answer), Some(identification)) = (answer, &self.definition.identification) else {
-            return Asked::Other;
-        };
-        let encoding = self.definition.connection.encoding;
-        let reads = |text: &str| answer.parse(text.as_bytes(), encoding).is_ok();
-        // A pattern that a single digit fits stands for anything.
-        let expects_anything = identification.expect.iter().any(|pattern| pattern.matches("1"));
-        if expects_anything || self.identity.as_deref().is_none_or(reads) {
-            Asked::LooksLikeIt
-        } else {
-            Asked::Other
-        }
-    }
-
     /// Leaves out answers of earlier commands. Returns whether the next answer will be that of the next command.
     pub(super) fn synchronise(&mut self, doubt: Doubt) -> bool {
         if let Some(identification) = self.definition.identification.clone() {
             return self.identify(&identification, false).is_ok();
         }
-        let timeout = self.definition.connection.timeout;
-        match doubt {
-            Doubt::Late if self.port.forgets() => false,
-            // Without a question of which the answer is known, the late answer is waited for.
-            Doubt::Late => self.leave_out(timeout * LATEST),
-            Doubt::Form => self.port.drops_unread() || self.leave_out(LINE_END),
+        if self.port.forgets() {
+            return false;
         }
+        // Without a question of which the answer is known, the late answer is waited for.
+        let timeout = self.definition.connection.timeout;
+        let is_in_step = match doubt {
+            Doubt::Late => self.leave_out(timeout * LATEST),
+            Doubt::Form => self.port.drops_unread() || self.leave_out(timeout),
+        };
+        if is_in_step {
+            self.outstanding.forget();
+        }
+        is_in_step
+    }
+
+    /// On a new connection that does not forget, without an identification: leaves out what may still come.
+    pub(super) fn leave_out_outstanding(&mut self) -> Result<(), OpenError> {
+        let timeout = self.definition.connection.timeout;
+        let is_in_step = self.outstanding.is_empty() || self.port.drops_unread() || self.leave_out(timeout);
+        if !is_in_step {
+            let text = "it sends without being asked, or the connection is broken";
+            return Err(OpenError::Unreachable(io::Error::other(text)));
+        }
+        self.outstanding.forget();
+        Ok(())
     }
 
     /// Leaves out what comes within the limit, and what comes right behind it. Returns `false` if the connection is
-    /// broken.
+    /// broken, or if bytes come without end.
     fn leave_out(&mut self, limit: Duration) -> bool {
-        let mut end = Instant::now() + limit;
+        let begin = Instant::now();
+        let (mut end, latest) = (begin + limit, begin + limit * LATEST + LINE_END);
         let mut scratch = vec![0; CHUNK];
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.port.read(&mut scratch, left) {
+            let now = Instant::now();
+            if now >= end || now >= latest {
+                return now < latest;
+            }
+            match self.port.read(&mut scratch, end.min(latest) - now) {
                 Ok(read) => {
                     (self.listener)(Traced::Received(&scratch[..read.length]));
                     self.note("left out: an answer that came too late");
-                    end = end.min(Instant::now() + LINE_END);
+                    end = Instant::now() + LINE_END;
                 }
-                Err(error) => return error.kind() == io::ErrorKind::TimedOut,
-            }
-            if Instant::now() >= end {
-                return true;
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(_) => return false,
             }
         }
     }
@@ -107,13 +110,13 @@ impl Session {
                 }
                 (Err(error), _) => return Err(OpenError::Silent(error.within(limit))),
             };
-            let identifies = fits(identification, &answer);
-            self.outstanding.answer(identifies);
-            if identifies {
+            if self.note_line(identification, &answer) {
                 self.settle(identification, is_first, &mut bytes)?;
                 return Ok(escaped(answer.as_bytes()));
             }
-            if is_fresh {
+            // Blank lines say nothing about which instrument it is. One that sends lines without end keeps nobody
+            // waiting.
+            if is_fresh && !answer.is_empty() || Instant::now() >= end {
                 return Err(wrong(&answer, identification));
             }
             self.note("left out: an answer that came too late");
@@ -131,45 +134,29 @@ impl Session {
         let limit = self.definition.connection.timeout;
         if self.port.drops_unread() {
             self.outstanding.forget();
+            return Ok(());
         }
-        let quiet = match &self.outstanding {
-            none if none.is_empty() => {
-                if !is_first || self.port.forgets() || self.port.drops_unread() {
-                    return Ok(());
-                }
-                // Another program may have asked.
-                LINE_END
-            }
-            // A new connection takes less time than waiting.
-            _ if self.port.forgets() => {
-                let command = identification.query.clone();
-                return Err(OpenError::Silent(ExchangeError::late(&command, limit)));
-            }
-            identifications if identifications.is_only_identifications() => limit,
-            _ => limit * LATEST,
-        };
-        self.take_late(identification, quiet, bytes)?;
-        // The others were probably lost.
-        self.outstanding.keep_identifications();
-        Ok(())
-    }
-
-    /// Whether the answer to a command is that of an identification query before it. Another answer means that none
-    /// of those comes any more.
-    pub(super) fn is_late_identification(&mut self, answer: &[u8]) -> bool {
+        let out_of_step = || OpenError::Silent(ExchangeError::late(&identification.query, limit));
         if self.outstanding.is_empty() {
-            return false;
+            // Where a connection does not begin anew, another program may have asked.
+            return if is_first && !self.port.forgets() {
+                self.take_late(identification, LINE_END, bytes)
+            } else {
+                Ok(())
+            };
         }
-        let answer = self.decoded(answer);
-        let identification = self.definition.identification.as_ref();
-        let is_it = identification.is_some_and(|identification| fits(identification, &answer));
-        if is_it {
-            self.outstanding.answer(true);
-            self.note("left out: an answer that came too late");
+        // A new connection takes less time than waiting.
+        if self.port.forgets() {
+            return Err(out_of_step());
+        }
+        self.take_late(identification, limit, bytes)?;
+        // Of a command whose answer may still come, the next identification tells whether it was lost. Those of
+        // identification queries were probably lost; if they come all the same, each can be told.
+        if self.outstanding.is_only_identifications() {
+            Ok(())
         } else {
-            self.outstanding.forget();
+            Err(out_of_step())
         }
-        is_it
     }
 
     /// Leaves out the answers that come, until none has come for a while or no other can come.
@@ -181,37 +168,58 @@ impl Session {
     ) -> Result<(), OpenError> {
         let is_expected = !self.outstanding.is_empty();
         // One that sends without being asked is not waited for.
-        let end = Instant::now() + quiet.max(self.definition.connection.timeout) * LATEST;
-        while Instant::now() < end {
-            let answer = match self.receive(&identification.query, Framing::Line, quiet, bytes) {
+        let end = Instant::now() + self.definition.connection.timeout * LATEST;
+        loop {
+            let left = end.saturating_duration_since(Instant::now()).min(quiet);
+            if left.is_zero() {
+                return Ok(());
+            }
+            let answer = match self.receive(&identification.query, Framing::Line, left, bytes) {
                 Ok(answer) => self.decoded(&answer),
-                Err(ExchangeError::Timeout { .. }) => break,
+                Err(ExchangeError::Timeout { .. }) => return Ok(()),
                 Err(error) => return Err(OpenError::Silent(error)),
             };
-            self.outstanding.answer(fits(identification, &answer));
+            self.note_line(identification, &answer);
             self.note("left out: an answer that came too late");
             if is_expected && self.outstanding.is_empty() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+    }
+
+    /// Whether the answer to a command is that of an identification query before it. Another answer means that none
+    /// of those comes any more.
+    pub(super) fn is_late_identification(&mut self, answer: &[u8]) -> bool {
+        if self.outstanding.is_empty() {
+            return false;
+        }
+        let line = self.decoded(answer);
+        let definition = std::sync::Arc::clone(&self.definition);
+        let identification = definition.identification.as_ref();
+        let is_it = identification.is_some_and(|identification| self.note_line(identification, &line));
+        if is_it {
+            self.note("left out: an answer that came too late");
+        } else {
+            self.outstanding.forget();
+        }
+        is_it
+    }
+
+    /// Notes a line that has come, unless it is blank. Returns whether it identifies the instrument.
+    fn note_line(&mut self, identification: &Identification, line: &str) -> bool {
+        if line.is_empty() {
+            return false;
+        }
+        let identifies = identification.expect.iter().any(|pattern| pattern.matches(line));
+        let encoding = self.definition.connection.encoding;
+        self.outstanding.answer(line, identifies, encoding);
+        identifies
     }
 
     fn decoded(&self, answer: &[u8]) -> String {
-        self.definition
-            .connection
-            .encoding
-            .decode(answer)
-            .trim()
-            .to_owned()
+        let encoding = self.definition.connection.encoding;
+        encoding.decode(answer).trim().to_owned()
     }
-}
-
-fn fits(identification: &Identification, answer: &str) -> bool {
-    identification
-        .expect
-        .iter()
-        .any(|pattern| pattern.matches(answer))
 }
 
 fn wrong(answer: &str, identification: &Identification) -> OpenError {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::error::{endless, shown};
 use self::in_step::Doubt;
+use self::outstanding::Asked;
 use crate::answer::Answer;
 use crate::definition::Definition;
 use crate::encoding::escaped;
@@ -73,6 +74,10 @@ pub(crate) struct Session {
     /// The answer to the identification query.
     identity: Option<String>,
     outstanding: Outstanding,
+    /// Whether the last exchange has left out what looked like the answer to an earlier query.
+    has_left_out: bool,
+    /// Where bytes are read into.
+    chunk: Vec<u8>,
 }
 
 impl Session {
@@ -107,6 +112,8 @@ impl Session {
             ready_at: Instant::now(),
             identity: None,
             outstanding: std::mem::take(outstanding),
+            has_left_out: false,
+            chunk: vec![0; CHUNK],
         };
         match session.initialise(is_first) {
             Ok(()) => Ok(session),
@@ -121,6 +128,8 @@ impl Session {
         let definition = Arc::clone(&self.definition);
         if let Some(identification) = &definition.identification {
             self.identity = Some(self.identify(identification, is_first)?);
+        } else {
+            self.leave_out_outstanding()?;
         }
         // Errors from before are not those of the next command.
         if definition.errors.as_ref().is_some_and(|queue| queue.after_each) {
@@ -153,7 +162,7 @@ impl Session {
         answer: Option<&Answer>,
         limit: Duration,
     ) -> Result<Value, ExchangeError> {
-        let received = self.exchange(command, answer.map(Answer::framing), limit);
+        let received = self.exchange(command, answer, limit);
         let received = received.map_err(|error| self.after(error, answer))?;
         if self
             .definition
@@ -190,10 +199,9 @@ impl Session {
         let Some(queue) = &definition.errors else {
             return Ok(Vec::new());
         };
-        let mut errors = Vec::new();
+        let (mut errors, text) = (Vec::new(), Answer::text());
         while errors.len() < queue.most {
-            let answer = self.exchange(&queue.query, Some(Framing::Line), definition.connection.timeout);
-            let text = Answer::text();
+            let answer = self.exchange(&queue.query, Some(&text), definition.connection.timeout);
             let answer = answer.map_err(|error| self.after(error.of(&queue.query, command), Some(&text)))?;
             let answer = definition.connection.encoding.decode(&answer).trim().to_owned();
             if queue.none.iter().any(|none| none.matches(&answer)) {
@@ -211,16 +219,18 @@ impl Session {
             ExchangeError::Timeout { .. } => Doubt::Late,
             ExchangeError::Form { .. } => Doubt::Form,
             ExchangeError::Broken { .. } | ExchangeError::Endless { .. } => {
-                self.outstanding.ask(self.asked(answer));
+                self.outstanding.ask(Asked::Command(answer.cloned()));
                 return error;
             }
             _ => return error,
         };
-        self.outstanding.ask(self.asked(answer));
-        let is_in_step = self.synchronise(doubt);
-        if self.definition.identification.is_none() && is_in_step {
+        if std::mem::take(&mut self.has_left_out) && doubt == Doubt::Late {
+            // Nothing came behind it: it was probably the answer to this command, and the others were lost.
             self.outstanding.forget();
+        } else {
+            self.outstanding.ask(Asked::Command(answer.cloned()));
         }
+        let is_in_step = self.synchronise(doubt);
         match &mut error {
             ExchangeError::Timeout { in_step, errors, .. } => {
                 *in_step = is_in_step && self.read_errors_after_timeout(errors);
@@ -238,9 +248,10 @@ impl Session {
             return true;
         };
         let connection = &definition.connection;
+        let text = Answer::text();
         while errors.len() < queue.most {
-            let Ok(answer) = self.exchange(&queue.query, Some(Framing::Line), connection.timeout) else {
-                self.outstanding.ask(self.asked(Some(&Answer::text())));
+            let Ok(answer) = self.exchange(&queue.query, Some(&text), connection.timeout) else {
+                self.outstanding.ask(Asked::Command(Some(text)));
                 return false;
             };
             let answer = connection.encoding.decode(&answer).trim().to_owned();
@@ -256,44 +267,67 @@ impl Session {
     fn exchange(
         &mut self,
         command: &str,
-        framing: Option<Framing>,
+        answer: Option<&Answer>,
         limit: Duration,
     ) -> Result<Vec<u8>, ExchangeError> {
         self.send(command)?;
-        match framing {
-            None => Ok(Vec::new()),
-            Some(framing) => {
-                let (mut rest, end) = (Vec::new(), Instant::now() + limit);
-                loop {
-                    let left = end.saturating_duration_since(Instant::now());
-                    let answer = self.receive(command, framing, left, &mut rest);
-                    let answer = answer.map_err(|error| error.within(limit))?;
-                    if !self.is_late_identification(&answer) {
-                        self.check_rest(command, &answer, &rest)?;
-                        return Ok(answer);
-                    }
-                }
+        self.has_left_out = false;
+        let Some(answer) = answer else {
+            return Ok(Vec::new());
+        };
+        let (mut rest, end) = (Vec::new(), Instant::now() + limit);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let received = self.receive(command, answer.framing(), left, &mut rest);
+            let received = received.map_err(|error| error.within(limit))?;
+            if self.is_blank_before(&received, &rest, answer) {
+                self.note("left out: a blank line");
+                continue;
             }
+            if !self.is_late_identification(&received) {
+                self.check_rest(command, (&received, &rest), answer)?;
+                return Ok(received);
+            }
+            self.has_left_out = true;
         }
     }
 
-    /// Fails if another line has come with an answer: either of them may be a late one.
-    fn check_rest(&mut self, command: &str, answer: &[u8], rest: &[u8]) -> Result<(), ExchangeError> {
-        let line = rest.trim_ascii_start();
-        if line.is_empty() {
+    /// Whether a line is blank and stands before an answer: one that cannot be blank, or that has come.
+    fn is_blank_before(&self, line: &[u8], rest: &[u8], answer: &Answer) -> bool {
+        let encoding = self.definition.connection.encoding;
+        line.trim_ascii().is_empty()
+            && (!rest.trim_ascii().is_empty() || answer.parse(b"", encoding).is_err())
+    }
+
+    /// Fails if another line has come with an answer that may be the answer, too: the first one may be late.
+    fn check_rest(
+        &mut self,
+        command: &str,
+        (received, rest): (&[u8], &[u8]),
+        answer: &Answer,
+    ) -> Result<(), ExchangeError> {
+        let rest = rest.trim_ascii_start();
+        if rest.is_empty() {
             return Ok(());
         }
-        let end = &self.definition.connection.read_end;
-        if !line.windows(end.len().max(1)).any(|window| window == end) {
-            self.note(&format!("left out {} bytes behind the answer", line.len()));
+        let connection = &self.definition.connection;
+        let end = &connection.read_end;
+        let length = rest.windows(end.len().max(1)).position(|window| window == end);
+        let second = length.map(|length| &rest[..length]);
+        // What an instrument with an output queue sends at once is one answer.
+        let may_be_it =
+            |line: &[u8]| !self.port.drops_unread() && answer.parse(line, connection.encoding).is_ok();
+        if !second.is_some_and(may_be_it) {
+            self.note(&format!("left out {} bytes behind the answer", rest.len()));
             return Ok(());
         }
         Err(ExchangeError::Form {
             command: shown(command),
-            answer: escaped(answer),
+            answer: escaped(received),
             why: format!(
-                "'{}' came with it, and which of them is the answer cannot be told",
-                escaped(line.trim_ascii_end())
+                "'{}' came with it, and which of them is the answer cannot be told (a prompt behind each answer belongs to \
+                 read_end)",
+                escaped(rest.trim_ascii_end())
             ),
             in_step: false,
         })
@@ -346,7 +380,6 @@ impl Session {
         let connection = &definition.connection;
         let mut end = Instant::now() + limit;
         let (mut is_message, mut looked) = (false, 0);
-        let mut chunk = vec![0; CHUNK];
         loop {
             let arrived = framing.look(
                 bytes,
@@ -373,11 +406,11 @@ impl Session {
             let read = if left.is_zero() {
                 Err(io::ErrorKind::TimedOut.into())
             } else {
-                self.port.read(&mut chunk, left)
+                self.port.read(&mut self.chunk, left)
             };
             match (read, but_the_end) {
                 (Ok(read), _) => {
-                    bytes.extend(&chunk[..read.length]);
+                    bytes.extend(&self.chunk[..read.length]);
                     is_message = read.is_message;
                 }
                 (Err(error), Some(whole)) if error.kind() == io::ErrorKind::TimedOut => {

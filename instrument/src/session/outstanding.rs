@@ -2,15 +2,29 @@
 
 use std::collections::VecDeque;
 
+use crate::answer::Answer;
+use crate::encoding::Encoding;
+
 /// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Asked {
     /// The identification query.
     Identification,
-    /// A query whose answer may look like an identification.
-    LooksLikeIt,
-    /// A query whose answer cannot.
-    Other,
+    /// A command with an answer of this form, if it has one.
+    Command(Option<Answer>),
+}
+
+impl Asked {
+    /// Whether a line may be its answer. `identifies` is whether it looks like an identification.
+    fn may_be_answered(&self, line: &str, identifies: bool, encoding: Encoding) -> bool {
+        match self {
+            Self::Identification => identifies,
+            // An error of the instrument, or an answer that the file describes wrongly, has another form.
+            Self::Command(_) if !identifies => true,
+            Self::Command(None) => false,
+            Self::Command(Some(answer)) => answer.parse(line.as_bytes(), encoding).is_ok(),
+        }
+    }
 }
 
 /// The queries whose time was over before they were answered, in their order. Their answers may still come, or were
@@ -34,12 +48,9 @@ impl Outstanding {
     }
 
     /// Notes an answer. `identifies` is whether it looks like an identification.
-    pub(super) fn answer(&mut self, identifies: bool) {
-        let answered = self.0.iter().position(|asked| match asked {
-            Asked::Identification => identifies,
-            Asked::LooksLikeIt => true,
-            Asked::Other => !identifies,
-        });
+    pub(super) fn answer(&mut self, line: &str, identifies: bool, encoding: Encoding) {
+        let mut all = self.0.iter();
+        let answered = all.position(|asked| asked.may_be_answered(line, identifies, encoding));
         if let Some(answered) = answered {
             self.0.drain(..=answered);
         }
@@ -51,12 +62,7 @@ impl Outstanding {
 
     /// Returns whether all of it are identification queries: each of their answers can be told from a value.
     pub(super) fn is_only_identifications(&self) -> bool {
-        self.0.iter().all(|asked| *asked == Asked::Identification)
-    }
-
-    /// Forgets all but the identification queries: each of their answers can be told if it comes all the same.
-    pub(super) fn keep_identifications(&mut self) {
-        self.0.retain(|asked| *asked == Asked::Identification);
+        self.0.iter().all(|asked| matches!(asked, Asked::Identification))
     }
 
     /// Forgets all of it: nothing comes any more.
@@ -67,42 +73,54 @@ impl Outstanding {
 
 #[cfg(test)]
 mod tests {
-    use super::Asked::{Identification, LooksLikeIt, Other};
     use super::*;
+    use crate::answer::{Form, Item};
 
     #[test]
     fn an_answer_ends_what_was_asked_before_and_nothing_that_may_still_be_answered() {
-        for (asked, answers, left) in [
-            (&[Other, Identification][..], &[true][..], &[][..]),
-            (&[Other, Identification], &[false], &[Identification]),
-            (&[Other, Identification], &[false, true], &[]),
+        // I asks for the identification, T for a text, N for a number, and W for nothing.
+        let asked = |letter: char| match letter {
+            'I' => Asked::Identification,
+            'T' => Asked::Command(Some(Answer::text())),
+            'N' => Asked::Command(Some(Answer {
+                form: Form::One(Item::Number),
+                ..Answer::text()
+            })),
+            _ => Asked::Command(None),
+        };
+        for (before, lines, left) in [
+            ("NI", &["ACME"][..], ""),
+            ("NI", &["1"], "I"),
+            ("NI", &["1", "ACME"], ""),
             // The first of two identifications came, or the answer of the first was lost: the second may still come.
-            (&[Identification, Identification], &[true], &[Identification]),
-            (&[Identification, Identification], &[true, true], &[]),
-            (&[LooksLikeIt, Identification], &[true], &[Identification]),
-            (&[LooksLikeIt, Identification], &[false], &[Identification]),
-            (
-                &[Other, Identification, Other, Identification],
-                &[false],
-                &[Identification, Other, Identification],
-            ),
-            (
-                &[Other, Identification, Other, Identification],
-                &[true],
-                &[Other, Identification],
-            ),
+            ("II", &["ACME"], "I"),
+            ("II", &["ACME", "ACME"], ""),
+            ("TI", &["ACME"], "I"),
+            ("TI", &["ON"], "I"),
+            ("WI", &["ACME"], ""),
+            ("NINI", &["1"], "INI"),
+            ("NINI", &["ACME"], "NI"),
+            // A number that looks like an identification.
+            ("NI", &["2000"], "I"),
+            ("NI", &["2000", "ACME 2000"], ""),
             // Nothing had asked for it.
-            (&[Identification], &[false], &[Identification]),
-            (&[], &[true, false], &[]),
+            ("I", &["1"], "I"),
+            ("", &["ACME", "1"], ""),
         ] {
             let mut outstanding = Outstanding::default();
-            for one in asked {
-                outstanding.ask(*one);
+            for letter in before.chars() {
+                outstanding.ask(asked(letter));
             }
-            for identifies in answers {
-                outstanding.answer(*identifies);
+            for line in lines {
+                let identifies = line.contains("ACME") || line.contains("2000");
+                outstanding.answer(line, identifies, Encoding::Ascii);
             }
-            assert_eq!(outstanding.0, left, "{asked:?} {answers:?}");
+            let expected: Vec<_> = left.chars().map(asked).collect();
+            assert_eq!(
+                format!("{:?}", outstanding.0),
+                format!("{expected:?}"),
+                "{before} {lines:?}"
+            );
         }
     }
 }
