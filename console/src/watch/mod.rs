@@ -37,10 +37,11 @@ pub(crate) const AFTER_HELP: &str = "\
 KEY is the name of a keyword argument of the notification, the index of a
 positional one (0 is the first), or a path inside: voltage, 0,
 probe.temperature, 0.samples[3]. Of a notification of a name and a value, such
-as those of the polls of labwire instrument, the name selects the value. With it, notifications without that value are
-left out, and the text shows that value alone. The text shows values as they are
-typed in a call, positional ones first: 1.25 \"two words\" unit=\"V\". With
---reconnect=false, a first notification without KEY is an error.
+as those of the polls of labwire instrument, the name selects the value. With
+KEY, notifications without that value are left out, and the text shows that
+value alone. The text shows values as they are typed in a call, positional ones
+first: 1.25 \"two words\" unit=\"V\". With --reconnect=false, a first
+notification without KEY is an error.
 
 Examples:
   labwire watch Heartbeat
