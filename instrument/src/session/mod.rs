@@ -16,7 +16,7 @@ use self::error::{endless, shown};
 use self::in_step::Doubt;
 use self::outstanding::Asked;
 use crate::answer::Answer;
-use crate::definition::Definition;
+use crate::definition::{Connection, Definition};
 use crate::encoding::escaped;
 use crate::framing::{Arrived, Framing};
 use crate::transport::{self, Port};
@@ -336,24 +336,7 @@ impl Session {
     fn send(&mut self, command: &str) -> Result<(), ExchangeError> {
         let definition = Arc::clone(&self.definition);
         let connection = &definition.connection;
-        let mut bytes =
-            connection
-                .encoding
-                .encode(command)
-                .map_err(|character| ExchangeError::Character {
-                    command: command.to_owned(),
-                    character,
-                })?;
-        let length = bytes.len();
-        bytes.extend(&connection.write_end);
-        let end = &connection.write_end;
-        // Also one that begins in the command: the instrument would take the rest for another command.
-        if bytes.windows(end.len().max(1)).position(|window| window == end) != Some(length) {
-            return Err(ExchangeError::EndsBefore {
-                command: shown(command),
-                end: escaped(end),
-            });
-        }
+        let bytes = bytes_of(command, connection)?;
         thread::sleep(self.ready_at.saturating_duration_since(Instant::now()));
         let discarded = self.port.discard().map_err(ExchangeError::NotSent)?;
         if discarded > 0 {
@@ -451,4 +434,26 @@ impl Session {
     fn note(&mut self, text: &str) {
         (self.listener)(Traced::Note(text));
     }
+}
+
+/// Returns a command as it is sent, with its end.
+///
+/// # Errors
+/// [`ExchangeError::Character`] and [`ExchangeError::EndsBefore`].
+pub(crate) fn bytes_of(command: &str, connection: &Connection) -> Result<Vec<u8>, ExchangeError> {
+    let encoded = connection.encoding.encode(command);
+    let mut bytes = encoded.map_err(|character| ExchangeError::Character {
+        command: command.to_owned(),
+        character,
+    })?;
+    let (length, end) = (bytes.len(), &connection.write_end);
+    bytes.extend(end);
+    // Also one that begins in the command: the instrument would take the rest for another command.
+    if bytes.windows(end.len().max(1)).position(|window| window == end) != Some(length) {
+        return Err(ExchangeError::EndsBefore {
+            command: shown(command),
+            end: escaped(end),
+        });
+    }
+    Ok(bytes)
 }

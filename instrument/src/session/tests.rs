@@ -147,6 +147,17 @@ impl Lasting {
         }
     }
 
+    /// Returns an instrument that has answered some commands.
+    fn in_step(forgets: bool, definition: Arc<Definition>) -> (Fake, Self) {
+        let fake = Fake {
+            forgets,
+            ..Fake::default()
+        };
+        let mut lasting = Self::new(fake.clone(), definition);
+        lasting.is_in_step();
+        (fake, lasting)
+    }
+
     fn session(&mut self) -> &mut Session {
         while self.session.is_none() {
             if self.fake.forgets {
@@ -193,12 +204,7 @@ const TIMEOUT: u64 = 100;
 #[test]
 fn the_answers_of_two_identification_queries_are_not_those_of_commands() {
     for forgets in [false, true] {
-        let fake = Fake {
-            forgets,
-            ..Fake::default()
-        };
-        let mut lasting = Lasting::new(fake.clone(), definition(TIMEOUT, true));
-        lasting.is_in_step();
+        let (fake, mut lasting) = Lasting::in_step(forgets, definition(TIMEOUT, true));
         fake.delay(&[2 * TIMEOUT + TIMEOUT / 2, 5, 5, 5, 5, 5, 5]);
         let error = lasting.echo(7).unwrap_err();
         assert_eq!((error.kind(), error.ends_session()), ("TimeoutError", true));
@@ -210,12 +216,7 @@ fn the_answers_of_two_identification_queries_are_not_those_of_commands() {
 #[test]
 fn a_late_answer_that_looks_like_the_identification_is_none() {
     for forgets in [false, true] {
-        let fake = Fake {
-            forgets,
-            ..Fake::default()
-        };
-        let mut lasting = Lasting::new(fake.clone(), definition(TIMEOUT, true));
-        lasting.is_in_step();
+        let (fake, mut lasting) = Lasting::in_step(forgets, definition(TIMEOUT, true));
         fake.delay(&[TIMEOUT + TIMEOUT / 2, 5, 5, 5]);
         let error = lasting.call("name", "*IDN?").unwrap_err();
         // A new connection takes less time than waiting.
@@ -226,9 +227,7 @@ fn a_late_answer_that_looks_like_the_identification_is_none() {
 
 #[test]
 fn a_command_without_an_answer_costs_one_identification() {
-    let fake = Fake::default();
-    let mut lasting = Lasting::new(fake.clone(), definition(TIMEOUT, true));
-    lasting.is_in_step();
+    let (fake, mut lasting) = Lasting::in_step(false, definition(TIMEOUT, true));
     let error = lasting.call("echo", "NOTHING?").unwrap_err();
     assert_eq!((error.kind(), error.ends_session()), ("TimeoutError", false));
     lasting.is_in_step();
@@ -244,9 +243,7 @@ fn a_command_without_an_answer_costs_one_identification() {
 #[test]
 fn a_surplus_line_costs_one_answer_and_no_value_is_wrong() {
     for has_identification in [true, false] {
-        let fake = Fake::default();
-        let mut lasting = Lasting::new(fake.clone(), definition(TIMEOUT, has_identification));
-        lasting.is_in_step();
+        let (fake, mut lasting) = Lasting::in_step(false, definition(TIMEOUT, has_identification));
         // It comes while an answer is waited for.
         fake.delay(&[TIMEOUT / 2]);
         fake.wire().before = Some(b"REBOOTED\r\n");
@@ -278,12 +275,7 @@ fn a_surplus_line_costs_one_answer_and_no_value_is_wrong() {
 #[test]
 fn an_answer_that_comes_long_after_a_surplus_line_is_left_out() {
     for forgets in [false, true] {
-        let fake = Fake {
-            forgets,
-            ..Fake::default()
-        };
-        let mut lasting = Lasting::new(fake.clone(), definition(3 * 200, false));
-        lasting.is_in_step();
+        let (fake, mut lasting) = Lasting::in_step(forgets, definition(3 * 200, false));
         fake.delay(&[2 * 200]);
         fake.wire().before = Some(b"REBOOTED\r\n");
         let error = lasting.echo(8).unwrap_err();
